@@ -1,0 +1,64 @@
+"""Argument checks shared by the public objects; each error is one line."""
+
+import math
+import numbers
+
+
+def check_int(name, value, minimum=0):
+    """Return `value` as an int that is at least `minimum`."""
+    integral = isinstance(value, numbers.Integral) or hasattr(
+        value, "__index__"
+    )
+    if not integral or isinstance(value, bool) or int(value) < minimum:
+        raise ValueError(
+            f"`{name}` must be an integer of at least {minimum}. "
+            f"Received: {name}={value!r}"
+        )
+    return int(value)
+
+
+def check_real(
+    name, value, low=None, high=None, open_low=False, open_high=False
+):
+    """Return `value` as a float inside an interval.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: The value to check.
+        low: Lower end, or None for no lower end.
+        high: Upper end, or None for no upper end.
+        open_low: Whether `low` itself is outside the interval.
+        open_high: Whether `high` itself is outside the interval.
+
+    Returns:
+        The value as a Python float.
+
+    Raises:
+        ValueError: If it is not a finite number inside the interval.
+    """
+    ok = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    ok = ok and math.isfinite(value)
+    if ok and low is not None:
+        ok = value > low if open_low else value >= low
+    if ok and high is not None:
+        ok = value < high if open_high else value <= high
+    if not ok:
+        left = "(-inf" if low is None else f"{'(' if open_low else '['}{low:g}"
+        right = (
+            "inf)" if high is None else f"{high:g}{')' if open_high else ']'}"
+        )
+        raise ValueError(
+            f"`{name}` must be a number in {left}, {right}. "
+            f"Received: {name}={value!r}"
+        )
+    return float(value)
+
+
+def check_choice(name, value, choices):
+    """Return `value` if it is one of `choices`."""
+    if value not in choices:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, choices))}. "
+            f"Received: {name}={value!r}"
+        )
+    return value
