@@ -1,0 +1,297 @@
+"""All that must know which backend runs, and nothing else."""
+
+import functools
+import sys
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+
+
+def native_variable(variable):
+    """The variable that core optimizers match exclusions against."""
+    if keras.backend.backend() == "tensorflow":
+        return variable.value
+    return variable
+
+
+def has_foreach() -> bool:
+    """Whether the backend updates lists of tensors in one call (torch)."""
+    return keras.backend.backend() == "torch"
+
+
+def foreach_sgd(
+    grads,
+    variables,
+    buffers,
+    decays,
+    *,
+    learning_rate,
+    momentum,
+    nesterov,
+    weight_decay,
+    inside,
+):
+    """The update of `keras_tricks.optimizers.SGD` on lists of torch tensors.
+
+    Args:
+        grads: List of gradients.
+        variables: List of `keras.Variable`, updated in place.
+        buffers: List of momentum variables, or None without momentum.
+        decays: List of bools: whether each variable decays.
+        learning_rate: Scalar tensor or float.
+        momentum: Python float.
+        nesterov: Whether to take the Nesterov step.
+        weight_decay: Python float.
+        inside: Whether the learning rate is inside the momentum buffer.
+    """
+    import torch
+
+    with torch.no_grad():
+        lr = float(learning_rate)
+        weights = [v.value for v in variables]
+        grads = list(grads)
+        chosen = [i for i, decay in enumerate(decays) if decay]
+        if weight_decay and chosen:
+            sums = torch._foreach_add(
+                [grads[i] for i in chosen],
+                [weights[i] for i in chosen],
+                alpha=weight_decay,
+            )
+            for i, total in zip(chosen, sums, strict=True):
+                grads[i] = total
+        if buffers is None:
+            torch._foreach_add_(weights, grads, alpha=-lr)
+            return
+        moments = [b.value for b in buffers]
+        scale, rate = (lr, 1.0) if inside else (1.0, lr)
+        torch._foreach_mul_(moments, momentum)
+        torch._foreach_add_(moments, grads, alpha=scale)
+        if nesterov:
+            torch._foreach_add_(weights, grads, alpha=-rate * scale)
+            torch._foreach_add_(weights, moments, alpha=-rate * momentum)
+        else:
+            torch._foreach_add_(weights, moments, alpha=-rate)
+
+
+# Arrays: NumPy's, TensorFlow's (on any backend) and the Keras backend's.
+
+
+def is_tf_tensor(x) -> bool:
+    """Whether `x` is a TensorFlow tensor, without importing TensorFlow."""
+    tf = sys.modules.get("tensorflow")
+    return tf is not None and isinstance(x, tf.Tensor)
+
+
+def is_symbolic(x) -> bool:
+    """Whether `x` has no value yet: a KerasTensor or a JAX tracer."""
+    if isinstance(x, keras.KerasTensor):
+        return True
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(x, jax.core.Tracer)
+
+
+def concrete(x):
+    """The values of `x` as a NumPy array if they can be read at no cost.
+
+    Args:
+        x: Array or tensor.
+
+    Returns:
+        An array, or None for symbolic tensors and tensors on a device other
+        than the CPU, where reading would wait for it.
+    """
+    if is_symbolic(x):
+        return None
+    if is_tf_tensor(x):
+        return x.numpy() if hasattr(x, "numpy") and "CPU" in x.device else None
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor):
+        if x.device.type != "cpu" or torch.compiler.is_compiling():
+            return None
+        x = x.detach()
+        return x.float().numpy() if x.is_floating_point() else x.numpy()
+    jax = sys.modules.get("jax")
+    if jax is not None and isinstance(x, jax.Array):
+        platforms = {device.platform for device in x.devices()}
+        return np.asarray(x) if platforms == {"cpu"} else None
+    return np.asarray(x)
+
+
+def as_array(x, like=None):
+    """Returns a tensor as it is and anything else as a NumPy array.
+
+    Args:
+        x: Array, tensor or nested list.
+        like: If given, the result is of the same family as this array.
+    """
+    if not (is_tf_tensor(x) or keras.ops.is_tensor(x)):
+        x = np.asarray(x)
+    if like is None or array_ops(x) is array_ops(like):
+        return x
+    if isinstance(like, np.ndarray):
+        return (
+            keras.ops.convert_to_numpy(x)
+            if array_ops(x) is _KERAS
+            else (x.numpy())
+        )
+    if is_tf_tensor(like):
+        import tensorflow as tf
+
+        return tf.convert_to_tensor(x)
+    return keras.ops.convert_to_tensor(x)
+
+
+def array_ops(x):
+    """Returns the few operations of the library that `x` belongs to.
+
+    Each has `name`, `float32`, `reshape`, `take` (rows), `one_hot` (float32),
+    `concatenate` (last axis), `length`, `is_one` (all of it) and `cond`.
+    """
+    if isinstance(x, np.ndarray) or not (
+        is_tf_tensor(x) or keras.ops.is_tensor(x)
+    ):
+        return _NUMPY
+    return _tf_ops() if is_tf_tensor(x) else _KERAS
+
+
+def _choose(condition, if_true, if_false):
+    return if_true() if condition else if_false()
+
+
+_NUMPY = SimpleNamespace(
+    name="numpy",
+    float32=lambda x: np.asarray(x, "float32"),
+    reshape=np.reshape,
+    one_hot=lambda x, k: np.eye(k, dtype="float32")[x],
+    concatenate=lambda xs: np.concatenate(xs, axis=-1),
+    length=len,
+    is_one=lambda x: bool((x == 1).all()),
+    cond=_choose,
+)
+_KERAS = SimpleNamespace(
+    name="keras",
+    float32=lambda x: keras.ops.convert_to_tensor(x, "float32"),
+    reshape=keras.ops.reshape,
+    take=lambda x, rows: keras.ops.take(x, rows, axis=0),
+    one_hot=lambda x, k: keras.ops.one_hot(x, k, dtype="float32"),
+    concatenate=lambda xs: keras.ops.concatenate(xs, axis=-1),
+    length=len,
+    is_one=_NUMPY.is_one,
+    cond=_choose,
+)
+
+
+@functools.cache
+def _tf_ops():
+    import tensorflow as tf
+
+    return SimpleNamespace(
+        name="tensorflow",
+        float32=lambda x: tf.cast(x, "float32"),
+        reshape=tf.reshape,
+        take=tf.gather,
+        one_hot=lambda x, k: tf.one_hot(x, k, dtype="float32"),
+        concatenate=lambda xs: tf.concat(xs, axis=-1),
+        length=lambda x: tf.shape(x)[0],
+        is_one=lambda x: tf.reduce_all(x == 1.0),
+        cond=tf.cond,
+    )
+
+
+def tf_numpy_function(function, args, shapes):
+    """Runs a NumPy function in a TensorFlow graph, at run time.
+
+    Args:
+        function: Takes NumPy values, returns a float32 and an int32 array.
+        args: Integers or integer tensors.
+        shapes: The static shapes of the two results.
+    """
+    import tensorflow as tf
+
+    args = [tf.cast(arg, "int64") for arg in args]
+    results = tf.numpy_function(function, args, (tf.float32, tf.int32))
+    return [tf.ensure_shape(r, s) for r, s in zip(results, shapes, strict=True)]
+
+
+def check_label_range(labels, num_classes):
+    """Returns integer labels, checked to be in 0 ... `num_classes` - 1.
+
+    Raises:
+        ValueError: If a label is out of range; in a TensorFlow graph,
+            `tf.errors.InvalidArgumentError` at run time.
+    """
+    expected = f"Argument `labels` must be in 0 ... {num_classes - 1}. Received"
+    if is_tf_tensor(labels) and not hasattr(labels, "numpy"):
+        import tensorflow as tf
+
+        ids = tf.cast(labels, "int64")
+        checks = [
+            tf.debugging.assert_non_negative(ids, expected),
+            tf.debugging.assert_less(
+                ids, tf.constant(num_classes, "int64"), expected
+            ),
+        ]
+        with tf.control_dependencies(checks):
+            return tf.identity(ids)
+    values = as_array(labels, like=np.empty(0))
+    if values.size and not (0 <= values.min() and values.max() < num_classes):
+        raise ValueError(
+            f"{expected}: labels from {values.min()} to {values.max()}"
+        )
+    if values.dtype == bool:
+        return values.astype("int32")
+    return labels
+
+
+@functools.cache
+def _interpolate():
+    """The compiled or fused function behind `interpolate`."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        def lerp(starts, ends, weight):
+            with torch.no_grad():
+                ends = [end.to(torch.float32) for end in ends]
+                return list(torch._foreach_lerp(starts, ends, weight))
+
+        return lerp
+
+    def lerp(starts, ends, weight):
+        return [
+            start + weight * (keras.ops.cast(end, "float32") - start)
+            for start, end in zip(starts, ends, strict=True)
+        ]
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(lerp)
+    import tensorflow as tf
+
+    return tf.function(lerp)
+
+
+def interpolate(starts: list, ends: list, weight: float) -> list:
+    """`start + weight * (end - start)` for lists of float32 tensors.
+
+    One compiled call on JAX and TensorFlow and one fused one on PyTorch,
+    where a loop over the tensors costs many times more.
+
+    Args:
+        starts: List of float32 tensors.
+        ends: List of float tensors of the same shapes.
+        weight: Weight of the ends, from 0 to 1.
+
+    Returns:
+        A list of new float32 tensors.
+
+    Example:
+    >>> import keras
+    >>> one, = interpolate([keras.ops.zeros(2)], [keras.ops.ones(2)], 0.5)
+    >>> keras.ops.convert_to_numpy(one).tolist()
+    [0.5, 0.5]
+    """
+    if keras.backend.backend() != "torch":
+        weight = keras.ops.convert_to_tensor(weight, dtype="float32")
+    return _interpolate()(starts, ends, weight)

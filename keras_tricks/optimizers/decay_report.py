@@ -1,0 +1,86 @@
+import dataclasses
+import math
+
+from keras_tricks import _backend
+from keras_tricks.optimizers.sgd import SGD, decays
+
+
+@dataclasses.dataclass(frozen=True)
+class DecayReport:
+    """Which variables of a model decay and which do not.
+
+    Args:
+        decayed: Tuple of (path, number of values) of decayed variables.
+        excluded: The same for the others.
+        weight_decay: The weight decay, as the optimizer holds it.
+    """
+
+    decayed: tuple[tuple[str, int], ...]
+    excluded: tuple[tuple[str, int], ...]
+    weight_decay: float
+
+    def summary(self) -> str:
+        """Two lines with the counts."""
+        lines = []
+        for name, rows in (
+            ("decayed", self.decayed),
+            ("not decayed", self.excluded),
+        ):
+            values = sum(size for _, size in rows)
+            lines.append(f"{name}: {len(rows)} variables, {values:,} values")
+        return "\n".join(lines)
+
+    def __str__(self):
+        lines = [f"weight decay {self.weight_decay:g}"]
+        for mark, rows in (("decay", self.decayed), ("-", self.excluded)):
+            lines += [f"{mark:>6}  {size:>12,}  {p}" for p, size in rows]
+        return "\n".join([*lines, self.summary()])
+
+
+def unwrap(optimizer):
+    """The optimizer inside a `LossScaleOptimizer`, or the optimizer."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def make_report(optimizer, model) -> DecayReport:
+    """`decay_report` without printing."""
+    inner = unwrap(optimizer)
+    weight_decay = inner.weight_decay or 0.0
+    decayed, excluded = [], []
+    for variable in model.trainable_variables:
+        if isinstance(inner, SGD):
+            chosen = decays(variable, inner.decay)
+        else:
+            chosen = inner._use_weight_decay(_backend.native_variable(variable))
+        row = (variable.path, math.prod(variable.shape))
+        (decayed if chosen and weight_decay else excluded).append(row)
+    return DecayReport(tuple(decayed), tuple(excluded), weight_decay)
+
+
+def decay_report(optimizer, model) -> DecayReport:
+    """Print and return what an optimizer decays and what it does not.
+
+    Args:
+        optimizer: A `keras_tricks.optimizers.SGD`, any core Keras
+            optimizer, or a `LossScaleOptimizer` around one.
+        model: A built Keras model; its trainable variables are listed.
+
+    Returns:
+        A `DecayReport` with the paths and sizes; `print(report)` gives the
+        table, `report.summary()` the counts.
+
+    Example:
+    >>> from keras_tricks.optimizers import SGD
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> report = decay_report(SGD(0.1), model)  # doctest: +ELLIPSIS
+    weight decay 0.0001
+    ...
+    decayed: 1 variables, 6 values
+    not decayed: 1 variables, 3 values
+
+    Reference:
+        arXiv 1812.01187, section 3.1, "no bias decay".
+    """
+    report = make_report(optimizer, model)
+    print(report)
+    return report
