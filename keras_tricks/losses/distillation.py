@@ -1,0 +1,115 @@
+import keras
+from keras import ops
+
+from keras_tricks import _checks
+from keras_tricks.losses import _targets
+
+
+def distillation_loss(
+    teacher_logits, student_logits, temperature: float = 20.0
+):
+    """Softened cross-entropy between a teacher and a student, in float32.
+
+    Formula: `T² CE(softmax(r / T), softmax(z / T))`, for teacher logits r
+    and student logits z. No gradient reaches the teacher. The value includes
+    T² times the entropy of the softened teacher; only its excess over that,
+    T² KL, can be trained away.
+
+    Args:
+        teacher_logits: r, of shape (..., K).
+        student_logits: z, of shape (..., K).
+        temperature: T > 0. Defaults to 20.
+
+    Returns:
+        A float32 tensor of shape (...).
+
+    Raises:
+        ValueError: If the shapes differ or T is not positive.
+
+    Example:
+    >>> r = np.zeros((1, 2), "float32")
+    >>> round(float(distillation_loss(r, r, temperature=2.0)[0]), 4)
+    2.7726
+
+    Reference:
+        arXiv 1812.01187, section 5.3; Hinton et al., arXiv 1503.02531.
+    """
+    _check_temperature(temperature)
+    r = ops.convert_to_tensor(teacher_logits)
+    z = ops.convert_to_tensor(student_logits)
+    _check_pair(r, z)
+    r = _targets.shifted(ops.stop_gradient(r)) / temperature
+    z = _targets.shifted(z) / temperature
+    teacher = ops.softmax(r, axis=-1)
+    crossentropy = ops.logsumexp(z, axis=-1) - ops.sum(teacher * z, axis=-1)
+    return temperature**2 * crossentropy
+
+
+def _check_temperature(temperature):
+    return _checks.check_real("temperature", temperature, 0, open_low=True)
+
+
+def _check_pair(teacher, student):
+    _targets.check_logits("student_logits", student)
+    if _targets.kind_of_labels(teacher, student) != "dense":
+        raise ValueError(
+            "`teacher_logits` must have the shape of the student's logits, "
+            f"{tuple(student.shape)}. "
+            f"Received: teacher_logits.shape={tuple(teacher.shape)}"
+        )
+
+
+@keras.saving.register_keras_serializable("keras_tricks")
+class KnowledgeDistillation(_targets.LogitsLoss):
+    """The soft term of knowledge distillation: teacher logits as targets.
+
+    Formula: `T² CE(softmax(r / T), softmax(z / T))`, with the teacher's
+    logits r as `y_true` and the student's logits z as `y_pred`. Computed in
+    float32 under every dtype policy. For the sum with the labels' term see
+    `keras_tricks.losses.LabelSmoothedKD`.
+
+    Args:
+        temperature: T > 0. Defaults to 20.
+        reduction: As of every Keras loss. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss.
+        dtype: Kept for Keras' protocol; anything below float32 is float32.
+
+    Call arguments:
+        y_true: Teacher logits (..., K).
+        y_pred: Student logits (..., K).
+
+    Raises:
+        ValueError: If T is not positive or the shapes differ, and, where
+            values can be read, if either holds probabilities.
+
+    Example:
+    >>> loss = KnowledgeDistillation(temperature=2.0)
+    >>> r = np.array([[1.0, -1.0]], "float32")
+    >>> round(float(loss(r, r)), 4)
+    2.3288
+
+    Reference:
+        arXiv 1812.01187, section 5.3; Hinton et al., arXiv 1503.02531.
+    """
+
+    def __init__(
+        self,
+        temperature=20.0,
+        reduction="sum_over_batch_size",
+        name="knowledge_distillation",
+        dtype=None,
+    ):
+        super().__init__(reduction=reduction, name=name, dtype=dtype)
+        self.temperature = _check_temperature(temperature)
+
+    def check(self, y_true, y_pred):
+        _check_pair(y_true, y_pred)
+        _targets.check_logit_values("teacher_logits", y_true)
+        _targets.check_logit_values("student_logits", y_pred)
+
+    def call(self, y_true, y_pred):
+        return distillation_loss(y_true, y_pred, self.temperature)
+
+    def get_config(self):
+        return {**super().get_config(), "temperature": self.temperature}

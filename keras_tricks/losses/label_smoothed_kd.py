@@ -1,0 +1,197 @@
+import keras
+from keras import ops
+
+from keras_tricks import _backend, _checks
+from keras_tricks.losses import _targets
+from keras_tricks.losses.distillation import (
+    _check_temperature,
+    distillation_loss,
+)
+from keras_tricks.losses.label_smoothing import (
+    _check_smoothing,
+    label_smoothed_crossentropy,
+)
+
+
+def pack_targets(labels, teacher_logits):
+    """Put labels and teacher logits into one target for `LabelSmoothedKD`.
+
+    Args:
+        labels: Integers of shape (B,) or (B, 1), or class weights (B, K).
+        teacher_logits: r, of shape (B, K), any float dtype. NumPy arrays,
+            tensors of the backend, or TensorFlow tensors inside tf.data.
+
+    Returns:
+        float32 of shape (B, 2K): the class weights (one-hot for integer
+        labels), then the teacher's logits. NumPy in, NumPy out.
+
+    Raises:
+        ValueError: If the shapes do not fit, and, where values can be read,
+            for labels out of range or probabilities in place of logits.
+
+    Example:
+    >>> pack_targets(np.array([1]), np.array([[0.5, -0.5]])).tolist()
+    [[0.0, 1.0, 0.5, -0.5]]
+
+    Reference:
+        arXiv 1812.01187, section 5.3.
+    """
+    classes = _targets.check_logits("teacher_logits", teacher_logits)
+    kind = _targets.kind_of_labels(labels, teacher_logits)
+    _targets.check_label_values(labels, classes, kind)
+    _targets.check_logit_values("teacher_logits", teacher_logits)
+    array = _backend.array_ops(teacher_logits)
+    if kind == "integer":
+        labels = array.reshape(labels, (-1,))
+        labels = array.one_hot(labels, classes)
+    return array.concatenate(
+        [array.float32(labels), array.float32(teacher_logits)]
+    )
+
+
+def label_smoothed_kd(
+    targets,
+    logits,
+    label_smoothing: float = 0.1,
+    temperature: float = 20.0,
+    hard_weight: float | None = None,
+    convention: str = "paper",
+):
+    """The paper's whole loss: smoothed labels plus distillation.
+
+    Formula, with class weights p, teacher logits r and student logits z:
+    `CE(smooth(p), softmax(z)) + T² CE(softmax(r / T), softmax(z / T))`, or
+    with `hard_weight=w`: `w` times the first plus `1 - w` times the second.
+    Labels that mixup has mixed are smoothed as they are: smoothing is
+    affine, so `smooth(mix(p)) = mix(smooth(p))`.
+
+    Args:
+        targets: (B, 2K) from `pack_targets`, or labels alone: integers
+            (B,) or (B, 1), or class weights (B, K). Labels alone give the
+            first term alone, unweighted.
+        logits: z, of shape (B, K), any float dtype.
+        label_smoothing: ε in [0, 1). Defaults to 0.1.
+        temperature: T > 0. Defaults to 20.
+        hard_weight: w in [0, 1], or None for the paper's 1 : 1 sum.
+        convention: Of the smoothing, `"paper"` or `"uniform"`.
+
+    Returns:
+        A float32 tensor of shape (B,).
+
+    Raises:
+        ValueError: If the shapes do not fit; nothing is broadcast.
+
+    Example:
+    >>> z = np.zeros((1, 2), "float32")
+    >>> packed = pack_targets(np.array([1]), z)
+    >>> value = label_smoothed_kd(packed, z, temperature=1.0)
+    >>> round(float(value[0]), 4)
+    1.3863
+
+    Reference:
+        arXiv 1812.01187, sections 5.2 and 5.3.
+    """
+    targets = ops.convert_to_tensor(targets)
+    logits = ops.convert_to_tensor(logits)
+    classes = _targets.check_logits("logits", logits)
+    packed = _targets.kind_of_labels(targets, logits, packed=True) == "packed"
+    labels = targets[..., :classes] if packed else targets
+    hard = label_smoothed_crossentropy(
+        labels, logits, label_smoothing, convention
+    )
+    if not packed:
+        return hard
+    soft = distillation_loss(targets[..., classes:], logits, temperature)
+    if hard_weight is None:
+        return hard + soft
+    return hard_weight * hard + (1.0 - hard_weight) * soft
+
+
+@keras.saving.register_keras_serializable("keras_tricks")
+class LabelSmoothedKD(_targets.LogitsLoss):
+    """Label smoothing and knowledge distillation in one loss.
+
+    Formula, with class weights p, teacher logits r and student logits z:
+    `CE(smooth(p), softmax(z)) + T² CE(softmax(r / T), softmax(z / T))`.
+
+    Targets are made with `keras_tricks.losses.pack_targets` and have shape
+    (B, 2K). Targets without teacher logits give the first term alone, so
+    `evaluate` works on plain labels. Computed in float32 under every dtype
+    policy.
+
+    Args:
+        label_smoothing: ε in [0, 1). Defaults to 0.1.
+        temperature: T > 0. Defaults to 20.
+        hard_weight: w in [0, 1] for `w * hard + (1 - w) * soft`, or None
+            for the paper's 1 : 1 sum. Defaults to None.
+        convention: Of the smoothing: `"paper"` or `"uniform"`.
+        reduction: As of every Keras loss. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss.
+        dtype: Kept for Keras' protocol; anything below float32 is float32.
+
+    Call arguments:
+        y_true: (B, 2K) packed targets, or labels (B,), (B, 1) or (B, K).
+        y_pred: Student logits (B, K).
+
+    Raises:
+        ValueError: For an argument outside its range; at the call, for
+            shapes that do not fit, and, where values can be read, for
+            labels out of range and probabilities in place of logits.
+
+    Example:
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> model.compile("sgd", loss=LabelSmoothedKD(0.1, temperature=20.0))
+    >>> x, y = np.ones((2, 4)), np.array([0, 1])
+    >>> targets = pack_targets(y, np.array([[3.0, -3.0], [-3.0, 3.0]]))
+    >>> history = model.fit(x, targets, verbose=0)
+
+    Reference:
+        arXiv 1812.01187, sections 5.2 and 5.3; Hinton et al.,
+        arXiv 1503.02531.
+    """
+
+    def __init__(
+        self,
+        label_smoothing=0.1,
+        temperature=20.0,
+        hard_weight=None,
+        convention="paper",
+        reduction="sum_over_batch_size",
+        name="label_smoothed_kd",
+        dtype=None,
+    ):
+        super().__init__(reduction=reduction, name=name, dtype=dtype)
+        self.label_smoothing = _check_smoothing(label_smoothing, convention)
+        self.temperature = _check_temperature(temperature)
+        if hard_weight is not None:
+            hard_weight = _checks.check_real("hard_weight", hard_weight, 0, 1)
+        self.hard_weight = hard_weight
+        self.convention = convention
+
+    def check(self, y_true, y_pred):
+        classes = _targets.check_logits("y_pred", y_pred)
+        kind = _targets.kind_of_labels(y_true, y_pred, packed=True)
+        _targets.check_label_values(y_true, classes, kind)
+        _targets.check_logit_values("y_pred", y_pred)
+        if kind == "packed":
+            _targets.check_logit_values("teacher_logits", y_true[..., classes:])
+
+    def call(self, y_true, y_pred):
+        return label_smoothed_kd(
+            y_true,
+            y_pred,
+            self.label_smoothing,
+            self.temperature,
+            self.hard_weight,
+            self.convention,
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "label_smoothing": self.label_smoothing,
+            "temperature": self.temperature,
+            "hard_weight": self.hard_weight,
+            "convention": self.convention,
+        }

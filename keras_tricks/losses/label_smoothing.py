@@ -1,0 +1,222 @@
+import keras
+from keras import ops
+
+from keras_tricks import _checks
+from keras_tricks.losses import _targets
+
+CONVENTIONS = ("paper", "uniform")
+
+
+def smoothing_weights(
+    label_smoothing: float, num_classes: int, convention: str = "paper"
+) -> tuple[float, float]:
+    """The numbers (a, b) with which smoothing is `q = a * p + b`.
+
+    Args:
+        label_smoothing: ε in [0, 1).
+        num_classes: K, at least 2.
+        convention: `"paper"` or `"uniform"`, see `smooth_labels`.
+
+    Returns:
+        The slope a and the offset b, Python floats.
+
+    Example:
+    >>> smoothing_weights(0.1, num_classes=5, convention="uniform")
+    (0.9, 0.02)
+    """
+    if convention == "uniform":
+        return 1.0 - label_smoothing, label_smoothing / num_classes
+    share = label_smoothing / (num_classes - 1)
+    return 1.0 - label_smoothing - share, share
+
+
+def smooth_labels(
+    labels,
+    label_smoothing: float = 0.1,
+    num_classes: int | None = None,
+    convention: str = "paper",
+):
+    """Smooth integer or dense labels.
+
+    Formula, for a one-hot p of class y among K classes:
+
+    - `"paper"`: `q_y = 1 - ε` and `q_i = ε / (K - 1)` for the others
+    - `"uniform"`: `q = (1 - ε) p + ε / K` (core Keras, PyTorch)
+
+    Both are affine in p, so smoothing and mixing labels commute. The two
+    agree for `ε_uniform = ε_paper * K / (K - 1)`.
+
+    Args:
+        labels: Integers of shape (...) with `num_classes`, or class weights
+            of shape (..., K) without. Rows of weights sum to 1.
+        label_smoothing: ε in [0, 1). Defaults to 0.1.
+        num_classes: K for integer labels. Defaults to None: dense labels.
+        convention: `"paper"` or `"uniform"`. Defaults to `"paper"`.
+
+    Returns:
+        A float32 tensor of shape (..., K) whose rows sum to 1.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+    >>> q = smooth_labels(np.array([2]), 0.1, num_classes=3)
+    >>> [round(float(value), 3) for value in q[0]]
+    [0.05, 0.05, 0.9]
+
+    Reference:
+        arXiv 1812.01187, section 5.2; Szegedy et al., arXiv 1512.00567.
+    """
+    _check_smoothing(label_smoothing, convention)
+    labels = ops.convert_to_tensor(labels)
+    if num_classes is not None:
+        num_classes = _checks.check_int("num_classes", num_classes, minimum=2)
+        _targets.check_label_values(labels, num_classes, "integer")
+        p = ops.one_hot(ops.cast(labels, "int32"), num_classes, dtype="float32")
+    else:
+        num_classes = _targets.check_logits("labels", labels)
+        _targets.check_label_values(labels, num_classes, "dense")
+        p = ops.cast(labels, "float32")
+    a, b = smoothing_weights(label_smoothing, num_classes, convention)
+    return a * p + b
+
+
+def label_smoothed_crossentropy(
+    labels,
+    logits,
+    label_smoothing: float = 0.1,
+    convention: str = "paper",
+):
+    """Cross-entropy between smoothed labels and logits, in float32.
+
+    Formula: `-Σ_i q_i log softmax(z)_i` with `q = smooth_labels(labels)`.
+    For integer labels y no one-hot is made: with `q = a p + b`, it is
+    `logsumexp(z) - a z_y - b Σ_i z_i`.
+
+    Args:
+        labels: Integers of shape (...) or (..., 1), or class weights of
+            shape (..., K).
+        logits: Tensor of shape (..., K), any float dtype.
+        label_smoothing: ε in [0, 1). Defaults to 0.1.
+        convention: `"paper"` or `"uniform"`, see `smooth_labels`.
+
+    Returns:
+        A float32 tensor of shape (...), NaN where an integer label is
+        outside 0 ... K - 1 (inside a compiled step nothing can be raised).
+
+    Raises:
+        ValueError: If the shapes do not fit; nothing is broadcast.
+
+    Example:
+    >>> z = np.zeros((1, 4), "float32")
+    >>> round(float(label_smoothed_crossentropy(np.array([1]), z)[0]), 4)
+    1.3863
+
+    Reference:
+        arXiv 1812.01187, section 5.2; Szegedy et al., arXiv 1512.00567.
+    """
+    labels = ops.convert_to_tensor(labels)
+    logits = ops.convert_to_tensor(logits)
+    classes = _targets.check_logits("logits", logits)
+    kind = _targets.kind_of_labels(labels, logits)
+    a, b = smoothing_weights(label_smoothing, classes, convention)
+    z = _targets.shifted(logits)
+    normalizer = ops.logsumexp(z, axis=-1)
+    if kind == "dense":
+        q = a * ops.cast(labels, "float32") + b
+        return normalizer * ops.sum(q, axis=-1) - ops.sum(q * z, axis=-1)
+    if len(labels.shape) == len(logits.shape):
+        labels = ops.squeeze(labels, axis=-1)
+    index = ops.cast(labels, "int32")
+    inside = ops.logical_and(index >= 0, index < classes)
+    index = ops.where(inside, index, 0)
+    picked = ops.take_along_axis(z, ops.expand_dims(index, -1), axis=-1)
+    loss = normalizer - a * ops.squeeze(picked, axis=-1)
+    if b:
+        loss = loss - b * ops.sum(z, axis=-1)
+    return ops.where(inside, loss, float("nan"))
+
+
+def _check_smoothing(label_smoothing, convention):
+    value = _checks.check_real(
+        "label_smoothing", label_smoothing, 0, 1, open_high=True
+    )
+    _checks.check_choice("convention", convention, CONVENTIONS)
+    return value
+
+
+@keras.saving.register_keras_serializable("keras_tricks")
+class LabelSmoothedCrossentropy(_targets.LogitsLoss):
+    """Cross-entropy with label smoothing for integer and dense labels.
+
+    Formula: `-Σ_i q_i log softmax(z)_i` with q the labels smoothed as in
+    `keras_tricks.losses.smooth_labels`. Computed in float32 under every
+    dtype policy.
+
+    Args:
+        label_smoothing: ε in [0, 1). Defaults to 0.1.
+        convention: `"paper"` gives the other classes `ε / (K - 1)` each;
+            `"uniform"` spreads ε over all K, as core Keras does. Defaults
+            to `"paper"`.
+        from_logits: Whether `y_pred` holds logits, which it should. False
+            takes probabilities, clipped at 1e-7. Defaults to True.
+        reduction: As of every Keras loss. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss.
+        dtype: Kept for Keras' protocol; anything below float32 is float32.
+
+    Call arguments:
+        y_true: Integers (...) or (..., 1), or class weights (..., K).
+        y_pred: Logits (..., K).
+
+    Raises:
+        ValueError: For an argument outside its range; at the call, for
+            shapes that do not fit, and, where values can be read, for
+            labels out of range and probabilities in place of logits. In
+            compiled steps a label out of range gives a NaN loss.
+
+    Example:
+    >>> loss = LabelSmoothedCrossentropy(label_smoothing=0.1)
+    >>> z = np.array([[2.0, 0.0, 0.0]], "float32")
+    >>> round(float(loss(np.array([0]), z)), 4)
+    0.4395
+
+    Reference:
+        arXiv 1812.01187, section 5.2; Szegedy et al., arXiv 1512.00567.
+    """
+
+    def __init__(
+        self,
+        label_smoothing=0.1,
+        convention="paper",
+        from_logits=True,
+        reduction="sum_over_batch_size",
+        name="label_smoothed_crossentropy",
+        dtype=None,
+    ):
+        super().__init__(reduction=reduction, name=name, dtype=dtype)
+        self.label_smoothing = _check_smoothing(label_smoothing, convention)
+        self.convention = convention
+        self.from_logits = bool(from_logits)
+
+    def check(self, y_true, y_pred):
+        classes = _targets.check_logits("y_pred", y_pred)
+        kind = _targets.kind_of_labels(y_true, y_pred)
+        _targets.check_label_values(y_true, classes, kind)
+        if self.from_logits:
+            _targets.check_logit_values("y_pred", y_pred)
+
+    def call(self, y_true, y_pred):
+        if not self.from_logits:
+            y_pred = ops.log(ops.clip(y_pred, 1e-7, 1.0))
+        return label_smoothed_crossentropy(
+            y_true, y_pred, self.label_smoothing, self.convention
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "label_smoothing": self.label_smoothing,
+            "convention": self.convention,
+            "from_logits": self.from_logits,
+        }

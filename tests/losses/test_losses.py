@@ -1,0 +1,331 @@
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+from keras_tricks import losses
+
+B, K = 6, 5
+RNG = np.random.default_rng(0)
+Z = (RNG.normal(size=(B, K)) * 3).astype("float32")
+R = (RNG.normal(size=(B, K)) * 4).astype("float32")
+Y = np.array([0, 4, 2, 2, 1, 3])
+W = np.array([1.0, 0.0, 2.0, 0.5, 1.0, 3.0], "float32")
+ONE_HOT = np.eye(K)[Y]
+MIXED = 0.3 * ONE_HOT + 0.7 * ONE_HOT[::-1]
+
+
+def log_softmax(z):
+    z = np.asarray(z, "float64")
+    z = z - z.max(-1, keepdims=True)
+    return z - np.log(np.exp(z).sum(-1, keepdims=True))
+
+
+def smooth(p, eps, convention):
+    k = p.shape[-1]
+    if convention == "uniform":
+        return (1 - eps) * p + eps / k
+    # Written as in the paper for one-hot rows, mixed linearly for the rest.
+    corner = np.where(np.eye(k) == 1, 1 - eps, eps / (k - 1))
+    return p @ corner
+
+
+def hard(p, z, eps=0.1, convention="paper"):
+    return -(smooth(p, eps, convention) * log_softmax(z)).sum(-1)
+
+
+def soft(r, z, t):
+    teacher = np.exp(log_softmax(np.asarray(r, "float64") / t))
+    student = log_softmax(np.asarray(z, "float64") / t)
+    return -(t**2) * (teacher * student).sum(-1)
+
+
+def numeric_gradient(f, z, step=1e-6):
+    z = np.asarray(z, "float64")
+    grad = np.zeros_like(z)
+    for index in np.ndindex(z.shape):
+        up, down = z.copy(), z.copy()
+        up[index] += step
+        down[index] -= step
+        grad[index] = (f(up) - f(down)) / (2 * step)
+    return grad
+
+
+def value_and_gradient(loss, y, z, sample_weight=None):
+    """The gradient with respect to logits, read off one SGD step in `fit`."""
+    layer = keras.layers.Dense(z.shape[-1], use_bias=False)
+    model = keras.Sequential([keras.Input((len(z),)), layer])
+    layer.kernel.assign(z)
+    model.compile(keras.optimizers.SGD(1.0), loss)
+    x = np.eye(len(z), dtype="float32")
+    value = model.train_on_batch(x, y, sample_weight=sample_weight)
+    return float(value), z - ops.convert_to_numpy(layer.kernel)
+
+
+def to_numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+@pytest.mark.parametrize("eps", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("convention", ["paper", "uniform"])
+@pytest.mark.parametrize("dense", [False, True])
+def test_smooth_labels_against_float64(eps, convention, dense):
+    if dense:
+        got = losses.smooth_labels(MIXED, eps, convention=convention)
+        want = smooth(MIXED, eps, convention)
+    else:
+        got = losses.smooth_labels(Y, eps, K, convention)
+        want = smooth(ONE_HOT, eps, convention)
+    np.testing.assert_allclose(to_numpy(got), want, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(0, 0.99), st.integers(2, 1000), st.floats(0, 1), st.booleans())
+def test_smoothing_keeps_the_sum_and_commutes_with_mixing(eps, k, lam, paper):
+    convention = "paper" if paper else "uniform"
+
+    def s(p):
+        return to_numpy(losses.smooth_labels(p, eps, convention=convention))
+
+    a, b = np.eye(k, dtype="float32")[[0]], np.eye(k, dtype="float32")[[k - 1]]
+    mixed = lam * a + (1 - lam) * b
+    assert s(mixed).sum() == pytest.approx(1, abs=1e-4)
+    np.testing.assert_allclose(
+        s(mixed), lam * s(a) + (1 - lam) * s(b), atol=1e-6
+    )
+
+
+def test_the_conventions_agree_after_conversion():
+    paper = losses.LabelSmoothedCrossentropy(0.1)
+    uniform = losses.LabelSmoothedCrossentropy(0.1 * K / (K - 1), "uniform")
+    core = keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=0.1 * K / (K - 1)
+    )
+    want = float(paper(Y, Z))
+    assert float(uniform(Y, Z)) == pytest.approx(want, rel=1e-6)
+    assert float(core(ONE_HOT, Z)) == pytest.approx(want, rel=1e-6)
+
+
+@pytest.mark.parametrize("eps", [0.0, 0.1])
+@pytest.mark.parametrize("convention", ["paper", "uniform"])
+@pytest.mark.parametrize("labels", ["ids", "column", "dense", "mixed"])
+def test_crossentropy_value_and_gradient(eps, convention, labels):
+    y = {"ids": Y, "column": Y[:, None], "dense": ONE_HOT, "mixed": MIXED}
+    p = MIXED if labels == "mixed" else ONE_HOT
+    loss = losses.LabelSmoothedCrossentropy(eps, convention)
+    target = (
+        y[labels] if labels in ("ids", "column") else y[labels].astype("f4")
+    )
+    value, gradient = value_and_gradient(loss, target, Z)
+
+    def reference(z):
+        return hard(p, z, eps, convention).mean()
+
+    assert value == pytest.approx(reference(Z), rel=1e-6)
+    want = numeric_gradient(reference, Z)
+    np.testing.assert_allclose(gradient, want, atol=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0, 20.0])
+def test_distillation_value_and_gradient(temperature):
+    loss = losses.KnowledgeDistillation(temperature)
+    value, gradient = value_and_gradient(loss, R, Z)
+
+    def reference(z):
+        return soft(R, z, temperature).mean()
+
+    assert value == pytest.approx(reference(Z), rel=1e-6)
+    want = numeric_gradient(reference, Z)
+    np.testing.assert_allclose(gradient, want, atol=3e-6)
+
+
+@pytest.mark.parametrize("weight", [None, 0.0, 0.3, 1.0])
+@pytest.mark.parametrize("eps", [0.0, 0.1])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_label_smoothed_kd_value_and_gradient(weight, eps, mixed):
+    p = MIXED if mixed else ONE_HOT
+    labels = MIXED.astype("float32") if mixed else Y
+    targets = losses.pack_targets(labels, R)
+    loss = losses.LabelSmoothedKD(eps, 4.0, weight)
+    value, gradient = value_and_gradient(loss, targets, Z, W)
+    a, b = (1, 1) if weight is None else (weight, 1 - weight)
+
+    def reference(z):
+        rows = a * hard(p, z, eps) + b * soft(R, z, 4.0)
+        return (rows * W).mean()
+
+    assert value == pytest.approx(reference(Z), rel=1e-6)
+    want = numeric_gradient(reference, Z)
+    np.testing.assert_allclose(gradient, want, atol=5e-6)
+
+
+@pytest.mark.parametrize(
+    "reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight", None]
+)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_every_reduction(reduction, weighted):
+    rows = hard(ONE_HOT, Z) + soft(R, Z, 20.0)
+    w = W.astype("float64") if weighted else np.ones(B)
+    want = {
+        "sum_over_batch_size": (rows * w).mean(),
+        "sum": (rows * w).sum(),
+        "mean_with_sample_weight": (rows * w).sum() / w.sum(),
+        None: rows * w,
+    }[reduction]
+    loss = losses.LabelSmoothedKD(reduction=reduction)
+    got = loss(
+        losses.pack_targets(Y, R), Z, sample_weight=W if weighted else None
+    )
+    np.testing.assert_allclose(to_numpy(got), want, rtol=2e-6)
+
+
+def test_unpacked_targets_give_the_hard_term():
+    loss = losses.LabelSmoothedKD()
+    want = hard(ONE_HOT, Z).mean()
+    for y in (Y, Y[:, None], ONE_HOT.astype("float32")):
+        assert float(loss(y, Z)) == pytest.approx(want, rel=1e-6)
+
+
+def test_segmentation_maps():
+    z = RNG.normal(size=(2, 3, 4, K)).astype("float32")
+    y = RNG.integers(0, K, size=(2, 3, 4))
+    want = hard(np.eye(K)[y], z)
+    for labels in (y, y[..., None]):
+        got = losses.label_smoothed_crossentropy(labels, z)
+        np.testing.assert_allclose(to_numpy(got), want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_low_precision_logits_are_computed_in_float32(dtype):
+    z, r = (ops.cast(x, dtype) for x in (Z, R))
+    z64, r64 = (np.asarray(to_numpy(ops.cast(x, "float32"))) for x in (z, r))
+    got = losses.label_smoothed_kd(losses.pack_targets(Y, r64), z)
+    want = hard(ONE_HOT, z64) + soft(r64, z64, 20.0)
+    np.testing.assert_allclose(to_numpy(got), want, rtol=1e-6)
+    loss = losses.LabelSmoothedKD(dtype=dtype)
+    value = loss(losses.pack_targets(Y, r64), z)
+    assert float(value) == pytest.approx(want.mean(), rel=1e-6)
+
+
+def test_large_offsets_and_far_logits_stay_exact():
+    far = np.array([[0.0, 1e4], [3e4, 0.0]], "float32")
+    y, p = np.array([0, 1]), np.eye(2)
+    np.testing.assert_allclose(
+        to_numpy(losses.label_smoothed_crossentropy(y, far)),
+        hard(p, far),
+        rtol=1e-6,
+    )
+    np.testing.assert_allclose(
+        to_numpy(losses.label_smoothed_crossentropy(Y, Z + 5000)),
+        hard(ONE_HOT, (Z + 5000)),
+        rtol=1e-6,
+    )
+
+
+def test_a_label_out_of_range_is_nan_in_a_compiled_step():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    compiled = keras.backend.backend() != "torch"
+    model.compile("sgd", losses.LabelSmoothedCrossentropy())
+    x, y = np.ones((4, 2)), np.array([0, 1, 2, 3])
+    if compiled:
+        assert np.isnan(model.train_on_batch(x, y))
+    else:
+        with pytest.raises(ValueError, match="0 to 2.*Received: 3"):
+            model.train_on_batch(x, y)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.LabelSmoothedCrossentropy(0.2, "uniform", name="a"),
+        losses.LabelSmoothedCrossentropy(from_logits=False, reduction="sum"),
+        losses.KnowledgeDistillation(3.0),
+        losses.LabelSmoothedKD(0.2, 3.0, 0.4, "uniform"),
+    ],
+)
+def test_losses_survive_serialization(loss):
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(loss)
+    )
+    assert type(again) is type(loss)
+    assert again.get_config() == loss.get_config()
+
+
+def test_a_saved_model_trains_on_with_its_loss(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(K)])
+    model.compile(keras.optimizers.SGD(0.1), losses.LabelSmoothedKD(0.2, 5.0))
+    x = RNG.normal(size=(B, 3)).astype("float32")
+    targets = losses.pack_targets(Y, R)
+    model.fit(x, targets, verbose=0)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    assert loaded.train_on_batch(x, targets) == pytest.approx(
+        float(model.train_on_batch(x, targets)), rel=1e-6
+    )
+
+
+def test_probabilities_are_taken_when_asked_for():
+    z = log_softmax(Z)
+    loss = losses.LabelSmoothedCrossentropy(0.1, from_logits=False)
+    got = float(loss(Y, np.exp(z).astype("float32")))
+    assert got == pytest.approx(hard(ONE_HOT, z).mean(), rel=1e-5)
+
+
+def test_pack_targets_in_tf_data_on_every_backend():
+    tf = pytest.importorskip("tensorflow")
+    ds = tf.data.Dataset.from_tensor_slices((Y, R)).batch(B)
+    (packed,) = ds.map(losses.pack_targets).as_numpy_iterator()
+    np.testing.assert_allclose(packed, losses.pack_targets(Y, R))
+    np.testing.assert_allclose(packed, np.concatenate([ONE_HOT, R], 1))
+
+
+PROBABILITIES = np.exp(log_softmax(Z)).astype("float32")
+
+
+def table():
+    smoothed = losses.LabelSmoothedCrossentropy
+    kd = losses.LabelSmoothedKD
+    for eps, name in itertools.product(
+        (-0.1, 1.0, float("nan"), "x"), ("s", "k")
+    ):
+        yield (
+            (lambda e=eps, n=name: (smoothed if n == "s" else kd)(e)),
+            ("`label_smoothing`"),
+        )
+    yield lambda: smoothed(convention="keras"), "`convention`"
+    yield lambda: kd(temperature=0), "`temperature`"
+    yield lambda: losses.KnowledgeDistillation(-1.0), "`temperature`"
+    yield lambda: kd(hard_weight=1.5), "`hard_weight`"
+    yield lambda: smoothed()(Y + 1, Z), "`y_true`.*0 to 4.*Received: 5"
+    yield lambda: smoothed()(Y - 1, Z), "`y_true`.*Received: -1"
+    yield lambda: smoothed()(Y + 0.5, Z), "`y_true`.*integer labels"
+    yield lambda: smoothed()(Y[:-1], Z), r"`y_true`.*shape"
+    yield lambda: smoothed()(ONE_HOT[:, :-1], Z), r"`y_true`.*axis of 5"
+    yield lambda: smoothed()(2 * ONE_HOT, Z), "`y_true`.*sum to 1"
+    yield lambda: smoothed()(Y, PROBABILITIES), "`y_pred` must be logits"
+    yield lambda: smoothed()(Y, Z[:, :1]), "`y_pred`.*at least 2"
+    yield lambda: kd()(np.ones((B, 2 * K - 1)), Z), "5 or 10.*Received"
+    yield (
+        lambda: kd()(np.concatenate([ONE_HOT, PROBABILITIES], 1), Z),
+        "`teacher_logits` must be logits",
+    )
+    yield (
+        lambda: losses.KnowledgeDistillation()(PROBABILITIES, Z),
+        "`teacher_logits` must be logits",
+    )
+    yield lambda: losses.pack_targets(Y + 1, R), "`y_true`.*Received: 5"
+    yield lambda: losses.pack_targets(Y[:3], R), "`y_true`.*shape"
+    yield lambda: losses.distillation_loss(R[:, :3], Z), "logits"
+    yield lambda: losses.smooth_labels(Y, 0.1, num_classes=1), "`num_classes`"
+
+
+@pytest.mark.parametrize(("mistake", "message"), list(table()))
+def test_bad_input(mistake, message):
+    with pytest.raises(ValueError, match=message) as error:
+        mistake()
+    assert "Received" in str(error.value)
+    assert "\n" not in str(error.value)
