@@ -1,0 +1,278 @@
+"""Batches that are a function of (seed, epoch, step)."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import numpy as np
+
+from keras_tricks._checks import check_int
+from keras_tricks.data.randomness import AUGMENT, ORDER, random_generator
+
+
+def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
+    """Returns the order of the samples in one epoch.
+
+    Args:
+        seed: Integer, at least 0.
+        epoch: Integer, at least 0.
+        size: Number of samples.
+
+    Returns:
+        A permutation of 0 ... `size` - 1.
+
+    Example:
+    >>> from keras_tricks.data import epoch_order
+    >>> sorted(epoch_order(seed=0, epoch=3, size=4).tolist())
+    [0, 1, 2, 3]
+    """
+    return random_generator(seed, ORDER, epoch).permutation(size)
+
+
+def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns mean and standard deviation of every channel.
+
+    Args:
+        images: uint8, shape `(N, H, W, C)`.
+
+    Returns:
+        Two float32 arrays of shape `(C,)`, in the units of the pixels
+        (0 ... 255). A constant channel has the deviation 1.
+
+    Example:
+    >>> import numpy as np
+    >>> from keras_tricks.data import channel_statistics
+    >>> images = np.array([0, 10], "uint8").reshape(2, 1, 1, 1)
+    >>> [float(value[0]) for value in channel_statistics(images)]
+    [5.0, 5.0]
+    """
+    _check_images(images)
+    values = np.arange(256, dtype="float64")
+    mean, std = [], []
+    for channel in range(images.shape[-1]):
+        counts = np.bincount(images[..., channel].ravel(), minlength=256)
+        shares = counts / counts.sum()
+        mean.append(shares @ values)
+        std.append(np.sqrt(shares @ (values - mean[-1]) ** 2) or 1.0)
+    return np.asarray(mean, "float32"), np.asarray(std, "float32")
+
+
+class Batches(keras.utils.PyDataset):
+    """Shuffled, augmented, normalized and mixed batches of uint8 images.
+
+    `x = (augment(images[order]) - mean) / std`, then mixup if there is any.
+    Every batch is a function of (seed, epoch, step), the same on every
+    backend and with any number of workers, and a run that resumes at an epoch
+    meets the batches it would have met.
+
+    For that exact sequence give
+    `fit(callbacks=[keras_tricks.callbacks.SetEpoch(batches)],
+    shuffle=False)`: the callback states the epoch, and without
+    `shuffle=False` Keras draws the batches of an epoch in an order of its
+    own. Without the callback the epoch advances after each whole pass.
+
+    Args:
+        images: uint8, shape `(N, H, W, C)`.
+        labels: Integers, shape `(N,)`.
+        batch_size: Samples in a batch.
+        seed: Seed of order and augmentation. Defaults to 0.
+        shuffle: Whether to reorder the samples in each epoch. Defaults to
+            `True`.
+        augment: `function(images, rng)` that returns images, see
+            `keras_tricks.data.augmentation`. Defaults to `None`.
+        mix_up: A `keras_tricks.layers.MixUp`, or a function with the same
+            call. It is told epoch and step. Defaults to `None`.
+        mean: Mean of each channel, in 0 ... 255. Defaults to the images' own.
+        std: Deviation of each channel. Defaults to the images' own.
+        drop_remainder: Whether to leave out a last, smaller batch. Defaults
+            to `True`.
+        workers: Threads that prepare the next batches. Defaults to 1, which
+            prepares each when it is asked for.
+
+    Returns:
+        Item `i` is `(x, y)`: x float32 `(B, H, W, C)`; y int32 `(B,)`, or
+        float32 `(B, K)` with mixup.
+
+    Raises:
+        ValueError: If an argument is not as described.
+
+    Example:
+    >>> from keras_tricks.data import Batches, augmentation, load
+    >>> data = load("digits")
+    >>> batches = Batches(
+    ...     data.x_train, data.y_train, 64, augment=augmentation("shift")
+    ... )
+    >>> x, y = batches[0]
+    >>> len(batches), x.shape, y.dtype.name
+    (22, (64, 8, 8, 1), 'int32')
+    """
+
+    def __init__(
+        self,
+        images,
+        labels,
+        batch_size,
+        seed=0,
+        shuffle=True,
+        augment=None,
+        mix_up=None,
+        mean=None,
+        std=None,
+        drop_remainder=True,
+        workers=1,
+    ):
+        super().__init__()
+        self.images, self.labels = _check_data(images, labels)
+        self.batch_size = check_int("batch_size", batch_size, 1)
+        if drop_remainder and batch_size > len(images):
+            raise ValueError(
+                "`batch_size` must not exceed the number of images, "
+                f"{len(images)}, when the remainder is dropped. "
+                f"Received: batch_size={batch_size}"
+            )
+        self.seed = check_int("seed", seed)
+        self.shuffle = shuffle
+        for name, function in (("augment", augment), ("mix_up", mix_up)):
+            if function is not None and not callable(function):
+                raise ValueError(
+                    f"`{name}` must be callable or None. "
+                    f"Received: {name}={function!r}"
+                )
+        self.augment, self.mix_up = augment, mix_up
+        if mean is None or std is None:
+            own_mean, own_std = channel_statistics(images)
+            mean = own_mean if mean is None else mean
+            std = own_std if std is None else std
+        self.mean, self.std = _check_statistics(mean, std, images.shape[-1])
+        self.drop_remainder = drop_remainder
+        check_int("workers", workers, 1)
+        self._prefetch = _Prefetch(self, workers) if workers > 1 else None
+        self._driven = False
+        self._within_epoch = self._saw_last = False
+        self._order = None
+        self.epoch = 0
+
+    @property
+    def num_batches(self):
+        count, rest = divmod(len(self.images), self.batch_size)
+        return count + (rest > 0 and not self.drop_remainder)
+
+    def __len__(self):
+        return self.num_batches
+
+    def set_epoch(self, epoch):
+        """States the epoch; from now on it does not advance by itself."""
+        self.epoch = check_int("epoch", epoch)
+        self._driven = True
+
+    def on_epoch_begin(self):
+        self._within_epoch = True
+
+    def on_epoch_end(self):
+        whole = self._within_epoch and self._saw_last
+        if whole and not self._driven:
+            self.epoch += 1
+        self._within_epoch = self._saw_last = False
+
+    def __getitem__(self, index):
+        step = range(self.num_batches)[index]
+        self._saw_last = self._saw_last or step == self.num_batches - 1
+        if self._prefetch is not None:
+            return self._prefetch.get(self.epoch, step)
+        return self.batch(self.epoch, step)
+
+    def batch(self, epoch, step):
+        """Returns one batch of any epoch, whatever the current one."""
+        chosen = slice(step * self.batch_size, (step + 1) * self.batch_size)
+        chosen = self._epoch_order(epoch)[chosen]
+        images, labels = self.images[chosen], self.labels[chosen]
+        if self.augment is not None:
+            rng = random_generator(self.seed, AUGMENT, epoch, step)
+            images = self.augment(images, rng)
+        images = _normalize(images, self.mean, self.std)
+        if self.mix_up is None:
+            return images, labels
+        return self.mix_up(images, labels, epoch=epoch, step=step)
+
+    def _epoch_order(self, epoch):
+        known = self._order
+        if known is None or known[0] != epoch:
+            size = len(self.images)
+            if self.shuffle:
+                order = epoch_order(self.seed, epoch, size)
+            else:
+                order = np.arange(size)
+            self._order = known = (epoch, order)
+        return known[1]
+
+
+class _Prefetch:
+    """Prepares the batches that follow the one asked for, in threads."""
+
+    def __init__(self, batches, workers):
+        self.batches = batches
+        self.workers = workers
+        self.pool = ThreadPoolExecutor(workers, "batches")
+        self.lock = threading.Lock()
+        self.epoch, self.futures = None, {}
+
+    def get(self, epoch, step):
+        with self.lock:
+            if epoch != self.epoch:
+                self.epoch, self.futures = epoch, {}
+            stop = min(step + 2 * self.workers, self.batches.num_batches)
+            for i in range(step, stop):
+                if i not in self.futures:
+                    self.futures[i] = self.pool.submit(
+                        self.batches.batch, epoch, i
+                    )
+            future = self.futures.pop(step)
+        return future.result()
+
+
+def _normalize(images, mean, std):
+    batch, height, width, channels = images.shape
+    flat = images.reshape(batch * height, width * channels)
+    result = np.subtract(flat, np.tile(mean, width), dtype="float32")
+    result *= np.tile(1 / std, width)
+    return result.reshape(images.shape)
+
+
+def _check_images(images):
+    if getattr(images, "dtype", None) != np.uint8 or images.ndim != 4:
+        raise ValueError(
+            "`images` must be uint8 of shape (N, H, W, C). Received: "
+            f"images.dtype={getattr(images, 'dtype', type(images))}, "
+            f"images.shape={np.shape(images)}"
+        )
+    if not len(images):
+        raise ValueError(
+            "`images` must hold at least one image. "
+            f"Received: images.shape={images.shape}"
+        )
+
+
+def _check_data(images, labels):
+    _check_images(images)
+    labels = np.asarray(labels)
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"`labels` must be integers of shape ({len(images)},). Received: "
+            f"labels.dtype={labels.dtype}, labels.shape={labels.shape}"
+        )
+    return images, labels.astype("int32")
+
+
+def _check_statistics(mean, std, channels):
+    checked = []
+    for name, value in (("mean", mean), ("std", std)):
+        array = np.asarray(value, "float32")
+        ok = array.shape in ((), (channels,)) and np.isfinite(array).all()
+        if not ok or (name == "std" and (array <= 0).any()):
+            kind = "positive" if name == "std" else "finite"
+            raise ValueError(
+                f"`{name}` must be one {kind} number or one for each of the "
+                f"{channels} channels. Received: {name}={value}"
+            )
+        checked.append(np.broadcast_to(array, (channels,)).copy())
+    return checked

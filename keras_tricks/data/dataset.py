@@ -1,0 +1,209 @@
+"""What a loaded data set is, and how it is split."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_tricks._checks import check_int
+from keras_tricks.data.randomness import SPLIT, random_generator
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ImageData:
+    """A labeled image data set in memory, checked at construction.
+
+    Args:
+        x_train: uint8, shape `(N, H, W, C)`.
+        y_train: Integers in 0 ... K - 1, shape `(N,)`, every class present.
+        x_test: uint8, shape `(M, H, W, C)`.
+        y_test: Integers in 0 ... K - 1, shape `(M,)`.
+        class_names: K names.
+        name: Name of the data set.
+
+    Raises:
+        ValueError: If an array has another rank, dtype, shape or range, or
+            if a class has no training image.
+
+    Example:
+    >>> from keras_tricks.data import load
+    >>> data = load("digits")
+    >>> data.image_shape, data.num_classes
+    ((8, 8, 1), 10)
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    class_names: tuple[str, ...]
+    name: str = "data"
+
+    def __post_init__(self):
+        names = tuple(str(name) for name in self.class_names)
+        object.__setattr__(self, "class_names", names)
+        for part in ("train", "test"):
+            _check_images(f"x_{part}", getattr(self, f"x_{part}"))
+            labels = _check_labels(
+                f"y_{part}", getattr(self, f"y_{part}"), len(names)
+            )
+            object.__setattr__(self, f"y_{part}", labels)
+            _check_lengths(part, getattr(self, f"x_{part}"), labels)
+        if self.x_train.shape[1:] != self.x_test.shape[1:]:
+            raise ValueError(
+                "`x_train` and `x_test` must hold images of one shape. "
+                f"Received: x_train.shape={self.x_train.shape}, "
+                f"x_test.shape={self.x_test.shape}"
+            )
+        counts = np.bincount(self.y_train, minlength=len(names))
+        if not counts.all():
+            empty = [names[i] for i in np.flatnonzero(counts == 0)[:5]]
+            raise ValueError(
+                "`y_train` must hold every class at least once. "
+                f"Received: no training image of {', '.join(empty)}"
+            )
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes K."""
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        return tuple(self.x_train.shape[1:])
+
+    def __repr__(self):
+        return (
+            f"ImageData(name={self.name!r}, train={len(self.x_train)}, "
+            f"test={len(self.x_test)}, image_shape={self.image_shape}, "
+            f"num_classes={self.num_classes})"
+        )
+
+    def take(self, train_samples: int | None, seed: int = 0) -> "ImageData":
+        """Returns the data set with fewer training images.
+
+        They are the first of a seeded order in which the classes alternate
+        by their shares, so that a smaller subset is part of a larger one.
+
+        Args:
+            train_samples: How many, from K to all. `None` keeps all.
+            seed: Seed of the order.
+
+        Returns:
+            A new `ImageData` with the same test images.
+
+        Raises:
+            ValueError: If `train_samples` is out of its range.
+        """
+        if train_samples is None:
+            return self
+        check_int("train_samples", train_samples, self.num_classes)
+        if train_samples > len(self.x_train):
+            raise ValueError(
+                "`train_samples` must not exceed the training set, which has "
+                f"{len(self.x_train)}. Received: train_samples={train_samples}"
+            )
+        chosen = stratified_order(self.y_train, seed)[:train_samples]
+        return dataclasses.replace(
+            self, x_train=self.x_train[chosen], y_train=self.y_train[chosen]
+        )
+
+
+def stratified_order(labels: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Orders samples so that every prefix has the classes in proportion.
+
+    Args:
+        labels: Integers, shape `(N,)`.
+        seed: Seed of the order.
+
+    Returns:
+        A permutation of 0 ... N - 1; one sample of each class comes first.
+
+    Example:
+    >>> import numpy as np
+    >>> from keras_tricks.data import stratified_order
+    >>> order = stratified_order(np.array([0, 0, 0, 0, 1, 1]), seed=1)
+    >>> sorted((order[:3] // 4).tolist())
+    [0, 0, 1]
+    """
+    labels = np.asarray(labels)
+    shuffled = random_generator(seed, SPLIT).permutation(len(labels))
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels[shuffled] == label)
+        place[members] = np.arange(len(members)) / len(members)
+    return shuffled[np.argsort(place, kind="stable")]
+
+
+def stratified_split(
+    labels: np.ndarray, test_share: float = 0.2, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Splits samples into train and test, class by class.
+
+    Args:
+        labels: Integers, shape `(N,)`.
+        test_share: Share of each class that is held out. Each class of two
+            or more samples gives at least one and keeps at least one.
+        seed: Seed of the choice.
+
+    Returns:
+        The sorted indices of the training and of the test samples.
+
+    Example:
+    >>> import numpy as np
+    >>> from keras_tricks.data import stratified_split
+    >>> train, test = stratified_split(np.arange(20) % 2)
+    >>> len(train), len(test)
+    (16, 4)
+    """
+    labels = np.asarray(labels)
+    shuffled = random_generator(seed, SPLIT).permutation(len(labels))
+    held_out = []
+    for label in np.unique(labels):
+        members = shuffled[labels[shuffled] == label]
+        count = max(1, round(test_share * len(members)))
+        held_out.append(members[: min(count, len(members) - 1)])
+    test = np.sort(np.concatenate(held_out))
+    return np.setdiff1d(np.arange(len(labels)), test), test
+
+
+def _check_images(name, images):
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
+        dtype = getattr(images, "dtype", type(images).__name__)
+        raise ValueError(
+            f"`{name}` must be a uint8 NumPy array. "
+            f"Received: {name}.dtype={dtype}"
+        )
+    if images.ndim != 4 or 0 in images.shape:
+        raise ValueError(
+            f"`{name}` must have shape (N, H, W, C), none of them 0. "
+            f"Received: {name}.shape={images.shape}"
+        )
+
+
+def _check_labels(name, labels, num_classes):
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"`{name}` must be integers of shape (N,). Received: "
+            f"{name}.shape={labels.shape}, {name}.dtype={labels.dtype}"
+        )
+    if num_classes < 2:
+        raise ValueError(
+            "`class_names` must hold at least two names. "
+            f"Received: {num_classes}"
+        )
+    if len(labels) and not (0 <= labels.min() <= labels.max() < num_classes):
+        raise ValueError(
+            f"`{name}` must be in 0 ... {num_classes - 1}. "
+            f"Received: labels from {labels.min()} to {labels.max()}"
+        )
+    return labels.astype("int32")
+
+
+def _check_lengths(part, images, labels):
+    if len(images) != len(labels):
+        raise ValueError(
+            f"`x_{part}` and `y_{part}` must have the same length. "
+            f"Received: {len(images)} images and {len(labels)} labels"
+        )

@@ -1,0 +1,244 @@
+"""Data sets by name or by path."""
+
+import importlib
+import os
+import zipfile
+import zlib
+
+import keras
+import numpy as np
+
+from keras_tricks._checks import check_choice
+from keras_tricks.data.dataset import ImageData, stratified_split
+from keras_tricks.data.folder import load_folder
+
+_KERAS_DATASETS = {
+    "cifar10": (
+        "airplane automobile bird cat deer dog frog horse ship truck"
+    ).split(),
+    "cifar100": [str(i) for i in range(100)],
+    "mnist": [str(i) for i in range(10)],
+    "fashion_mnist": (
+        "t-shirt trouser pullover dress coat sandal shirt sneaker bag boot"
+    ).split(),
+}
+DATASETS = ("digits", *_KERAS_DATASETS)
+_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+_SPLIT_SEED = 0
+
+
+def load(
+    dataset: str = "digits",
+    data_dir: str | os.PathLike | None = None,
+    image_size: int | None = None,
+    train_samples: int | None = None,
+    seed: int = 0,
+    max_bad_records: int = 0,
+) -> ImageData:
+    """Loads a data set by name, or from a path, which wins.
+
+    Args:
+        dataset: `"digits"` (the default, bundled with scikit-learn),
+            `"cifar10"`, `"cifar100"`, `"mnist"` or `"fashion_mnist"` (which
+            `keras.datasets` downloads).
+        data_dir: A folder of class folders, see `load_folder`, or an `.npz`
+            file, see `load_npz`.
+        image_size: Side of the square images made from a folder, in pixels;
+            for a folder it defaults to 64. Elsewhere the images are as they
+            are, and it must be `None` or their size.
+        train_samples: Keep this many training images, see `ImageData.take`.
+        seed: Seed of `train_samples`; not of a train and test split, which
+            is always the same.
+        max_bad_records: How many unreadable images of a folder to skip.
+
+    Returns:
+        An `ImageData`.
+
+    Raises:
+        ValueError: If a name is unknown or the data are not as described.
+        FileNotFoundError: If `data_dir` does not exist.
+        ImportError: If a package of the extra `data` is missing.
+        RuntimeError: If a download fails.
+
+    Example:
+    >>> from keras_tricks.data import load
+    >>> load("digits", train_samples=100).x_train.shape
+    (100, 8, 8, 1)
+    """
+    if data_dir is None:
+        check_choice("dataset", dataset, DATASETS)
+        digits = dataset == "digits"
+        data = load_digits() if digits else load_keras_dataset(dataset)
+    elif os.path.isdir(data_dir):
+        data = load_folder(
+            data_dir,
+            64 if image_size is None else image_size,
+            max_bad_records=max_bad_records,
+        )
+    else:
+        data = load_npz(data_dir)
+    if image_size is not None and data.image_shape[:2] != (image_size,) * 2:
+        raise ValueError(
+            f"`image_size` must be None or the size of {data.name}'s images, "
+            f"{data.image_shape[:2]}. Received: image_size={image_size}"
+        )
+    return data.take(train_samples, seed)
+
+
+def load_digits() -> ImageData:
+    """Loads scikit-learn's handwritten digits, 1,797 images of 8x8.
+
+    The gray values 0 ... 16 become 0 ... 255; one fifth of each class, always
+    the same, is held out.
+
+    Returns:
+        An `ImageData` of 1,438 training and 359 test images.
+
+    Raises:
+        ImportError: If scikit-learn is missing.
+
+    Example:
+    >>> from keras_tricks.data import load_digits
+    >>> data = load_digits()
+    >>> len(data.x_train) + len(data.x_test), int(data.x_train.max())
+    (1797, 255)
+    """
+    try:
+        datasets = importlib.import_module("sklearn.datasets")
+    except ImportError as error:
+        raise ImportError(
+            "The digits need scikit-learn: pip install 'keras_tricks[data]'"
+        ) from error
+    digits = datasets.load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype("uint8")[..., None]
+    labels = digits.target.astype("int32")
+    train, test = stratified_split(labels, 0.2, _SPLIT_SEED)
+    return ImageData(
+        images[train],
+        labels[train],
+        images[test],
+        labels[test],
+        tuple(str(i) for i in range(10)),
+        "digits",
+    )
+
+
+def load_keras_dataset(name: str) -> ImageData:
+    """Loads a data set through `keras.datasets`, which may download it.
+
+    Args:
+        name: `"cifar10"`, `"cifar100"`, `"mnist"` or `"fashion_mnist"`.
+
+    Returns:
+        An `ImageData`; gray images have one channel.
+
+    Raises:
+        ValueError: If the name is unknown.
+        RuntimeError: If the download fails.
+    """
+    check_choice("name", name, tuple(_KERAS_DATASETS))
+    try:
+        (x, y), (u, v) = getattr(keras.datasets, name).load_data()
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise RuntimeError(
+            f"Could not download {name}: {reason}. Without a network use "
+            "dataset='digits' or give data_dir."
+        ) from error
+    return ImageData(
+        _with_channels(x),
+        _without_column(y),
+        _with_channels(u),
+        _without_column(v),
+        tuple(_KERAS_DATASETS[name]),
+        name,
+    )
+
+
+def load_npz(path: str | os.PathLike) -> ImageData:
+    """Loads arrays from a NumPy archive.
+
+    Args:
+        path: An `.npz` with `x_train` and `x_test`, uint8, `(N, H, W)` or
+            `(N, H, W, C)`; `y_train` and `y_test`, integers, `(N,)` or
+            `(N, 1)`; and, if you like, `class_names`, strings. Pickled
+            objects are refused.
+
+    Returns:
+        An `ImageData` named after the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, lacks an array, or holds data
+            that are not as described; the message names the file.
+
+    Example:
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from keras_tricks.data import load_npz
+    >>> path = os.path.join(tempfile.mkdtemp(), "tiny.npz")
+    >>> x, y = np.zeros((4, 8, 8), "uint8"), np.arange(4) % 2
+    >>> np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
+    >>> data = load_npz(path)
+    >>> data.name, data.image_shape, data.num_classes
+    ('tiny', (8, 8, 1), 2)
+    """
+    arrays = _read_npz(os.fspath(path))
+    missing = [key for key in _ARRAYS if key not in arrays]
+    if missing:
+        raise ValueError(
+            f"{path} must hold {', '.join(_ARRAYS)}. "
+            f"Received: a file without {', '.join(missing)}"
+        )
+    try:
+        y_train = _without_column(arrays["y_train"])
+        names = arrays.get("class_names")
+        if names is None:
+            count = int(y_train.max()) + 1 if y_train.size else 0
+            names = [str(i) for i in range(count)]
+        return ImageData(
+            _with_channels(arrays["x_train"]),
+            y_train,
+            _with_channels(arrays["x_test"]),
+            _without_column(arrays["y_test"]),
+            tuple(np.asarray(names).ravel().tolist()),
+            os.path.splitext(os.path.basename(path))[0],
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read_npz(path):
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            "`data_dir` must be an existing folder or .npz file. "
+            f"Received: {path}"
+        )
+    try:
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("it holds a single array")
+            with archive:
+                return {key: archive[key] for key in archive.files}
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"Could not read {path} as an .npz of plain arrays: {reason}"
+        ) from error
+
+
+def _with_channels(images):
+    return images[..., None] if images.ndim == 3 else images
+
+
+def _without_column(labels):
+    column = labels.ndim == 2 and labels.shape[1] == 1
+    return labels[:, 0] if column else labels
