@@ -1,0 +1,104 @@
+"""The graph of a functional model, with the models inside it unfolded."""
+
+import dataclasses
+
+import keras
+
+
+@dataclasses.dataclass(eq=False)
+class Node:
+    """One call of one layer or operation.
+
+    Attributes:
+        operation: The layer or `keras.Operation`.
+        path: Its name, after the names of the models around it.
+        parents: The nodes whose outputs it takes.
+        index: Position in topological order.
+        ancestors: Bit set of the indices of all it depends on and its own.
+        consumers: How often its outputs are used, as model outputs too.
+    """
+
+    operation: keras.Operation
+    path: str
+    parents: list["Node"]
+    index: int
+    ancestors: int
+    consumers: int = 0
+
+    @property
+    def kind(self) -> str:
+        return type(self.operation).__name__
+
+    @property
+    def depth(self) -> int:
+        """How many weighted layers the call goes through: its kernels."""
+        if not isinstance(self.operation, keras.layers.Layer):
+            return 0
+        return sum(len(w.shape) > 1 for w in self.operation.trainable_weights)
+
+
+def flatten(model: keras.Model) -> list[Node]:
+    """Returns the calls of a functional model in topological order.
+
+    Args:
+        model: A functional or `Sequential` model. Others have no graph.
+
+    Returns:
+        The nodes, inputs included; empty without a graph.
+    """
+    nodes = []
+    if _has_graph(model):
+        for node in _unfold(model, None, "", nodes):
+            node.consumers += 1
+    return nodes
+
+
+def _functional(operation):
+    """Returns the functional model of a `Sequential`, or what it is given."""
+    return getattr(operation, "_functional", None) or operation
+
+
+def _has_graph(operation) -> bool:
+    return hasattr(_functional(operation), "_nodes_by_depth")
+
+
+def _unfold(model, sources, prefix, nodes) -> list[Node]:
+    """Appends the nodes of a model called on `sources`; returns its outputs.
+
+    Each input that has no source becomes a node of its own.
+    """
+    model = _functional(model)
+    known = {}
+    for position, tensor in enumerate(model.inputs):
+        operation = tensor._keras_history.operation
+        known[id(tensor)] = (
+            sources[position]
+            if sources is not None
+            else _append(operation, prefix, [], nodes)
+        )
+    by_depth = model._nodes_by_depth
+    for depth in sorted(by_depth, reverse=True):
+        for call in by_depth[depth]:
+            ready = all(id(t) in known for t in call.input_tensors)
+            if not call.input_tensors or not ready:
+                continue
+            parents = [known[id(t)] for t in call.input_tensors]
+            if _has_graph(call.operation):
+                inner = f"{prefix}{call.operation.name}/"
+                outputs = _unfold(call.operation, parents, inner, nodes)
+            else:
+                node = _append(call.operation, prefix, parents, nodes)
+                outputs = [node] * len(call.outputs)
+            for tensor, node in zip(call.outputs, outputs, strict=True):
+                known.setdefault(id(tensor), node)
+    return [known[id(tensor)] for tensor in model.outputs]
+
+
+def _append(operation, prefix, parents, nodes) -> Node:
+    ancestors = 1 << len(nodes)
+    for parent in parents:
+        parent.consumers += 1
+        ancestors |= parent.ancestors
+    path = prefix + operation.name
+    nodes.append(Node(operation, path, parents, len(nodes), ancestors))
+    return nodes[-1]

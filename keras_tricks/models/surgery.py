@@ -1,0 +1,262 @@
+import dataclasses
+
+import keras
+from keras import ops
+
+from keras_tricks.layers.conv_norm import ConvNorm
+from keras_tricks.models._graph import Node, flatten
+
+NORMS = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+)
+LINEAR = (
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout2D,
+    keras.layers.GaussianDropout,
+    keras.layers.Identity,
+    keras.layers.Rescaling,
+)
+ACTIVATIONS = (
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.PReLU,
+    keras.layers.ELU,
+)
+# Layers outside Keras that scale or drop a whole branch, by class name.
+LINEAR_NAMES = ("StochasticDepth", "DropPath", "LayerScale")
+
+
+@dataclasses.dataclass(frozen=True)
+class ZeroGammaReport:
+    """What `zero_gamma` did to a model.
+
+    Attributes:
+        zeroed: Paths of the norms whose gamma is now 0.
+        skipped: Pairs: path of an addition, reason why none of its branches
+            has such a norm.
+    """
+
+    zeroed: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self):
+        return len(self.zeroed)
+
+    def __iter__(self):
+        return iter(self.zeroed)
+
+    def __str__(self):
+        lines = [f"zeroed the gamma of {len(self.zeroed)} norms:"]
+        lines += [f"  {path}" for path in self.zeroed]
+        if self.skipped:
+            lines.append(f"left {len(self.skipped)} additions as they are:")
+            lines += [f"  {path}: {why}" for path, why in self.skipped]
+        return "\n".join(lines)
+
+
+def zero_gamma(model: keras.Model) -> ZeroGammaReport:
+    """Silences every residual branch of a model that has just been built.
+
+    `gamma = 0` for the norm that ends a residual branch, so that each block
+    starts as its shortcut: `y = x + gamma * normalize(branch(x)) + beta = x`.
+
+    The graph decides. Of the inputs of each addition, followed back to where
+    they parted, the one with the fewest weighted layers is the shortcut, and
+    the others are residual branches. A branch qualifies when it ends in a
+    batch, group or layer norm; dropout, stochastic depth, rescaling and
+    identities may follow it. Functional and `Sequential` models inside the
+    model are entered, and the residual blocks of `keras_tricks` are known.
+    Composite layers of other kinds are closed: their inside has no graph.
+
+    Gamma is assigned in place, so call this before training, and not on
+    trained weights.
+
+    Args:
+        model: A functional or `Sequential` model, or any built model made of
+            `keras_tricks` blocks.
+
+    Returns:
+        A `ZeroGammaReport`: the norms touched, and the additions left alone
+        with the reason. `print` shows it.
+
+    Raises:
+        ValueError: When a residual branch ends in a norm followed by an
+            activation (with gamma and beta 0, a ReLU would block the gradient
+            for ever), when such a norm has no gamma, when no residual branch
+            ends in a norm at all, or when the model is not built. Nothing is
+            changed then.
+
+    Example:
+    >>> inputs = keras.Input((8, 8, 4))
+    >>> x = keras.layers.Conv2D(4, 3, padding="same")(inputs)
+    >>> x = keras.layers.BatchNormalization(name="last_norm")(x)
+    >>> outputs = keras.layers.ReLU()(keras.layers.Add()([inputs, x]))
+    >>> print(zero_gamma(keras.Model(inputs, outputs)))
+    zeroed the gamma of 1 norms:
+      last_norm
+
+    Reference:
+        [He et al., 2018](https://arxiv.org/abs/1812.01187), section 3.1.
+    """
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ValueError(
+            "`model` must be a Keras model that is built. "
+            f"Received: model={model!r}"
+        )
+    norms = {
+        id(layer.residual_norm): layer.residual_norm
+        for layer in model._flatten_layers()
+        if hasattr(layer, "residual_norm")
+    }
+    paths = {key: norm.path for key, norm in norms.items()}
+    nodes = flatten(model)
+    ends, skipped = [], []
+    for node in nodes:
+        if node.kind == "Add" and len(node.parents) > 1:
+            found, reason = _branch_ends(node)
+            ends += found
+            if not found:
+                skipped.append((node.path, reason))
+    for end in ends:
+        calls = sum(node.operation is end.operation for node in nodes)
+        if calls > sum(other.operation is end.operation for other in ends):
+            skipped.append((end.path, "the norm is called elsewhere too"))
+            continue
+        norm = _norm_of(end.operation)
+        norms[id(norm)] = norm
+        paths[id(norm)] = end.path
+    _check(model, norms, skipped)
+    for norm in norms.values():
+        norm.gamma.assign(ops.zeros(norm.gamma.shape))
+    return ZeroGammaReport(tuple(paths.values()), tuple(skipped))
+
+
+def _norm_of(operation):
+    """Returns the norm that a layer is or ends in, else `None`."""
+    if isinstance(operation, ConvNorm):
+        linear = operation.activation is keras.activations.linear
+        return operation.norm if linear else None
+    return operation if isinstance(operation, NORMS) else None
+
+
+def _is_linear(node: Node) -> bool:
+    """Whether a node only scales, drops or passes on its one input."""
+    operation = node.operation
+    if len(node.parents) != 1:
+        return False
+    if isinstance(operation, keras.layers.Activation):
+        return operation.activation is keras.activations.linear
+    if isinstance(operation, LINEAR) or node.kind in LINEAR_NAMES:
+        return True
+    # A product with a constant; one of two tensors has two parents.
+    return node.kind in ("Multiply", "TrueDivide") and not isinstance(
+        operation, keras.layers.Layer
+    )
+
+
+def _is_activation(node: Node) -> bool:
+    """Whether a node is a nonlinearity without a kernel."""
+    if isinstance(node.operation, ACTIVATIONS):
+        return True
+    return type(node.operation).__module__.endswith("ops.nn")
+
+
+def _branch_ends(addition: Node) -> tuple[list[Node], str]:
+    """Returns the norms that end the addition's residual branches.
+
+    Returns:
+        The nodes of the norms, and where there is none the reason.
+    """
+    common = -1
+    for parent in addition.parents:
+        common &= parent.ancestors
+    if not common:
+        return [], "its inputs have no common origin"
+    depths = [_longest(parent, common) for parent in addition.parents]
+    branches = [
+        parent
+        for parent, depth in zip(addition.parents, depths, strict=True)
+        if depth > min(depths)
+    ]
+    if not branches:
+        return [], "its branches are equally long: none is the shortcut"
+    ends, reason = [], ""
+    for branch in branches:
+        end, why = _branch_end(branch)
+        if end is None:
+            reason = why
+        else:
+            ends.append(end)
+    return ends, reason
+
+
+def _longest(node: Node, common: int) -> int:
+    """Returns the most weighted layers on a path from `common` to `node`."""
+    depths = {}
+    order = {node.index: node}
+    queue = [node]
+    while queue:
+        for parent in queue.pop().parents:
+            if not common >> parent.index & 1 and parent.index not in order:
+                order[parent.index] = parent
+                queue.append(parent)
+    if common >> node.index & 1:
+        return 0
+    for index in sorted(order):
+        current = order[index]
+        before = [depths.get(parent.index, 0) for parent in current.parents]
+        depths[index] = current.depth + max(before, default=0)
+    return depths[node.index]
+
+
+def _branch_end(node: Node) -> tuple[Node | None, str]:
+    """Follows a branch back from the addition to the norm that ends it."""
+    activation = None
+    alone = True
+    while _is_linear(node) or _is_activation(node):
+        if not _is_linear(node):
+            activation = node
+        alone = alone and node.consumers == 1
+        node = node.parents[0]
+    if (
+        isinstance(node.operation, ConvNorm)
+        and _norm_of(node.operation) is None
+    ):
+        activation = node
+    elif _norm_of(node.operation) is None:
+        return None, f"its branch ends in {node.kind} {node.path!r}"
+    if activation is not None:
+        raise ValueError(
+            "`model` must have no activation between a norm and an addition: "
+            "with gamma and beta 0 a ReLU would pass no gradient. Received: "
+            f"norm={node.path!r}, activation={activation.path!r}"
+        )
+    if not (alone and node.consumers == 1):
+        return None, f"the output of {node.path!r} is used elsewhere too"
+    return node, ""
+
+
+def _check(model, norms, skipped):
+    """Refuses an empty match and norms without gamma."""
+    for norm in norms.values():
+        if getattr(norm, "gamma", None) is None:
+            raise ValueError(
+                "`model` must have norms with scale=True where its residual "
+                f"branches end. Received: norm={norm.name!r} without gamma"
+            )
+    if norms:
+        return
+    detail = (
+        f"{len(skipped)} additions, the first {skipped[0][0]!r}: "
+        f"{skipped[0][1]}"
+        if skipped
+        else "a graph without residual additions"
+    )
+    raise ValueError(
+        "`model` must have residual branches that end in a norm "
+        "(pre-activation networks have none). "
+        f"Received: model={model.name!r} with {detail}"
+    )
