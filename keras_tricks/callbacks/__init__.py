@@ -1,0 +1,19 @@
+"""Callbacks that the paper's recipe needs and core Keras lacks.
+
+Core Keras' own callbacks do the rest: `keras.callbacks.CSVLogger`,
+`TensorBoard`, `ModelCheckpoint`, `BackupAndRestore`, `TerminateOnNaN`.
+Callbacks that add to the logs go before those that write them.
+"""
+
+from keras_tricks.callbacks.exponential_moving_average import (
+    ExponentialMovingAverage as ExponentialMovingAverage,
+)
+from keras_tricks.callbacks.learning_rate_logger import (
+    LearningRateLogger as LearningRateLogger,
+)
+from keras_tricks.callbacks.loss_scale_logger import (
+    LossScaleLogger as LossScaleLogger,
+)
+from keras_tricks.callbacks.mix_up_off import MixUpOff as MixUpOff
+from keras_tricks.callbacks.set_epoch import SetEpoch as SetEpoch
+from keras_tricks.callbacks.throughput import Throughput as Throughput

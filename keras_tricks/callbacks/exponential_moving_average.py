@@ -1,0 +1,261 @@
+import io
+import os
+import tempfile
+import zipfile
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_tricks import _backend
+
+
+def average_decay(
+    decay: float, update: int, every: int = 1, warmup: bool = False
+) -> float:
+    """Decay of one update of a moving average.
+
+    `decay ** every`, or with warmup
+    `min(decay, (1 + n) / (10 + n)) ** every` after `n = update * every`
+    steps, so that the random initial weights are forgotten soon.
+
+    Args:
+        decay: Decay for one step, in [0, 1).
+        update: Index of the update, from 0.
+        every: Steps since the last update.
+        warmup: Whether the decay grows from 0.1 to `decay`.
+
+    Returns:
+        The decay, a float.
+
+    Example:
+    >>> average_decay(0.5, update=0, every=2)
+    0.25
+    >>> average_decay(0.999, update=0, warmup=True)
+    0.1
+    """
+    if warmup:
+        steps = update * every
+        decay = min(decay, (1 + steps) / (10 + steps))
+    return decay**every
+
+
+class ExponentialMovingAverage(keras.callbacks.Callback):
+    """Averages all weights during training, batch statistics included.
+
+    After each step, `average = decay * average + (1 - decay) * weight`, in
+    float32, from the initial weights on. `use_ema=True` of core Keras'
+    optimizers averages trainable weights only, and evaluates them with
+    moving statistics of batch norms that belong to other weights.
+
+    Validation inside `fit` sees the averaged weights, so every `val_` metric
+    is theirs; the training weights come back right after it. What a callback
+    saves at the end of an epoch are the training weights, as a resume needs;
+    with `swap_on_epoch=True` callbacks *behind* this one in the list, such
+    as `keras.callbacks.ModelCheckpoint`, save the averaged weights, and
+    those before it, such as `BackupAndRestore`, the training weights.
+
+    With gradient accumulation, one step is one real update.
+
+    Args:
+        decay: Decay for one step, in [0, 1). Defaults to 0.999.
+        warmup: Whether the decay starts at 0.1 and grows, see
+            `average_decay`. Defaults to False. Use it in runs of less than
+            some `5 / (1 - decay)` steps.
+        every: Steps between two updates, whose decay is then
+            `decay ** every`. Defaults to 1, which waits for the device after
+            every step; a larger number costs less and averages as far back.
+        apply_at_end: Whether the averaged weights stay in the model when
+            `fit` ends. Defaults to True.
+        swap_on_epoch: Whether callbacks behind this one see the averaged
+            weights at the end of an epoch. Defaults to False.
+        path: File ("....npz") that the average is saved to after each epoch,
+            for `load`. Defaults to None.
+
+    Raises:
+        ValueError: If an argument is out of range, the model has no weights
+            yet when `fit` starts, or a loaded average does not fit it.
+
+    Example:
+    >>> import keras, keras_tricks, numpy as np
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> average = keras_tricks.callbacks.ExponentialMovingAverage(0.9)
+    >>> history = model.fit(
+    ...     np.ones((8, 2)), np.ones((8, 1)), verbose=0, callbacks=[average]
+    ... )
+    >>> len(average.averages) == len(model.weights)
+    True
+    """
+
+    def __init__(
+        self,
+        decay=0.999,
+        warmup=False,
+        every=1,
+        apply_at_end=True,
+        swap_on_epoch=False,
+        path=None,
+    ):
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ValueError(
+                f"`decay` must be in [0, 1). Received: decay={decay!r}"
+            )
+        if not isinstance(every, int) or every < 1:
+            raise ValueError(
+                f"`every` must be a positive integer. Received: every={every!r}"
+            )
+        self.decay = decay
+        self.warmup = warmup
+        self.every = every
+        self.apply_at_end = apply_at_end
+        self.swap_on_epoch = swap_on_epoch
+        self.path = path
+        self.averages = None
+        self.updates = 0
+        self._pending = 0
+        self._training_weights = None
+
+    def _variables(self):
+        # Reading `model` attaches JAX's state to the variables.
+        return [
+            variable
+            for variable in self.model.weights
+            if "float" in keras.backend.standardize_dtype(variable.dtype)
+        ]
+
+    def on_train_begin(self, logs=None):
+        self._swap_out()
+        variables = self._variables()
+        if not variables:
+            raise ValueError(
+                "`ExponentialMovingAverage` must be given a model that is "
+                "built: call `model.build(...)` before `fit`. "
+                f"Received: model={self.model.name}"
+            )
+        if self.averages is None:
+            self.averages = [_copy(v, "float32") for v in variables]
+        self._check(variables)
+        optimizer = self.model.optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        accumulated = getattr(optimizer, "gradient_accumulation_steps", None)
+        self._batches = self.every * (accumulated or 1)
+
+    def _check(self, variables):
+        ours = [tuple(average.shape) for average in self.averages]
+        if ours != [tuple(variable.shape) for variable in variables]:
+            raise ValueError(
+                "The loaded average must have the shapes of the model's "
+                f"{len(variables)} weights. Received: {len(ours)} arrays of "
+                f"other shapes, model={self.model.name}"
+            )
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._first_batch = batch
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._pending += batch - self._first_batch + 1
+        while self._pending >= self._batches:
+            self._pending -= self._batches
+            self._update()
+
+    def _update(self):
+        decay = average_decay(self.decay, self.updates, self.every, self.warmup)
+        values = [ops.convert_to_tensor(v) for v in self._variables()]
+        self.averages = _backend.interpolate(self.averages, values, 1.0 - decay)
+        self.updates += 1
+
+    def _swap_in(self):
+        if self.averages is None or self._training_weights is not None:
+            return
+        variables = self._variables()
+        self._training_weights = [_copy(v) for v in variables]
+        self._assign(variables)
+
+    def _assign(self, variables):
+        # A copy, because JAX may reuse the memory of a model's variables.
+        for variable, average in zip(variables, self.averages, strict=True):
+            variable.assign(_copy(average, variable.dtype))
+
+    def _swap_out(self):
+        if self._training_weights is None:
+            return
+        for variable, value in zip(
+            self._variables(), self._training_weights, strict=True
+        ):
+            variable.assign(value)
+        self._training_weights = None
+
+    def on_test_begin(self, logs=None):
+        self._swap_in()
+
+    def on_test_end(self, logs=None):
+        self._swap_out()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._swap_out()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.path is not None:
+            self.save(self.path)
+        if self.swap_on_epoch:
+            self._swap_in()
+
+    def on_train_end(self, logs=None):
+        self._swap_out()
+        if self.apply_at_end:
+            self._assign(self._variables())
+
+    def get_state(self):
+        """Returns the average and its counters as a dict of NumPy arrays."""
+        state = {
+            "updates": np.asarray(self.updates),
+            "pending": np.asarray(self._pending),
+        }
+        for index, average in enumerate(self.averages or []):
+            array = np.array(ops.convert_to_numpy(average))
+            state[f"average_{index:05d}"] = array
+        return state
+
+    def set_state(self, state):
+        """Continues from a dict that `get_state` returned."""
+        keys = sorted(key for key in state if key.startswith("average_"))
+        if not keys or "updates" not in state or "pending" not in state:
+            raise ValueError(
+                "`state` must come from `get_state`. "
+                f"Received: state with keys {sorted(state)[:5]}"
+            )
+        self.updates = int(state["updates"])
+        self._pending = int(state["pending"])
+        self.averages = [
+            ops.convert_to_tensor(np.array(state[key], "float32"))
+            for key in keys
+        ]
+
+    def save(self, path):
+        """Writes the average to `path` (.npz) in one piece."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **self.get_state())
+        folder, name = os.path.split(os.path.abspath(path))
+        handle, temporary = tempfile.mkstemp(prefix=name, dir=folder)
+        with os.fdopen(handle, "wb") as file:
+            file.write(buffer.getvalue())
+        os.replace(temporary, path)
+
+    def load(self, path):
+        """Continues from a file that `save` wrote; call it before `fit`."""
+        try:
+            with open(path, "rb") as file:
+                state = dict(np.load(file, allow_pickle=False))
+        except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                "`path` must be a file that `save` wrote. "
+                f"Received: path={str(path)!r} ({error})"
+            ) from None
+        self.set_state(state)
+
+
+def _copy(value, dtype=None):
+    copied = ops.stop_gradient(ops.copy(value))
+    return copied if dtype is None else ops.cast(copied, dtype)

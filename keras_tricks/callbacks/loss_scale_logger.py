@@ -1,0 +1,42 @@
+import warnings
+
+import keras
+
+
+class LossScaleLogger(keras.callbacks.Callback):
+    """Logs the dynamic loss scale of float16 training as `loss_scale`.
+
+    The value at the end of each epoch. It halves at every overflow and
+    doubles after 2,000 steps without one, so a falling curve is a warning.
+    Nothing is logged under an optimizer that does not scale the loss; if
+    the model's policy is "mixed_float16" all the same, a warning says so,
+    because small gradients are then lost.
+
+    Example:
+    >>> import keras_tricks
+    >>> callback = keras_tricks.callbacks.LossScaleLogger()
+
+    Reference:
+        Section 3.2, low-precision training.
+    """
+
+    def on_train_begin(self, logs=None):
+        scaled = _scales_loss(self.model.optimizer)
+        policy = self.model.dtype_policy.name
+        if policy == "mixed_float16" and not scaled:
+            warnings.warn(
+                "The model computes in float16 without loss scaling: small "
+                "gradients will be lost. Compile with auto_scale_loss=True "
+                "or a keras.optimizers.LossScaleOptimizer.",
+                stacklevel=2,
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        optimizer = self.model.optimizer
+        if logs is not None and _scales_loss(optimizer):
+            scale = keras.ops.convert_to_tensor(optimizer.dynamic_scale)
+            logs["loss_scale"] = float(keras.ops.convert_to_numpy(scale))
+
+
+def _scales_loss(optimizer):
+    return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
