@@ -1,0 +1,159 @@
+"""What a recipe is going to do, in words."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_tricks._plan import make_plan, make_schedule
+from keras_tricks.optimizers.decay_report import make_report
+from keras_tricks.optimizers.sgd import SGD
+
+_BARS = "▁▂▃▄▅▆▇█"
+_COLUMNS = 48
+
+
+def explain(recipe, model, dataset_size: int) -> str:
+    """See `keras_tricks.Recipe.explain`."""
+    plan = make_plan(recipe, dataset_size)
+    rows = [
+        *_steps(recipe, plan, dataset_size),
+        *_learning_rate(recipe, plan),
+        *_decay(recipe, model),
+        *_model(model),
+        ("loss", _loss(recipe)),
+        ("mixup", _mixup(recipe)),
+        ("weights", _average(recipe)),
+    ]
+    return "\n".join(f"{name:<10}{text}" for name, text in rows) + "\n"
+
+
+def _steps(recipe, plan, dataset_size):
+    yield (
+        "updates",
+        f"{plan.updates_per_epoch} an epoch x {recipe.epochs} epochs = "
+        f"{plan.updates}, each of {recipe.batch_size} images",
+    )
+    if recipe.gradient_accumulation_steps > 1:
+        yield (
+            "",
+            f"in {recipe.gradient_accumulation_steps} batches of "
+            f"{plan.batch_size}, whose gradients are averaged",
+        )
+    rest = dataset_size % recipe.batch_size
+    if rest:
+        yield (
+            "",
+            f"{rest} of {dataset_size} images, others in each epoch, are left "
+            "out of the last batch",
+        )
+
+
+def _learning_rate(recipe, plan):
+    scaled = (
+        f"{recipe.base_learning_rate:g} x {recipe.batch_size} / 256"
+        if recipe.scale_learning_rate
+        else "not scaled with the batch"
+    )
+    yield "rate", f"peak {recipe.learning_rate:g} ({scaled})"
+    if plan.warmup_updates:
+        first = recipe.learning_rate / plan.warmup_updates
+        yield (
+            "",
+            f"warmup from {first:g} over {plan.warmup_updates} updates",
+        )
+    else:
+        yield "", "no warmup"
+    if recipe.schedule == "step":
+        epochs = ", ".join(str(epoch) for epoch in recipe.boundaries)
+        yield "", f"divided by 10 at epochs {epochs or '(none)'}"
+    elif plan.updates > plan.warmup_updates:
+        rest = plan.updates - plan.warmup_updates
+        yield "", f"then a cosine to 0 over {rest} updates"
+    schedule = make_schedule(recipe, plan)
+    columns = min(_COLUMNS, plan.updates)
+    places = [round(i * (plan.updates - 1) / columns) for i in range(columns)]
+    places.append(plan.updates - 1)
+    rates = [float(ops.convert_to_numpy(schedule(step))) for step in places]
+    top = max(rates) or 1.0
+    bars = [_BARS[round(rate / top * (len(_BARS) - 1))] for rate in rates]
+    yield "", f"{''.join(bars)}  first {rates[0]:.3g}, last {rates[-1]:.3g}"
+
+
+def _decay(recipe, model):
+    if not recipe.weight_decay:
+        yield "decay", "none"
+        return
+    optimizer = SGD(0.0, weight_decay=recipe.weight_decay, decay=recipe.decay)
+    report = make_report(optimizer, model)
+    yield (
+        "decay",
+        f"{recipe.weight_decay:g}, coupled, of {recipe.decay!r}",
+    )
+    for line in report.summary().splitlines():
+        yield "", line
+    for name, rows in (
+        ("decayed", report.decayed),
+        ("not decayed", report.excluded),
+    ):
+        if rows:
+            paths = ", ".join(path for path, _ in rows[:3])
+            yield "", f"{name}: {paths}{', ...' if len(rows) > 3 else ''}"
+
+
+def _model(model):
+    trained = _count(model.trainable_variables)
+    others = _count(model.non_trainable_variables)
+    yield (
+        "model",
+        f"{model.name}: {trained:,} trainable values, {others:,} others",
+    )
+    norms = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+        and layer.gamma is not None
+    ]
+    zero = sum(not ops.convert_to_numpy(norm.gamma).any() for norm in norms)
+    yield "", f"gamma is 0 in {zero} of {len(norms)} batch norms"
+    policy = model.dtype_policy
+    yield (
+        "dtypes",
+        f"computes in {policy.compute_dtype}, weights in "
+        f"{policy.variable_dtype}, gives "
+        f"{keras.backend.standardize_dtype(model.outputs[0].dtype)} logits",
+    )
+    if policy.compute_dtype == "float16":
+        yield "", "dynamic loss scaling"
+
+
+def _count(variables):
+    return sum(math.prod(variable.shape) for variable in variables)
+
+
+def _loss(recipe):
+    if not recipe.label_smoothing:
+        return "cross-entropy"
+    return (
+        f"cross-entropy with label smoothing {recipe.label_smoothing:g} "
+        f"({recipe.smoothing_convention} convention)"
+    )
+
+
+def _mixup(recipe):
+    if not recipe.mixup_alpha:
+        return "none"
+    text = f"Beta({recipe.mixup_alpha:g}, {recipe.mixup_alpha:g})"
+    text += f", one weight for each {recipe.mixup_per}"
+    if recipe.mixup_off_epochs:
+        text += f", off for the last {recipe.mixup_off_epochs} epochs"
+    return text
+
+
+def _average(recipe):
+    if not recipe.ema_decay:
+        return "those of the last update"
+    return (
+        f"validated and saved: their moving average, {recipe.ema_decay:g}, "
+        "batch-norm statistics included"
+    )

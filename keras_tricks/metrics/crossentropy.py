@@ -1,0 +1,44 @@
+import keras
+
+from keras_tricks.losses.label_smoothing import label_smoothed_crossentropy
+from keras_tricks.metrics.dominant_label_accuracy import hard_targets
+
+
+def _crossentropy(y_true, y_pred):
+    labels, _ = hard_targets(y_true, y_pred)
+    return label_smoothed_crossentropy(labels, y_pred, label_smoothing=0.0)
+
+
+@keras.saving.register_keras_serializable("keras_tricks")
+class Crossentropy(keras.metrics.MeanMetricWrapper):
+    """Mean cross-entropy of the labels as they are: no smoothing, no teacher.
+
+    Formula: `-Σ_i p_i log softmax(z)_i`, in float32. Beside a smoothed or
+    distilled loss it is the value that runs with other losses can be
+    compared by: on validation data, plain cross-entropy on hard labels.
+
+    Args:
+        name: Name of the metric.
+        dtype: As of every Keras metric.
+
+    Call arguments:
+        y_true: Labels (B,), (B, 1), (B, K) or packed targets (B, 2K), whose
+            teacher logits are ignored.
+        y_pred: Logits (B, K).
+
+    Example:
+    >>> metric = Crossentropy()
+    >>> metric.update_state(np.array([1]), np.zeros((1, 4), "float32"))
+    >>> round(float(metric.result()), 4)
+    1.3863
+
+    Reference:
+        arXiv 1812.01187, section 5.4.
+    """
+
+    def __init__(self, name="crossentropy", dtype=None):
+        super().__init__(_crossentropy, name=name, dtype=dtype)
+        self._direction = "down"
+
+    def get_config(self):
+        return {"name": self.name, "dtype": self.dtype}

@@ -1,0 +1,457 @@
+"""The recipe of a training run: one field for each trick."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import get_args
+
+from keras_tricks import _checks
+from keras_tricks._explain import explain
+from keras_tricks.schedules import scale_learning_rate
+
+
+def _option(default, help, low=None, high=None, below=None, choices=None):
+    """A field with its help and its range, for checks and for flags."""
+    metadata = {"help": help, "choices": choices}
+    metadata |= {"low": low, "high": high, "below": below}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training run, checked at construction.
+
+    The defaults are the whole bag of tricks on scikit-learn's handwritten
+    digits with a small ResNet-18-D. `Recipe.preset` gives the rows of the
+    paper's tables; every field is also a flag of `recipes/train.py`.
+
+    Args:
+        dataset: See `keras_tricks.data.load`.
+        data_dir: A folder of class folders or an .npz; it wins.
+        image_size: Side of images from a folder, in pixels.
+        train_samples: How many training images to use, all by default.
+        augmentation: `"none"`, `"shift"` or `"shift_flip"`.
+        depth: 18, 34, 50, 101 or 152.
+        variant: `"A"`, `"B"`, `"C"` or `"D"`.
+        width: Channels of the first stage; 64 is the paper's.
+        small_images: Whether the stem keeps the resolution.
+        activation: In place of every ReLU.
+        zero_gamma: Whether residual branches start silent.
+        data_format: `"auto"` takes the fastest for backend and device.
+        epochs: Length of the run.
+        batch_size: The global batch of one update.
+        base_learning_rate: Peak rate for a batch of 256.
+        scale_learning_rate: Whether the peak is scaled with `batch_size`.
+        warmup_epochs: Length of the linear warmup, may be a fraction.
+        schedule: `"cosine"` or `"step"`.
+        step_epochs: Absolute epochs at which the step schedule divides by
+            10. Defaults to the quarters: 30, 60 and 90 of 120.
+        momentum: In [0, 1).
+        nesterov: Whether to use Nesterov momentum.
+        momentum_form: `"pytorch"` or `"keras"`.
+        weight_decay: Coupled L2.
+        decay: `"kernels"`, `"all"` or a regular expression on paths.
+        gradient_accumulation_steps: Batches in one update; `batch_size`
+            counts all of them.
+        ema_decay: Decay per update of averaged weights; 0 for none.
+        precision: A dtype policy.
+        label_smoothing: In [0, 1).
+        smoothing_convention: `"paper"` or `"uniform"`.
+        mixup_alpha: Of the Beta distribution; 0 for no mixup.
+        mixup_per: `"batch"` or `"sample"`.
+        mixup_off_epochs: Last epochs without mixup.
+        seed: Of weights, order, augmentation and mixing.
+        jit_compile: `"auto"` takes the fastest; `"on"` or `"off"`.
+
+    Raises:
+        ValueError: If a value is of the wrong kind or out of its range, or
+            a combination of values makes no sense.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> recipe = Recipe.preset("+cosine", epochs=20, warmup_epochs=2)
+    >>> recipe.schedule, recipe.label_smoothing
+    ('cosine', 0.0)
+    >>> Recipe.from_json(recipe.to_json()) == recipe
+    True
+
+    Reference:
+        arXiv 1812.01187.
+    """
+
+    dataset: str = _option("digits", "Name of the data set.")
+    data_dir: str | None = _option(
+        None, "Folder of class folders, or an .npz; wins over --dataset."
+    )
+    image_size: int | None = _option(
+        None, "Side in pixels of images from a folder.", low=8
+    )
+    train_samples: int | None = _option(
+        None, "Number of training images to use; all by default.", low=1
+    )
+    augmentation: str = _option(
+        "shift",
+        "Augmentation of training images.",
+        choices=("none", "shift", "shift_flip"),
+    )
+
+    depth: int = _option(
+        18, "Depth of the ResNet.", choices=(18, 34, 50, 101, 152)
+    )
+    variant: str = _option(
+        "D", "Variant of the ResNet.", choices=("A", "B", "C", "D")
+    )
+    width: int = _option(16, "Channels of the first stage, even.", low=2)
+    small_images: bool = _option(
+        True, "Use the stem that keeps the resolution, for 8 to 64 pixels."
+    )
+    activation: str = _option("relu", "Activation in place of every ReLU.")
+    zero_gamma: bool = _option(
+        True, "Start the last gamma of each residual branch at 0."
+    )
+    data_format: str = _option(
+        "auto",
+        "Layout of images inside the model; auto takes the fastest.",
+        choices=("auto", "channels_last", "channels_first"),
+    )
+
+    epochs: int = _option(20, "Number of epochs.", low=1)
+    batch_size: int = _option(64, "Global batch size of one update.", low=1)
+    base_learning_rate: float = _option(
+        0.1, "Peak learning rate for a batch of 256.", low=0
+    )
+    scale_learning_rate: bool = _option(
+        True, "Multiply the peak by batch_size / 256."
+    )
+    warmup_epochs: float = _option(
+        2.0, "Epochs of linear warmup, may be a fraction.", low=0
+    )
+    schedule: str = _option(
+        "cosine", "Schedule after the warmup.", choices=("cosine", "step")
+    )
+    step_epochs: tuple[int, ...] | None = _option(
+        None, "Epochs at which schedule=step divides by 10; the quarters."
+    )
+
+    momentum: float = _option(0.9, "Momentum.", low=0, below=1)
+    nesterov: bool = _option(True, "Use Nesterov momentum.")
+    momentum_form: str = _option(
+        "pytorch",
+        "Learning rate outside (pytorch) or inside (keras) the buffer.",
+        choices=("pytorch", "keras"),
+    )
+    weight_decay: float = _option(1e-4, "Coupled weight decay.", low=0)
+    decay: str = _option(
+        "kernels",
+        "What decays: kernels, all, or a regular expression on paths.",
+    )
+    gradient_accumulation_steps: int = _option(
+        1, "Batches in one update; batch_size counts all of them.", low=1
+    )
+    ema_decay: float = _option(
+        0.0,
+        "Decay per update of the averaged weights; 0 for none.",
+        low=0,
+        below=1,
+    )
+    precision: str = _option(
+        "float32",
+        "Dtype policy.",
+        choices=("float32", "mixed_float16", "mixed_bfloat16"),
+    )
+
+    label_smoothing: float = _option(0.1, "Label smoothing.", low=0, below=1)
+    smoothing_convention: str = _option(
+        "paper",
+        "paper: e/(K-1) to each other class; uniform: e/K to all.",
+        choices=("paper", "uniform"),
+    )
+    mixup_alpha: float = _option(
+        0.2, "Alpha of mixup's Beta distribution; 0 for no mixup.", low=0
+    )
+    mixup_per: str = _option(
+        "batch",
+        "One mixing weight for each batch or for each sample.",
+        choices=("batch", "sample"),
+    )
+    mixup_off_epochs: int = _option(
+        0, "Number of last epochs without mixup.", low=0
+    )
+
+    seed: int = _option(0, "Seed of weights, order and mixing.", low=0)
+    jit_compile: str = _option(
+        "auto",
+        "Compile the step with XLA or inductor; auto takes the fastest.",
+        choices=("auto", "on", "off"),
+    )
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = _check_field(field, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+        _check_combinations(self)
+
+    @classmethod
+    def preset(cls, name: str, **changes) -> "Recipe":
+        """Returns the settings of a row of the paper's tables.
+
+        | name | what it adds to the one before |
+        |---|---|
+        | baseline | ResNet-A, batch 256, step decay, no trick |
+        | efficient | ResNet-D, batch 1024, float16, linear scaling, warmup, zero gamma, no bias decay |
+        | +cosine | cosine decay |
+        | +label_smoothing | label smoothing of 0.1 |
+        | +mixup | mixup of alpha 0.2, 200 epochs for 120 |
+
+        Args:
+            name: Name of the preset.
+            **changes: Fields that are to differ.
+
+        Returns:
+            A `Recipe`. Data, depth and width are those of the defaults.
+
+        Raises:
+            ValueError: If the name or a field is unknown, or as at
+                construction.
+
+        Example:
+        >>> Recipe.preset("efficient").batch_size
+        1024
+
+        Reference:
+            arXiv 1812.01187, tables 3, 5 and 6.
+        """  # noqa: E501
+        _checks.check_choice("name", name, tuple(_PRESETS))
+        return cls(**_known_fields({**_PRESETS[name], **changes}))
+
+    def replace(self, **changes) -> "Recipe":
+        """Returns a copy with other values, checked as at construction."""
+        return dataclasses.replace(self, **_known_fields(changes))
+
+    def to_json(self) -> str:
+        """Returns the recipe as a JSON object, one line for each field."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Recipe":
+        """Reads what `to_json` wrote; missing fields take the defaults.
+
+        Raises:
+            ValueError: If the text is no JSON object or has unknown fields.
+        """
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise ValueError(
+                f"`text` must be a JSON object ({error}). "
+                f"Received: {text[:40]!r}"
+            ) from None
+        if not isinstance(content, dict):
+            raise ValueError(
+                f"`text` must be a JSON object. Received: {text[:40]!r}"
+            )
+        return cls(**_known_fields(content))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Recipe":
+        """Reads a recipe.json.
+
+        Raises:
+            ValueError: If the file is missing or no recipe.
+        """
+        try:
+            return cls.from_json(Path(path).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"`path` must be the file of a recipe ({error}). "
+                f"Received: path={str(path)!r}"
+            ) from None
+
+    @property
+    def learning_rate(self) -> float:
+        """The peak learning rate, scaled with the global batch or not."""
+        if not self.scale_learning_rate:
+            return self.base_learning_rate
+        return scale_learning_rate(self.base_learning_rate, self.batch_size)
+
+    @property
+    def boundaries(self) -> tuple[int, ...]:
+        """The absolute epochs of the step schedule."""
+        if self.step_epochs is not None:
+            return self.step_epochs
+        quarters = {round(self.epochs * share / 4) for share in (1, 2, 3)}
+        return tuple(sorted(quarters - {0, self.epochs}))
+
+    def explain(self, model, dataset_size: int) -> str:
+        """Says what training will do, before it does it.
+
+        Args:
+            model: The built Keras model.
+            dataset_size: Number of training images.
+
+        Returns:
+            Text: steps and batches, the curve of the learning rate, what
+            decays and what does not, the gammas that are zero, dtypes,
+            parameters, loss and mixing.
+
+        Example:
+        >>> from keras_tricks.models import ResNet18D
+        >>> recipe = Recipe(epochs=2, warmup_epochs=1)
+        >>> model = ResNet18D(classes=10, width=4, input_shape=(32, 32, 3))
+        >>> print(recipe.explain(model, 640).splitlines()[0])
+        updates   10 an epoch x 2 epochs = 20, each of 64 images
+        """
+        return explain(self, model, dataset_size)
+
+
+_PRESETS = {
+    "baseline": {
+        "variant": "A",
+        "zero_gamma": False,
+        "epochs": 120,
+        "batch_size": 256,
+        "scale_learning_rate": False,
+        "warmup_epochs": 0.0,
+        "schedule": "step",
+        "decay": "all",
+        "label_smoothing": 0.0,
+        "mixup_alpha": 0.0,
+    }
+}
+_PRESETS["efficient"] = _PRESETS["baseline"] | {
+    "variant": "D",
+    "zero_gamma": True,
+    "batch_size": 1024,
+    "scale_learning_rate": True,
+    "warmup_epochs": 5.0,
+    "decay": "kernels",
+    "precision": "mixed_float16",
+}
+_PRESETS["+cosine"] = _PRESETS["efficient"] | {"schedule": "cosine"}
+_PRESETS["+label_smoothing"] = _PRESETS["+cosine"] | {"label_smoothing": 0.1}
+_PRESETS["+mixup"] = _PRESETS["+label_smoothing"] | {
+    "mixup_alpha": 0.2,
+    "epochs": 200,
+}
+PRESETS = tuple(_PRESETS)
+
+
+def _known_fields(values):
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ValueError(
+            f"A recipe must have no other fields than {', '.join(known)}. "
+            f"Received: {', '.join(unknown)}"
+        )
+    return values
+
+
+def _check_field(field, value):
+    """Returns the value in its type, if it is of the kind and in range."""
+    limits = field.metadata
+    kinds = get_args(field.type) or (field.type,)
+    if value is None and type(None) in kinds:
+        return None
+    if limits["choices"] is not None:
+        return _checks.check_choice(field.name, value, limits["choices"])
+    kind = kinds[0]
+    if kind is int:
+        low = 0 if limits["low"] is None else limits["low"]
+        return _checks.check_int(field.name, value, low)
+    if kind is float:
+        high, below = limits["high"], limits["below"]
+        return _checks.check_real(
+            field.name,
+            value,
+            limits["low"],
+            high if below is None else below,
+            open_high=below is not None,
+        )
+    if kind in (bool, str):
+        return _check_instance(field.name, value, kind)
+    return _check_epochs(field.name, value)
+
+
+def _check_instance(name, value, kind):
+    if not isinstance(value, kind):
+        what = "True or False" if kind is bool else "a string"
+        raise ValueError(f"`{name}` must be {what}. Received: {name}={value!r}")
+    return value
+
+
+def _check_epochs(name, value):
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(
+            f"`{name}` must be a tuple of integers. Received: {name}={value!r}"
+        )
+    epochs = tuple(_checks.check_int(name, epoch, 1) for epoch in value)
+    if list(epochs) != sorted(set(epochs)):
+        raise ValueError(
+            f"`{name}` must be strictly increasing. Received: {name}={value!r}"
+        )
+    return epochs
+
+
+def _check_combinations(recipe):
+    """Refuses values that are right alone and wrong together."""
+    r = recipe
+    rules = [
+        (r.width % 2, "width", "even"),
+        (
+            r.batch_size % r.gradient_accumulation_steps,
+            "batch_size",
+            "a multiple of gradient_accumulation_steps="
+            f"{r.gradient_accumulation_steps}",
+        ),
+        (
+            r.warmup_epochs > r.epochs,
+            "warmup_epochs",
+            f"at most epochs={r.epochs}",
+        ),
+        (
+            r.step_epochs is not None and r.schedule != "step",
+            "step_epochs",
+            f"None with schedule={r.schedule!r}, which has no steps",
+        ),
+        (
+            bool(r.step_epochs) and r.step_epochs[-1] >= r.epochs,
+            "step_epochs",
+            f"below epochs={r.epochs}",
+        ),
+        (
+            r.schedule == "step"
+            and bool(r.boundaries)
+            and r.boundaries[0] <= r.warmup_epochs,
+            "warmup_epochs",
+            "below the first step of the schedule, at epoch "
+            f"{r.boundaries[:1]}",
+        ),
+        (
+            r.nesterov and r.momentum == 0,
+            "nesterov",
+            "False with momentum=0",
+        ),
+        (
+            r.mixup_off_epochs > r.epochs,
+            "mixup_off_epochs",
+            f"at most epochs={r.epochs}",
+        ),
+        (
+            r.mixup_off_epochs and r.mixup_alpha == 0,
+            "mixup_off_epochs",
+            "0 with mixup_alpha=0, which never mixes",
+        ),
+        (
+            r.mixup_alpha and r.mixup_off_epochs == r.epochs,
+            "mixup_off_epochs",
+            f"below epochs={r.epochs}; mixup_alpha=0 turns mixup off",
+        ),
+    ]
+    for broken, name, expectation in rules:
+        if broken:
+            raise ValueError(
+                f"`{name}` must be {expectation}. "
+                f"Received: {name}={getattr(r, name)!r}"
+            )
