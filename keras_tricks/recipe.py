@@ -1,6 +1,7 @@
 """The recipe of a training run: one field for each trick."""
 
 import dataclasses
+import difflib
 import json
 import os
 from pathlib import Path
@@ -341,8 +342,10 @@ def _known_fields(values):
     known = {field.name for field in dataclasses.fields(Recipe)}
     unknown = sorted(set(values) - known)
     if unknown:
+        close = difflib.get_close_matches(unknown[0], known, 1)
+        hint = f" (is it {close[0]!r}?)" if close else ""
         raise ValueError(
-            f"A recipe must have no other fields than {', '.join(known)}. "
+            f"A field must be one of `keras_tricks.Recipe`{hint}. "
             f"Received: {', '.join(unknown)}"
         )
     return values

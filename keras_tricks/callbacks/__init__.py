@@ -1,10 +1,11 @@
 """Callbacks that the paper's recipe needs and core Keras lacks.
 
 Core Keras' own callbacks do the rest: `keras.callbacks.CSVLogger`,
-`TensorBoard`, `ModelCheckpoint`, `BackupAndRestore`, `TerminateOnNaN`.
+`ModelCheckpoint`, `TerminateOnNaN`.
 Callbacks that add to the logs go before those that write them.
 """
 
+from keras_tricks.callbacks.backup import Backup as Backup
 from keras_tricks.callbacks.exponential_moving_average import (
     ExponentialMovingAverage as ExponentialMovingAverage,
 )
@@ -16,4 +17,7 @@ from keras_tricks.callbacks.loss_scale_logger import (
 )
 from keras_tricks.callbacks.mix_up_off import MixUpOff as MixUpOff
 from keras_tricks.callbacks.set_epoch import SetEpoch as SetEpoch
+from keras_tricks.callbacks.tensor_board_scalars import (
+    TensorBoardScalars as TensorBoardScalars,
+)
 from keras_tricks.callbacks.throughput import Throughput as Throughput

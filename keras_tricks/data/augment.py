@@ -13,7 +13,7 @@ _FILLS = ("reflect", "zeros")
 def random_shift_flip(
     images: np.ndarray,
     rng: np.random.Generator,
-    padding: int = 4,
+    padding: int | None = None,
     flip: bool = True,
     fill: str = "reflect",
 ) -> np.ndarray:
@@ -25,7 +25,8 @@ def random_shift_flip(
     Args:
         images: Any dtype, shape `(B, H, W, C)`.
         rng: The generator that draws the offsets and the flips.
-        padding: Largest shift in pixels, at least 0. Defaults to 4.
+        padding: Largest shift in pixels, at least 0. Defaults to an eighth
+            of the height: 4 pixels of 32.
         flip: Whether to flip. Defaults to `True`; digits and letters should
             not be.
         fill: What the padding holds: `"reflect"` (default) or `"zeros"`.
@@ -44,7 +45,6 @@ def random_shift_flip(
     >>> random_shift_flip(images, np.random.default_rng(0)).shape
     (2, 8, 8, 3)
     """
-    check_int("padding", padding)
     check_choice("fill", fill, _FILLS)
     if images.ndim != 4:
         raise ValueError(
@@ -52,6 +52,7 @@ def random_shift_flip(
             f"Received: images.shape={images.shape}"
         )
     batch, height, width, channels = images.shape
+    padding = height // 8 if padding is None else check_int("padding", padding)
     if fill == "reflect" and padding >= min(height, width):
         raise ValueError(
             "`padding` must be smaller than the images when it reflects. "
@@ -83,7 +84,8 @@ def augmentation(name: str) -> Callable | None:
     """Returns an augmentation `function(images, rng)` by its name.
 
     Args:
-        name: `"none"`, `"shift"` (up to 4 pixels, reflected) or
+        name: `"none"`, `"shift"` (up to an eighth of the
+            size, reflected) or
             `"shift_flip"` (the same, and flips).
 
     Returns:

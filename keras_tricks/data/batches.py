@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 
-from keras_tricks._checks import check_int
+from keras_tricks._checks import check_choice, check_int
 from keras_tricks.data.randomness import AUGMENT, ORDER, random_generator
 
 
@@ -86,11 +86,17 @@ class Batches(keras.utils.PyDataset):
         std: Deviation of each channel. Defaults to the images' own.
         drop_remainder: Whether to leave out a last, smaller batch. Defaults
             to `True`.
+        accumulation_steps: Batches that make one update. With
+            `drop_remainder` the batches of an epoch are a multiple of it.
+            Defaults to 1.
+        data_format: `"channels_last"` (default) or `"channels_first"`, of
+            the batches; `images` are always channels last.
         workers: Threads that prepare the next batches. Defaults to 1, which
             prepares each when it is asked for.
 
     Returns:
-        Item `i` is `(x, y)`: x float32 `(B, H, W, C)`; y int32 `(B,)`, or
+        Item `i` is `(x, y)`: x float32 `(B, H, W, C)`, or `(B, C, H, W)` with
+        channels first; y int32 `(B,)`, or
         float32 `(B, K)` with mixup.
 
     Raises:
@@ -119,17 +125,26 @@ class Batches(keras.utils.PyDataset):
         mean=None,
         std=None,
         drop_remainder=True,
+        accumulation_steps=1,
+        data_format="channels_last",
         workers=1,
     ):
         super().__init__()
         self.images, self.labels = _check_data(images, labels)
         self.batch_size = check_int("batch_size", batch_size, 1)
-        if drop_remainder and batch_size > len(images):
+        self.accumulation_steps = check_int(
+            "accumulation_steps", accumulation_steps, 1
+        )
+        if drop_remainder and batch_size * accumulation_steps > len(images):
             raise ValueError(
-                "`batch_size` must not exceed the number of images, "
-                f"{len(images)}, when the remainder is dropped. "
-                f"Received: batch_size={batch_size}"
+                "`batch_size` times `accumulation_steps` must not exceed the "
+                f"number of images, {len(images)}, when the remainder is "
+                f"dropped. Received: batch_size={batch_size}, "
+                f"accumulation_steps={accumulation_steps}"
             )
+        self.data_format = check_choice(
+            "data_format", data_format, ("channels_last", "channels_first")
+        )
         self.seed = check_int("seed", seed)
         self.shuffle = shuffle
         for name, function in (("augment", augment), ("mix_up", mix_up)):
@@ -155,7 +170,9 @@ class Batches(keras.utils.PyDataset):
     @property
     def num_batches(self):
         count, rest = divmod(len(self.images), self.batch_size)
-        return count + (rest > 0 and not self.drop_remainder)
+        if self.drop_remainder:
+            return count - count % self.accumulation_steps
+        return count + (rest > 0)
 
     def __len__(self):
         return self.num_batches
@@ -190,6 +207,8 @@ class Batches(keras.utils.PyDataset):
             rng = random_generator(self.seed, AUGMENT, epoch, step)
             images = self.augment(images, rng)
         images = _normalize(images, self.mean, self.std)
+        if self.data_format == "channels_first":
+            images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         if self.mix_up is None:
             return images, labels
         return self.mix_up(images, labels, epoch=epoch, step=step)
