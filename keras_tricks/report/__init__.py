@@ -1,10 +1,10 @@
 """Reports on training runs, made from nothing but their folders."""
 
 from keras_tricks.report.comparison_report import (
-    comparison_table as comparison_table,
-)
-from keras_tricks.report.comparison_report import (
     write_comparison_report as write_comparison_report,
+)
+from keras_tricks.report.comparison_table import (
+    comparison_table as comparison_table,
 )
 from keras_tricks.report.run_folder import Run as Run
 from keras_tricks.report.run_folder import read_run as read_run

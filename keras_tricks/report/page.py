@@ -1,6 +1,4 @@
 import functools
-import os
-import tempfile
 from pathlib import Path
 
 
@@ -43,32 +41,19 @@ def render(template: str, **values) -> str:
     return _environment().get_template(template).render(**values)
 
 
-def write_atomically(path: str | Path, text: str) -> Path:
-    """Writes a text file in one piece: the old one stays until then.
+def show(value) -> str:
+    """A setting as text: `on` and `off`, `none`, short numbers.
 
-    Args:
-        path: File to write; its folder must exist.
-        text: The contents.
-
-    Returns:
-        The path.
-
-    Raises:
-        ValueError: If the folder does not exist.
+    Example:
+    >>> show(True), show(None), show(0.1), show([1, 2])
+    ('on', 'none', '0.1', '1, 2')
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise ValueError(
-            "`path` must be in a folder that exists. "
-            f"Received: path={str(path)!r}"
-        )
-    handle, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    return path
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(show(item) for item in value)
+    return str(value)

@@ -2,40 +2,30 @@ import dataclasses
 import math
 import statistics
 
-# Two-sided 95 % quantiles of Student's t for 1 to 30 degrees of freedom.
-_T = (
-    12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622,
-    2.2281, 2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009,
-    2.0930, 2.0860, 2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518,
-    2.0484, 2.0452, 2.0423,
-)  # fmt: skip
+from keras_tricks.report.page import missing_extra
 
 
 def t_quantile(degrees: int) -> float:
     """Two-sided 95 % quantile of Student's t distribution.
 
-    A table up to 30 degrees of freedom, then the first terms of its
-    expansion around the normal quantile `z`:
-    `z + (z^3 + z) / (4 d) + (5 z^5 + 16 z^3 + 3 z) / (96 d^2)`.
-
     Args:
         degrees: Degrees of freedom, at least 1.
 
     Returns:
-        The quantile, exact to 1e-4.
+        The 97.5 % point of the distribution, by SciPy.
+
+    Raises:
+        ImportError: If SciPy is missing.
 
     Example:
-    >>> t_quantile(2)
+    >>> round(t_quantile(2), 4)
     4.3027
     """
-    if degrees <= len(_T):
-        return _T[degrees - 1]
-    z = 1.959964
-    return (
-        z
-        + (z**3 + z) / (4 * degrees)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
-    )
+    try:
+        from scipy import stats
+    except ImportError as error:
+        raise missing_extra(error) from None
+    return float(stats.t.ppf(0.975, degrees))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +56,7 @@ def paired_difference(values: list, baseline: list) -> Difference:
     """Mean of `value - baseline` with its 95 % t-interval.
 
     `mean ± t * s / sqrt(n)`, where `s` is the standard deviation of the `n`
-    differences.
+    differences and `t` the quantile for `n - 1` degrees of freedom.
 
     Args:
         values: List of floats.
@@ -74,6 +64,9 @@ def paired_difference(values: list, baseline: list) -> Difference:
 
     Returns:
         A `Difference`.
+
+    Raises:
+        ImportError: If SciPy is missing and there are two pairs or more.
 
     Example:
     >>> paired_difference([3.0, 5.0], [1.0, 1.0]).mean

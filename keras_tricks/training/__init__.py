@@ -1,0 +1,11 @@
+"""From a recipe to a trained model, one call for each arrow."""
+
+from keras_tricks.training.build import build_average as build_average
+from keras_tricks.training.build import build_data as build_data
+from keras_tricks.training.build import build_mix_up as build_mix_up
+from keras_tricks.training.build import build_model as build_model
+from keras_tricks.training.build import build_optimizer as build_optimizer
+from keras_tricks.training.build import compile_model as compile_model
+from keras_tricks.training.run import PreparedRun as PreparedRun
+from keras_tricks.training.run import prepare as prepare
+from keras_tricks.training.run import train as train

@@ -1,0 +1,202 @@
+"""One function for each arrow from a recipe to a compiled model."""
+
+import keras
+
+from keras_tricks import _backend, callbacks, metrics
+from keras_tricks._plan import make_plan, make_schedule
+from keras_tricks.data import (
+    Batches,
+    ImageData,
+    augmentation,
+    channel_statistics,
+    load,
+)
+from keras_tricks.layers import MixUp
+from keras_tricks.losses import LabelSmoothedCrossentropy
+from keras_tricks.models import ResNet
+from keras_tricks.optimizers import SGD
+from keras_tricks.recipe import Recipe
+
+
+def build_data(recipe: Recipe) -> tuple[ImageData, Batches, Batches]:
+    """Returns the data set and the training and validation batches.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> data, train, validation = build_data(Recipe(batch_size=32))
+    >>> train[0][0].shape, train[0][1].shape, validation[0][1].shape
+    ((32, 8, 8, 1), (32, 10), (32,))
+    """
+    data = load(
+        recipe.dataset,
+        recipe.data_dir,
+        image_size=recipe.image_size,
+        train_samples=recipe.train_samples,
+        seed=recipe.seed,
+    )
+    plan = make_plan(recipe, len(data.x_train))
+    mean, std = channel_statistics(data.x_train)
+    common = {"mean": mean, "std": std, "data_format": _data_format(recipe)}
+    train = Batches(
+        data.x_train,
+        data.y_train,
+        plan.batch_size,
+        seed=recipe.seed,
+        augment=augmentation(recipe.augmentation),
+        mix_up=build_mix_up(recipe, data.num_classes),
+        accumulation_steps=recipe.gradient_accumulation_steps,
+        **common,
+    )
+    validation = Batches(
+        data.x_test,
+        data.y_test,
+        min(plan.batch_size, len(data.x_test)),
+        shuffle=False,
+        drop_remainder=False,
+        **common,
+    )
+    return data, train, validation
+
+
+def build_mix_up(recipe: Recipe, num_classes: int) -> MixUp | None:
+    """Returns the mixing layer of a recipe, or None without mixup.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> build_mix_up(Recipe(epochs=20, mixup_off_epochs=5), 10).off_from_epoch
+    15
+    """
+    if not recipe.mixup_alpha:
+        return None
+    off = recipe.mixup_off_epochs
+    return MixUp(
+        recipe.mixup_alpha,
+        per=recipe.mixup_per,
+        num_classes=num_classes,
+        off_from_epoch=recipe.epochs - off if off else None,
+        seed=recipe.seed,
+    )
+
+
+def build_model(
+    recipe: Recipe, image_shape: tuple[int, int, int], num_classes: int
+) -> keras.Model:
+    """Returns the network of a recipe, not yet compiled.
+
+    Args:
+        recipe: The recipe; its seed decides the initial weights.
+        image_shape: Height, width and channels, whatever the data format.
+        num_classes: Number of logits.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> build_model(Recipe(), (8, 8, 1), 10).name
+    'resnet18_d'
+    """
+    keras.utils.set_random_seed(recipe.seed)
+    data_format = _data_format(recipe)
+    if data_format == "channels_first":
+        image_shape = (image_shape[2], *image_shape[:2])
+    return ResNet(
+        recipe.depth,
+        recipe.variant,
+        classes=num_classes,
+        zero_gamma=recipe.zero_gamma,
+        activation=recipe.activation,
+        small_images=recipe.small_images,
+        width=recipe.width,
+        input_shape=image_shape,
+        data_format=data_format,
+        dtype=recipe.precision,
+    )
+
+
+def build_optimizer(recipe: Recipe, dataset_size: int) -> SGD:
+    """Returns the optimizer of a recipe with its schedule.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> optimizer = build_optimizer(Recipe(epochs=2, warmup_epochs=1), 640)
+    >>> round(float(optimizer.learning_rate_at(9)), 4)
+    0.025
+    """
+    plan = make_plan(recipe, dataset_size)
+    steps = recipe.gradient_accumulation_steps
+    return SGD(
+        make_schedule(recipe, plan),
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        momentum_form=recipe.momentum_form,
+        weight_decay=recipe.weight_decay,
+        decay=recipe.decay,
+        gradient_accumulation_steps=steps if steps > 1 else None,
+    )
+
+
+def compile_model(
+    recipe: Recipe, model: keras.Model, dataset_size: int
+) -> None:
+    """Compiles a model as a recipe says; the model may be the user's own.
+
+    Raises:
+        ValueError: If the model ends in a softmax or another activation: the
+            losses take logits.
+
+    Example:
+    >>> import keras
+    >>> from keras_tricks import Recipe
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(10)])
+    >>> compile_model(Recipe(), model, dataset_size=640)
+    >>> model.loss.label_smoothing
+    0.1
+    """
+    _check_logits(model)
+    jit = {"on": True, "off": False, "auto": _backend.fastest_settings()[1]}
+    model.compile(
+        optimizer=build_optimizer(recipe, dataset_size),
+        loss=LabelSmoothedCrossentropy(
+            recipe.label_smoothing, recipe.smoothing_convention
+        ),
+        metrics=[
+            metrics.DominantLabelAccuracy(name="accuracy"),
+            metrics.Crossentropy(),
+        ],
+        jit_compile=jit[recipe.jit_compile],
+    )
+
+
+def build_average(
+    recipe: Recipe,
+) -> callbacks.ExponentialMovingAverage | None:
+    """Returns the callback that averages the weights, or None without it.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> build_average(Recipe(ema_decay=0.99)).decay
+    0.99
+    """
+    if not recipe.ema_decay:
+        return None
+    return callbacks.ExponentialMovingAverage(
+        recipe.ema_decay, warmup=True, swap_on_epoch=True
+    )
+
+
+def _data_format(recipe):
+    if recipe.data_format == "auto":
+        return _backend.fastest_settings()[0]
+    return recipe.data_format
+
+
+def _check_logits(model):
+    """Refuses a model whose last layer turns logits into something else."""
+    last = model.layers[-1]
+    activation = getattr(last, "activation", None)
+    name = getattr(activation, "__name__", None)
+    if isinstance(last, keras.layers.Softmax):
+        name = "softmax"
+    if name not in (None, "linear"):
+        raise ValueError(
+            "`model` must end in logits, without an activation. "
+            f"Received: layer {last.name!r} with {name}"
+        )

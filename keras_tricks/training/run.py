@@ -1,0 +1,265 @@
+"""Training runs in folders that survive interruption."""
+
+import dataclasses
+import importlib.util
+import json
+import math
+import os
+import shutil
+import statistics
+import time
+from pathlib import Path
+
+import keras
+
+from keras_tricks import callbacks
+from keras_tricks._files import write_atomically
+from keras_tricks._version import __version__
+from keras_tricks.data import Batches, ImageData
+from keras_tricks.recipe import Recipe
+from keras_tricks.report import read_run, write_run_report
+from keras_tricks.training.build import (
+    build_average,
+    build_data,
+    build_model,
+    compile_model,
+)
+
+
+@dataclasses.dataclass
+class PreparedRun:
+    """A run that was checked and explained and can start: see `prepare`.
+
+    Attributes:
+        recipe: The recipe.
+        folder: Folder of the run.
+        data: The data set.
+        train_batches: Training batches.
+        validation_batches: Validation batches.
+        model: The compiled model, restored if the run was interrupted.
+        average: The callback that averages the weights, or None.
+        backup: The callback that saves all that a resume needs.
+        epochs_done: Epochs of the interrupted run, otherwise 0.
+        explanation: What `Recipe.explain` says.
+    """
+
+    recipe: Recipe
+    folder: Path
+    data: ImageData
+    train_batches: Batches
+    validation_batches: Batches
+    model: keras.Model
+    average: callbacks.ExponentialMovingAverage | None
+    backup: callbacks.Backup
+    epochs_done: int
+    explanation: str
+
+    def fit(
+        self,
+        verbose: int | str = "auto",
+        extra_callbacks: list | None = None,
+    ) -> dict:
+        """Trains, writes everything into the folder, see `train`."""
+        start = time.perf_counter()
+        self.model.fit(
+            self.train_batches,
+            validation_data=self.validation_batches,
+            epochs=self.recipe.epochs,
+            initial_epoch=self.epochs_done,
+            shuffle=False,
+            verbose=verbose,
+            callbacks=[*_callbacks(self), *(extra_callbacks or [])],
+        )
+        return _finish(self, time.perf_counter() - start)
+
+
+def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
+    """Does all that can be refused before the first step of a run.
+
+    Loads the data, builds and compiles the model, restores an interrupted
+    run, and writes recipe.json and explain.txt.
+
+    Args:
+        recipe: The recipe.
+        run_folder: Folder of the run, made if it does not exist.
+
+    Returns:
+        A `PreparedRun`, whose `fit` trains.
+
+    Raises:
+        ValueError: If the folder holds a run of another recipe or one that
+            is complete, or the data do not fit the recipe.
+        FileNotFoundError: If `data_dir` does not exist.
+        ImportError: If a package of an extra is missing.
+        RuntimeError: If a download fails.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_tricks import Recipe
+    >>> run = prepare(Recipe(width=2), tempfile.mkdtemp())
+    >>> len(run.train_batches), run.epochs_done
+    (22, 0)
+    """
+    folder = _open_folder(recipe, run_folder)
+    data, train_batches, validation_batches = build_data(recipe)
+    size = len(data.x_train)
+    model = build_model(recipe, data.image_shape, data.num_classes)
+    compile_model(recipe, model, size)
+    folder.mkdir(parents=True, exist_ok=True)
+    explanation = f"data      {data!r}\n{recipe.explain(model, size)}"
+    write_atomically(folder / "recipe.json", recipe.to_json())
+    write_atomically(folder / "explain.txt", explanation)
+    average = build_average(recipe)
+    backup = callbacks.Backup(folder / "backup", average)
+    return PreparedRun(
+        recipe,
+        folder,
+        data,
+        train_batches,
+        validation_batches,
+        model,
+        average,
+        backup,
+        backup.restore(model),
+        explanation,
+    )
+
+
+def train(
+    recipe: Recipe,
+    run_folder: str | os.PathLike,
+    verbose: int | str = "auto",
+    extra_callbacks: list | None = None,
+) -> dict:
+    """Trains as a recipe says and writes everything into a folder.
+
+    The folder gets recipe.json and explain.txt before the first step;
+    history.csv, TensorBoard events (`events/`), `best.keras` and a backup
+    after each epoch; `last.keras`, result.json and report.html at the end.
+    A run that was interrupted continues where it was when it is started again
+    with the same recipe and folder.
+
+    Args:
+        recipe: The recipe.
+        run_folder: Folder of the run, made if it does not exist.
+        verbose: As of `fit`.
+        extra_callbacks: More Keras callbacks, called last.
+
+    Returns:
+        What result.json holds: last and best validation accuracy, plain
+        validation cross-entropy, seconds, versions.
+
+    Raises:
+        FloatingPointError: If the loss became NaN or infinite; the folder
+            keeps what there is.
+        Exception: As `prepare` does.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_tricks import Recipe
+    >>> recipe = Recipe(
+    ...     epochs=1, warmup_epochs=0.5, width=2, train_samples=128
+    ... )
+    >>> result = train(recipe, tempfile.mkdtemp(), verbose=0)
+    >>> result["epochs"]
+    1
+    """
+    return prepare(recipe, run_folder).fit(verbose, extra_callbacks)
+
+
+def _open_folder(recipe, run_folder):
+    """Returns the folder of a new or an interrupted run of this recipe."""
+    for package in ("jinja2", "matplotlib", "tensorboard"):
+        if importlib.util.find_spec(package) is None:
+            raise ImportError(
+                "A training run writes a report: `pip install "
+                f'"keras_tricks[report]"`. Received: no module {package!r}'
+            )
+    folder = Path(run_folder)
+    path = folder / "recipe.json"
+    if (folder / "result.json").exists():
+        raise ValueError(
+            "`run_folder` must be new or hold an interrupted run. "
+            f"Received: run_folder={str(folder)!r}, a complete run"
+        )
+    if path.exists():
+        _check_same(recipe, Recipe.load(path), folder)
+    return folder
+
+
+def _check_same(recipe, other, folder):
+    ours, theirs = (json.loads(r.to_json()) for r in (recipe, other))
+    different = [name for name in ours if ours[name] != theirs[name]]
+    if different:
+        name = different[0]
+        raise ValueError(
+            "`run_folder` must be new or hold a run of the same recipe. "
+            f"Received: run_folder={str(folder)!r}, where {name} is "
+            f"{theirs[name]!r} and not {ours[name]!r}"
+        )
+
+
+def _callbacks(run):
+    """Those that add to the logs, those that write them, in this order."""
+    yield keras.callbacks.TerminateOnNaN()
+    yield callbacks.SetEpoch(run.train_batches)
+    yield callbacks.LearningRateLogger()
+    yield callbacks.LossScaleLogger()
+    yield callbacks.Throughput(run.train_batches.batch_size)
+    yield keras.callbacks.CSVLogger(run.folder / "history.csv", append=True)
+    yield callbacks.TensorBoardScalars(run.folder / "events")
+    # Before the average swaps its weights in, which the best model has.
+    yield run.backup
+    if run.average is not None:
+        yield run.average
+    yield keras.callbacks.ModelCheckpoint(
+        run.folder / "best.keras",
+        monitor="val_accuracy",
+        mode="max",
+        save_best_only=True,
+        initial_value_threshold=_best_so_far(run.folder),
+    )
+
+
+def _best_so_far(folder):
+    if not (folder / "history.csv").exists():
+        return None
+    return max(read_run(folder).history["val_accuracy"])
+
+
+def _finish(prepared, seconds):
+    """Writes the model, the result and the report of a complete run."""
+    recipe, folder, model = prepared.recipe, prepared.folder, prepared.model
+    run = read_run(folder)
+    if not math.isfinite(run.history["loss"][-1]):
+        raise FloatingPointError(
+            f"The loss became {run.history['loss'][-1]} in epoch "
+            f"{run.epochs}: try a lower --base_learning_rate or a longer "
+            f"warmup. The run is in {folder}"
+        )
+    temporary = folder / "unfinished.keras"
+    model.save(temporary)
+    os.replace(temporary, folder / "last.keras")
+    shutil.rmtree(folder / "backup", ignore_errors=True)
+    accuracy = run.history["val_accuracy"]
+    speeds = [x for x in run.history["images_per_second"] if x == x]
+    result = {
+        "val_accuracy": run.last("val_accuracy"),
+        "val_crossentropy": run.last("val_crossentropy"),
+        "best_val_accuracy": max(accuracy),
+        "best_epoch": accuracy.index(max(accuracy)) + 1,
+        "epochs": run.epochs,
+        "wall_seconds": round(seconds, 2),
+        "images_per_second": statistics.median(speeds) if speeds else None,
+        "parameters": model.count_params(),
+        "model": model.name,
+        "dataset": recipe.data_dir or recipe.dataset,
+        "backend": keras.backend.backend(),
+        "keras": keras.__version__,
+        "keras_tricks": __version__,
+    }
+    write_atomically(
+        folder / "result.json", json.dumps(result, indent=2) + "\n"
+    )
+    write_run_report(folder)
+    return result

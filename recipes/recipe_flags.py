@@ -1,0 +1,128 @@
+"""absl flags made from the fields of `Recipe`, so the two cannot drift."""
+
+import dataclasses
+import json
+from typing import get_args
+
+from absl import flags
+
+from keras_tricks import Recipe
+from keras_tricks.recipe import PRESETS
+
+
+class _OptionalParser(flags.ArgumentParser):
+    """Parses `none`, or what the type's own parser takes."""
+
+    def __init__(self, parse, syntax):
+        super().__init__()
+        self._parse = parse
+        self.syntactic_help = syntax
+
+    def parse(self, argument):
+        if argument is None or str(argument).lower() in ("none", ""):
+            return None
+        try:
+            return self._parse(argument)
+        except ValueError as error:
+            raise ValueError(f"must be {self.syntactic_help}") from error
+
+    def flag_type(self):
+        return self.syntactic_help
+
+
+def _integers(text):
+    parts = text if isinstance(text, (list, tuple)) else text.split(",")
+    return tuple(int(part) for part in parts)
+
+
+_PARSERS = {
+    int: (int, "an integer or none"),
+    str: (str, "text or none"),
+    tuple: (_integers, "integers with commas between them, or none"),
+}
+
+
+def define(flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines `--preset` and one flag for each field of `Recipe`.
+
+    A flag's default is shown in its help; only flags that are given change
+    the preset.
+    """
+    flags.DEFINE_enum(
+        "preset",
+        None,
+        PRESETS,
+        "Row of the paper's tables to start from, in place of the defaults.",
+        flag_values=flag_values,
+    )
+    for field in dataclasses.fields(Recipe):
+        _define(field, flag_values)
+
+
+def _define(field, flag_values):
+    help_ = field.metadata["help"]
+    choices = field.metadata["choices"]
+    options = {"flag_values": flag_values}
+    kinds = get_args(field.type) or (field.type,)
+    if type(None) in kinds:
+        kind = tuple if get_args(kinds[0]) else kinds[0]
+        flags.DEFINE(
+            _OptionalParser(*_PARSERS[kind]),
+            field.name,
+            field.default,
+            help_,
+            **options,
+        )
+    elif choices:
+        texts = [str(choice) for choice in choices]
+        flags.DEFINE_enum(
+            field.name, str(field.default), texts, help_, **options
+        )
+    else:
+        define = {
+            bool: flags.DEFINE_bool,
+            int: flags.DEFINE_integer,
+            float: flags.DEFINE_float,
+            str: flags.DEFINE_string,
+        }[field.type]
+        define(field.name, field.default, help_, **options)
+
+
+def recipe_from_flags(flag_values: flags.FlagValues = flags.FLAGS) -> Recipe:
+    """Returns the recipe that the command line asks for.
+
+    Raises:
+        ValueError: If values do not fit together, see `Recipe`.
+    """
+    changes = {}
+    for field in dataclasses.fields(Recipe):
+        if not flag_values[field.name].present:
+            continue
+        value = flag_values[field.name].value
+        if field.metadata["choices"] and field.type is int:
+            value = int(value)
+        changes[field.name] = value
+    if flag_values.preset is not None:
+        return Recipe.preset(flag_values.preset, **changes)
+    return Recipe(**changes)
+
+
+def as_flags(recipe: Recipe) -> str:
+    """Returns a flagfile that gives a recipe, defaults left out.
+
+    Example:
+    >>> print(as_flags(Recipe(depth=50, zero_gamma=False)))
+    --depth=50
+    --zero_gamma=false
+    """
+    lines = []
+    for field in dataclasses.fields(Recipe):
+        value = getattr(recipe, field.name)
+        if value == field.default:
+            continue
+        if isinstance(value, tuple):
+            value = ",".join(str(item) for item in value)
+        elif isinstance(value, bool) or value is None:
+            value = json.dumps(value) if value is not None else "none"
+        lines.append(f"--{field.name}={value}")
+    return "\n".join(lines)

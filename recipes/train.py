@@ -1,0 +1,62 @@
+"""Trains an image classifier with the bag of tricks.
+
+    python recipes/train.py
+    python recipes/train.py --dataset=cifar10 --augmentation=shift_flip
+    python recipes/train.py --flagfile=recipes/flags/refinement_mixup.flags
+
+Every field of `keras_tricks.Recipe` is a flag; `--help` lists them.
+KERAS_BACKEND=tensorflow, jax or torch chooses the backend.
+"""
+
+import sys
+import time
+
+import keras_backend as keras_backend  # Before Keras: it picks the backend.
+import recipe_flags
+from absl import app, flags
+
+from keras_tricks import training
+
+_RUN_FOLDER = flags.DEFINE_string(
+    "run_folder",
+    None,
+    "Folder for the results; runs/<date>-<time> by default. An interrupted "
+    "run in it continues.",
+)
+_VERBOSE = flags.DEFINE_enum(
+    "verbose",
+    "auto",
+    ["auto", "0", "1", "2"],
+    "Progress: 0 silent, 1 bars, 2 a line for each epoch.",
+)
+recipe_flags.define()
+flags.adopt_module_key_flags(recipe_flags)
+
+
+def main(argv):
+    """Trains, or says in one line why it cannot."""
+    if len(argv) > 1:
+        sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
+    folder = _RUN_FOLDER.value or time.strftime("runs/%Y%m%d-%H%M%S")
+    verbose = _VERBOSE.value
+    try:
+        recipe = recipe_flags.recipe_from_flags()
+        run = training.prepare(recipe, folder)
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    print(run.explanation)
+    if run.epochs_done:
+        print(f"Continues {folder} after epoch {run.epochs_done}\n")
+    try:
+        result = run.fit(verbose if verbose == "auto" else int(verbose))
+    except FloatingPointError as error:
+        sys.exit(f"FloatingPointError: {error}")
+    print(
+        f"Validation accuracy {result['val_accuracy']:.2%} after "
+        f"{result['epochs']} epochs, best {result['best_val_accuracy']:.2%}\n"
+        f"Report: {folder}/report.html"
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)
