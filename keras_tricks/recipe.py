@@ -32,6 +32,7 @@ class Recipe:
         data_dir: A folder of class folders or an .npz; it wins.
         image_size: Side of images from a folder, in pixels.
         train_samples: How many training images to use, all by default.
+        test_samples: How many test images to validate on, all by default.
         augmentation: `"none"`, `"shift"` or `"shift_flip"`.
         depth: 18, 34, 50, 101 or 152.
         variant: `"A"`, `"B"`, `"C"` or `"D"`.
@@ -90,6 +91,9 @@ class Recipe:
     )
     train_samples: int | None = _option(
         None, "Number of training images to use; all by default.", low=1
+    )
+    test_samples: int | None = _option(
+        None, "Number of test images to validate on; all by default.", low=1
     )
     augmentation: str = _option(
         "shift",

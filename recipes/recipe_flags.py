@@ -1,7 +1,6 @@
 """absl flags made from the fields of `Recipe`, so the two cannot drift."""
 
 import dataclasses
-import json
 from typing import get_args
 
 from absl import flags
@@ -42,19 +41,25 @@ _PARSERS = {
 }
 
 
-def define(flag_values: flags.FlagValues = flags.FLAGS) -> None:
+def define(
+    flag_values: flags.FlagValues = flags.FLAGS, preset: bool = True
+) -> None:
     """Defines `--preset` and one flag for each field of `Recipe`.
 
-    A flag's default is shown in its help; only flags that are given change
-    the preset.
+    Only flags that are given change the preset.
+
+    Args:
+        flag_values: Where to define them.
+        preset: Whether to define `--preset`.
     """
-    flags.DEFINE_enum(
-        "preset",
-        None,
-        PRESETS,
-        "Row of the paper's tables to start from, in place of the defaults.",
-        flag_values=flag_values,
-    )
+    if preset:
+        flags.DEFINE_enum(
+            "preset",
+            None,
+            PRESETS,
+            "Row of the paper's tables to start from, not the defaults.",
+            flag_values=flag_values,
+        )
     for field in dataclasses.fields(Recipe):
         _define(field, flag_values)
 
@@ -88,41 +93,24 @@ def _define(field, flag_values):
         define(field.name, field.default, help_, **options)
 
 
+def given(flag_values: flags.FlagValues = flags.FLAGS) -> dict:
+    """Returns the fields of `Recipe` that the command line sets."""
+    changes = {}
+    for field in dataclasses.fields(Recipe):
+        if flag_values[field.name].present:
+            value = flag_values[field.name].value
+            enum = field.metadata["choices"] and field.type is int
+            changes[field.name] = int(value) if enum else value
+    return changes
+
+
 def recipe_from_flags(flag_values: flags.FlagValues = flags.FLAGS) -> Recipe:
     """Returns the recipe that the command line asks for.
 
     Raises:
         ValueError: If values do not fit together, see `Recipe`.
     """
-    changes = {}
-    for field in dataclasses.fields(Recipe):
-        if not flag_values[field.name].present:
-            continue
-        value = flag_values[field.name].value
-        if field.metadata["choices"] and field.type is int:
-            value = int(value)
-        changes[field.name] = value
+    changes = given(flag_values)
     if flag_values.preset is not None:
         return Recipe.preset(flag_values.preset, **changes)
     return Recipe(**changes)
-
-
-def as_flags(recipe: Recipe) -> str:
-    """Returns a flagfile that gives a recipe, defaults left out.
-
-    Example:
-    >>> print(as_flags(Recipe(depth=50, zero_gamma=False)))
-    --depth=50
-    --zero_gamma=false
-    """
-    lines = []
-    for field in dataclasses.fields(Recipe):
-        value = getattr(recipe, field.name)
-        if value == field.default:
-            continue
-        if isinstance(value, tuple):
-            value = ",".join(str(item) for item in value)
-        elif isinstance(value, bool) or value is None:
-            value = json.dumps(value) if value is not None else "none"
-        lines.append(f"--{field.name}={value}")
-    return "\n".join(lines)

@@ -2,7 +2,7 @@
 
     python recipes/train.py
     python recipes/train.py --dataset=cifar10 --augmentation=shift_flip
-    python recipes/train.py --flagfile=recipes/flags/refinement_mixup.flags
+    python recipes/train.py --flagfile=recipes/flags/refinement_3_mixup.flags
 
 Every field of `keras_tricks.Recipe` is a flag; `--help` lists them.
 KERAS_BACKEND=tensorflow, jax or torch chooses the backend.

@@ -79,34 +79,48 @@ class ImageData:
             f"num_classes={self.num_classes})"
         )
 
-    def take(self, train_samples: int | None, seed: int = 0) -> "ImageData":
-        """Returns the data set with fewer training images.
+    def take(
+        self,
+        train_samples: int | None = None,
+        test_samples: int | None = None,
+        seed: int = 0,
+    ) -> "ImageData":
+        """Returns the data set with fewer images.
 
         They are the first of a seeded order in which the classes alternate
         by their shares, so that a smaller subset is part of a larger one.
 
         Args:
-            train_samples: How many, from K to all. `None` keeps all.
-            seed: Seed of the order.
+            train_samples: How many training images, from K to all. `None`
+                keeps all.
+            test_samples: How many test images, likewise.
+            seed: Seed of the order of the training images. The test images
+                do not depend on it.
 
         Returns:
-            A new `ImageData` with the same test images.
+            A new `ImageData`.
 
         Raises:
-            ValueError: If `train_samples` is out of its range.
+            ValueError: If a number is out of its range.
         """
-        if train_samples is None:
-            return self
-        check_int("train_samples", train_samples, self.num_classes)
-        if train_samples > len(self.x_train):
-            raise ValueError(
-                "`train_samples` must not exceed the training set, which has "
-                f"{len(self.x_train)}. Received: train_samples={train_samples}"
-            )
-        chosen = stratified_order(self.y_train, seed)[:train_samples]
-        return dataclasses.replace(
-            self, x_train=self.x_train[chosen], y_train=self.y_train[chosen]
-        )
+        kept = {}
+        for part, count, part_seed in (
+            ("train", train_samples, seed),
+            ("test", test_samples, 0),
+        ):
+            if count is None:
+                continue
+            images = getattr(self, f"x_{part}")
+            labels = getattr(self, f"y_{part}")
+            check_int(f"{part}_samples", count, self.num_classes)
+            if count > len(images):
+                raise ValueError(
+                    f"`{part}_samples` must not exceed the {part} set, which "
+                    f"has {len(images)}. Received: {part}_samples={count}"
+                )
+            chosen = stratified_order(labels, part_seed)[:count]
+            kept |= {f"x_{part}": images[chosen], f"y_{part}": labels[chosen]}
+        return dataclasses.replace(self, **kept) if kept else self
 
 
 def stratified_order(labels: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -32,6 +32,7 @@ def load(
     data_dir: str | os.PathLike | None = None,
     image_size: int | None = None,
     train_samples: int | None = None,
+    test_samples: int | None = None,
     seed: int = 0,
     max_bad_records: int = 0,
 ) -> ImageData:
@@ -47,6 +48,7 @@ def load(
             for a folder it defaults to 64. Elsewhere the images are as they
             are, and it must be `None` or their size.
         train_samples: Keep this many training images, see `ImageData.take`.
+        test_samples: Keep this many test images.
         seed: Seed of `train_samples`; not of a train and test split, which
             is always the same.
         max_bad_records: How many unreadable images of a folder to skip.
@@ -82,7 +84,7 @@ def load(
             f"`image_size` must be None or the size of {data.name}'s images, "
             f"{data.image_shape[:2]}. Received: image_size={image_size}"
         )
-    return data.take(train_samples, seed)
+    return data.take(train_samples, test_samples, seed)
 
 
 def load_digits() -> ImageData:

@@ -7,5 +7,6 @@ from keras_tricks.training.build import build_model as build_model
 from keras_tricks.training.build import build_optimizer as build_optimizer
 from keras_tricks.training.build import compile_model as compile_model
 from keras_tricks.training.run import PreparedRun as PreparedRun
+from keras_tricks.training.run import check_same as check_same
 from keras_tricks.training.run import prepare as prepare
 from keras_tricks.training.run import train as train

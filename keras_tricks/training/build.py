@@ -32,6 +32,7 @@ def build_data(recipe: Recipe) -> tuple[ImageData, Batches, Batches]:
         recipe.data_dir,
         image_size=recipe.image_size,
         train_samples=recipe.train_samples,
+        test_samples=recipe.test_samples,
         seed=recipe.seed,
     )
     plan = make_plan(recipe, len(data.x_train))

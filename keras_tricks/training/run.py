@@ -176,27 +176,39 @@ def _open_folder(recipe, run_folder):
                 f'"keras_tricks[report]"`. Received: no module {package!r}'
             )
     folder = Path(run_folder)
-    path = folder / "recipe.json"
     if (folder / "result.json").exists():
         raise ValueError(
             "`run_folder` must be new or hold an interrupted run. "
             f"Received: run_folder={str(folder)!r}, a complete run"
         )
-    if path.exists():
-        _check_same(recipe, Recipe.load(path), folder)
+    if (folder / "recipe.json").exists():
+        check_same(recipe, folder)
     return folder
 
 
-def _check_same(recipe, other, folder):
-    ours, theirs = (json.loads(r.to_json()) for r in (recipe, other))
-    different = [name for name in ours if ours[name] != theirs[name]]
-    if different:
-        name = different[0]
-        raise ValueError(
-            "`run_folder` must be new or hold a run of the same recipe. "
-            f"Received: run_folder={str(folder)!r}, where {name} is "
-            f"{theirs[name]!r} and not {ours[name]!r}"
-        )
+def check_same(recipe: Recipe, run_folder: str | os.PathLike) -> None:
+    """Checks that a folder holds a run of this very recipe.
+
+    Raises:
+        ValueError: If its recipe.json is missing or differs; the message
+            names the first field.
+
+    Example:
+    >>> import pathlib, tempfile
+    >>> from keras_tricks import Recipe
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "recipe.json").write_text(Recipe().to_json())
+    >>> check_same(Recipe(), folder)
+    """
+    other = Recipe.load(Path(run_folder) / "recipe.json")
+    for field in dataclasses.fields(Recipe):
+        ours, theirs = (getattr(r, field.name) for r in (recipe, other))
+        if ours != theirs:
+            raise ValueError(
+                "`run_folder` must be new or hold a run of the same recipe. "
+                f"Received: run_folder={str(run_folder)!r}, where "
+                f"{field.name} is {theirs!r} and not {ours!r}"
+            )
 
 
 def _callbacks(run):

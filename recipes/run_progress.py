@@ -1,0 +1,22 @@
+import keras
+
+
+class RunProgress(keras.callbacks.Callback):
+    """One progress bar for a whole run, where `fit` shows one an epoch."""
+
+    def on_train_begin(self, logs=None):
+        epochs = self.params["epochs"]
+        self._bar = keras.utils.Progbar(epochs, unit_name="epoch", width=24)
+        self._bar.stateful_metrics = {
+            "loss",
+            "val_accuracy",
+            "images_per_second",
+        }
+
+    def on_epoch_end(self, epoch, logs=None):
+        shown = [
+            (name, logs[name])
+            for name in sorted(self._bar.stateful_metrics)
+            if name in logs
+        ]
+        self._bar.update(epoch + 1, shown)
