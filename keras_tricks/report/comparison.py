@@ -113,7 +113,8 @@ def metric_name(metric: str) -> str:
     >>> metric_name("val_accuracy")
     'validation accuracy'
     """
-    return metric.replace("val_", "validation ", 1).replace("_", " ")
+    name = metric.replace("val_", "validation ", 1).replace("_", " ")
+    return name.replace("crossentropy", "cross-entropy")
 
 
 def format_value(value: float, metric: str) -> str:
@@ -210,7 +211,9 @@ def make_notes(groups: list[Group], metric: str) -> list[str]:
         + ("in percentage points, " if is_share(metric) else "")
         + f"{pairing}; intervals are Student's t."
     ]
-    if any(g.difference and g.difference.pairs < len(g.runs) for g in groups):
+    counts = {len(group.runs) for group in groups}
+    counts |= {group.difference.pairs for group in groups[1:]}
+    if len(counts) > 1:
         notes.append(
             "Means are over all seeds of a configuration, differences only "
             "over those it shares with the first."

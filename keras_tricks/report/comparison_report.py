@@ -76,7 +76,7 @@ def _subtitle(groups):
 
 def _dots(groups, metric):
     source = figures.dots_figure(
-        [(group.name, group.values) for group in groups], is_share(metric)
+        {group.name: group.values for group in groups}, is_share(metric)
     )
     parts = [
         f"{group.name}: "
@@ -102,7 +102,7 @@ def _has_numbers(run, column):
 
 def _curve(groups, column):
     source = figures.band_figure(
-        [(g.name, [r.history[column] for r in g.runs]) for g in groups],
+        {g.name: [r.history[column] for r in g.runs] for g in groups},
         is_share(column),
     )
     ends = [
@@ -121,8 +121,7 @@ def _curve(groups, column):
         "title": name[0].upper() + name[1:],
         "note": note,
         "source": source,
-        "alt": f"{name} over the epochs, means at the end: "
-        f"{', '.join(parts)}.",
+        "alt": f"{name} over the epochs, means at the end: {', '.join(parts)}.",
     }
 
 

@@ -2,6 +2,8 @@ import base64
 import io
 import math
 
+import numpy as np
+
 from keras_tricks.report.page import missing_extra
 
 # Okabe and Ito's colors, which color-blind readers can tell apart; the first
@@ -26,6 +28,8 @@ _STYLE = {
     "legend.frameon": False,
     "lines.linewidth": 1.8,
     "svg.hashsalt": "keras_tricks",
+    # A dollar sign in a name is a dollar sign.
+    "text.parse_math": False,
 }
 
 
@@ -53,18 +57,43 @@ def _as_svg(draw, size):
 def _scale_epochs(axes, epochs):
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    if epochs == 1:
-        axes.set_xlim(0.5, 1.5)
+    space = max(0.04 * (epochs[-1] - epochs[0]), 0.3)
+    axes.set_xlim(epochs[0] - space, epochs[-1] + space)
 
 
-def _as_percent(axes, axis):
+def _as_percent(axis):
+    """Labels an axis of shares in percent and ends it at 0 and 100 %."""
     from matplotlib.ticker import PercentFormatter
 
-    decimals = 0
-    low, high = axes.get_ylim() if axis is axes.yaxis else axes.get_xlim()
-    if high - low < 0.06:
-        decimals = 1
-    axis.set_major_formatter(PercentFormatter(1.0, decimals=decimals))
+    low, high = axis.get_view_interval()
+    low, high = max(low, -0.01), min(high, 1.01)
+    axis.set_view_interval(low, high, ignore=True)
+    decimals = int(high - low < 0.06)
+    axis.set_major_formatter(PercentFormatter(1.0, decimals, symbol=" %"))
+
+
+def _scale_values(axes, values, percent=False, from_zero=False):
+    """Scales the axis of values: percent, linear, or logarithmic if wide."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    values = np.asarray(values, "float64")
+    values = values[np.isfinite(values)]
+    if from_zero and values.size:
+        axes.set_ylim(0, 1.08 * values.max() or 1)
+    if percent:
+        _as_percent(axes.yaxis)
+    elif not from_zero and values.size and 0 < 20 * values.min() < values.max():
+        axes.set_yscale("log")
+        axes.set_ylabel("log scale")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(_as_number))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    elif values.size and values.max() >= 10_000:
+        axes.yaxis.set_major_formatter(FuncFormatter(_as_number))
+
+
+def _as_number(value, _):
+    return f"{value:,.10g}"
 
 
 def curve_figure(
@@ -74,7 +103,8 @@ def curve_figure(
 
     Args:
         epochs: List of epoch numbers.
-        curves: Dict of a label to a list of values; NaN leaves a gap.
+        curves: Dict of a label to a list of values; NaN leaves a gap. One
+            curve may have the label "".
         percent: Whether the values are shares, drawn in percent.
         from_zero: Whether the axis starts at zero.
 
@@ -92,12 +122,9 @@ def curve_figure(
         for (label, values), color in zip(curves.items(), colors, strict=True):
             marker = "o" if len(epochs) < 3 else None
             axes.plot(epochs, values, color=color, label=label, marker=marker)
-        _scale_epochs(axes, len(epochs))
-        if from_zero:
-            axes.set_ylim(bottom=0)
-        if percent:
-            _as_percent(axes, axes.yaxis)
-        if len(curves) > 1:
+        _scale_epochs(axes, epochs)
+        _scale_values(axes, list(curves.values()), percent, from_zero)
+        if any(curves):
             axes.legend()
 
     return _as_svg(draw, (5.2, 3.0))
@@ -118,29 +145,41 @@ def band_figure(curves: dict, percent: bool = False) -> str:
     >>> band_figure({"baseline": [[0.1, 0.2], [0.1, 0.3]]})[:18]
     'data:image/svg+xml'
     """
+    bands = {
+        _legible(label): np.array(list(zip(*seeds, strict=False))).T
+        for label, seeds in curves.items()
+    }
 
     def draw(axes):
-        longest = 1
-        for index, (label, seeds) in enumerate(curves.items()):
-            color = COLORS[index % len(COLORS)]
-            columns = list(zip(*seeds, strict=False))
-            epochs = range(1, len(columns) + 1)
-            longest = max(longest, len(columns))
-            mean = [math.fsum(column) / len(column) for column in columns]
-            marker = "o" if len(columns) < 3 else None
-            axes.plot(epochs, mean, color=color, label=label, marker=marker)
-            if len(seeds) > 1:
-                low = [min(column) for column in columns]
-                high = [max(column) for column in columns]
-                axes.fill_between(
-                    epochs, low, high, color=color, alpha=0.16, linewidth=0
-                )
-        _scale_epochs(axes, longest)
-        if percent:
-            _as_percent(axes, axes.yaxis)
-        axes.legend()
+        for index, (label, values) in enumerate(bands.items()):
+            _draw_band(axes, label, values, index)
+        longest = max(band.shape[1] for band in bands.values())
+        _scale_epochs(axes, range(1, longest + 1))
+        values = np.concatenate([band.ravel() for band in bands.values()])
+        _scale_values(axes, values, percent)
+        if len(bands) > 4:
+            axes.figure.legend(loc="outside right upper")
+        else:
+            axes.legend()
 
-    return _as_svg(draw, (7.6, 3.8))
+    return _as_svg(draw, (9.5, 4.4))
+
+
+def _draw_band(axes, label, values, index):
+    color = COLORS[index % len(COLORS)]
+    epochs = range(1, values.shape[1] + 1)
+    marker = "o" if len(epochs) < 3 else None
+    axes.plot(epochs, values.mean(0), color=color, label=label, marker=marker)
+    if len(values) > 1:
+        low, high = values.min(0), values.max(0)
+        axes.fill_between(
+            epochs, low, high, color=color, alpha=0.16, linewidth=0
+        )
+
+
+def _legible(label):
+    """A label that matplotlib shows: it hides those that start with `_`."""
+    return f" {label}" if label.startswith("_") else label
 
 
 def dots_figure(values: dict, percent: bool = False) -> str:
@@ -167,7 +206,7 @@ def dots_figure(values: dict, percent: bool = False) -> str:
             )
             axes.scatter(
                 seeds, [row] * len(seeds), color=color, s=46, alpha=0.55,
-                linewidths=0, zorder=3,
+                linewidths=0, zorder=3, clip_on=False,
             )  # fmt: skip
         axes.set_yticks(range(len(values)), list(values))
         axes.set_ylim(len(values) - 0.4, -0.6)
@@ -175,6 +214,6 @@ def dots_figure(values: dict, percent: bool = False) -> str:
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.08)
         if percent:
-            _as_percent(axes, axes.xaxis)
+            _as_percent(axes.xaxis)
 
-    return _as_svg(draw, (7.6, 0.9 + 0.55 * len(values)))
+    return _as_svg(draw, (9.5, 0.7 + 0.5 * len(values)))

@@ -16,6 +16,12 @@ class Run:
         recipe: The contents of recipe.json, or an empty dict.
         result: The contents of result.json, or an empty dict.
         explain: The text of explain.txt, or "".
+
+    Example:
+    >>> from pathlib import Path
+    >>> run = Run(Path("runs/a"), {"epoch": [0], "loss": [2.5]}, {}, {}, "")
+    >>> run.epochs, run.last("loss")
+    (1, 2.5)
     """
 
     folder: Path
@@ -77,8 +83,12 @@ def read_run(folder: str | Path) -> Run:
         history=_read_history(folder / "history.csv"),
         recipe=_read_json(folder / "recipe.json"),
         result=_read_json(folder / "result.json"),
-        explain=explain.read_text("utf-8") if explain.is_file() else "",
+        explain=_read_text(explain) if explain.is_file() else "",
     )
+
+
+def _read_text(path):
+    return path.read_text("utf-8", errors="replace")
 
 
 def _read_json(path):

@@ -4,6 +4,7 @@ import math
 import statistics
 from pathlib import Path
 
+from keras_tricks._files import write_atomically
 from keras_tricks.report import figures, page
 from keras_tricks.report.run_folder import Run, read_run
 
@@ -52,7 +53,7 @@ def write_run_report(
         result=_flatten(run.result),
         folder=str(run.folder),
     )
-    return page.write_atomically(run.folder / "report.html", html)
+    return write_atomically(run.folder / "report.html", html)
 
 
 def _recipe_defaults():
@@ -69,27 +70,14 @@ def _recipe_defaults():
 def _split_recipe(recipe, defaults):
     changed, unchanged = [], []
     for name, value in recipe.items():
-        row = {"name": name, "value": show(value), "default": None}
+        row = {"name": name, "value": page.show(value), "default": None}
         if name in defaults and defaults[name] == value:
             unchanged.append(row)
             continue
         if name in defaults:
-            row["default"] = show(defaults[name])
+            row["default"] = page.show(defaults[name])
         changed.append(row)
     return changed, unchanged
-
-
-def show(value) -> str:
-    """A setting as text: `on` and `off`, `none`, short numbers."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if value is None:
-        return "none"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(show(item) for item in value)
-    return str(value)
 
 
 def _flatten(result, prefix=""):
@@ -100,20 +88,18 @@ def _flatten(result, prefix=""):
         else:
             if isinstance(value, int) and not isinstance(value, bool):
                 value = f"{value:,}"
-            rows.append((prefix + name, show(value)))
+            rows.append((prefix + name, page.show(value)))
     return rows
 
 
 def _subtitle(run):
-    epochs = f"{run.epochs} epoch" + ("s" if run.epochs != 1 else "")
-    parts = [epochs]
-    for key in "model", "dataset":
-        if run.recipe.get(key):
-            parts.append(str(run.recipe[key]))
-    if run.result.get("backend"):
-        parts.append(f"Keras on {run.result['backend']}")
-    if "seed" in run.recipe:
-        parts.append(f"seed {run.recipe['seed']}")
+    facts = {**run.recipe, **run.result}
+    parts = [f"{run.epochs} epoch" + "s" * (run.epochs != 1)]
+    parts += [str(facts[key]) for key in ("model", "dataset") if facts.get(key)]
+    if facts.get("backend"):
+        parts.append(f"Keras on {facts['backend']}")
+    if "seed" in facts:
+        parts.append(f"seed {facts['seed']}")
     return " · ".join(parts)
 
 
@@ -122,25 +108,8 @@ def _tile(label, value, note=""):
 
 
 def _tiles(run):
-    tiles = []
-    history = run.history
-    for metric in "val_accuracy", "accuracy":
-        values = _numbers(history.get(metric, []))
-        if values and not math.isnan(history[metric][-1]):
-            where = "Validation" if metric == "val_accuracy" else "Training"
-            best = max(values)
-            epoch = history[metric].index(best) + 1
-            note = f"best {best:.2%} in epoch {epoch}"
-            tiles.append(
-                _tile(f"{where} accuracy", f"{history[metric][-1]:.2%}", note)
-            )
-            break
-    for metric, label in ("val_loss", "Validation loss"), ("loss", "Loss"):
-        if metric in history and not math.isnan(history[metric][-1]):
-            value = f"{history[metric][-1]:.4f}"
-            tiles.append(_tile(label, value, "after the last epoch"))
-            break
-    speeds = _numbers(history.get("images_per_second", []))
+    tiles = _accuracy_tile(run) + _loss_tile(run)
+    speeds = _numbers(run.history.get("images_per_second", []))
     if speeds:
         speed = f"{statistics.median(speeds):,.0f}"
         tiles.append(_tile("Images per second", speed, "median of the epochs"))
@@ -149,8 +118,34 @@ def _tiles(run):
         tiles.append(_tile("Wall time", seconds, "start to end"))
     if "parameters" in run.result:
         count = f"{int(run.result['parameters']):,}"
-        tiles.append(_tile("Parameters", count))
+        tiles.append(_tile("Parameters", count, "trainable or not"))
     return tiles
+
+
+def _accuracy_tile(run):
+    labels = {"val_accuracy": "Validation", "accuracy": "Training"}
+    for metric, label in labels.items():
+        values = run.history.get(metric, [math.nan])
+        if not math.isnan(values[-1]):
+            best = max(_numbers(values))
+            epoch = _epochs(run)[values.index(best)]
+            note = f"best {100 * best:.2f} % in epoch {epoch}"
+            value = f"{100 * values[-1]:.2f} %"
+            return [_tile(f"{label} accuracy", value, note)]
+    return []
+
+
+def _loss_tile(run):
+    for metric, label in ("val_loss", "Validation loss"), ("loss", "Loss"):
+        value = run.history.get(metric, [math.nan])[-1]
+        if not math.isnan(value):
+            return [_tile(label, f"{value:.4f}", "after the last epoch")]
+    return []
+
+
+def _epochs(run):
+    """The numbers of the epochs, from 1."""
+    return [int(epoch) + 1 for epoch in run.history["epoch"]]
 
 
 def _duration(seconds):
@@ -178,36 +173,17 @@ def _mixes(recipe):
 
 
 def _figures(run: Run) -> list[dict]:
-    accuracy_note = loss_note = ""
-    if _mixes(run.recipe):
-        accuracy_note = (
-            "Training images are mixed; training accuracy is against the "
-            "dominant label and is not comparable with validation."
-        )
-        loss_note = "Training loss is of mixed targets, validation of labels."
-    specs = [
-        ("Loss", ("loss", "val_loss"), loss_note, False),
-        ("Accuracy", ("accuracy", "val_accuracy"), accuracy_note, True),
-        ("Learning rate", ("learning_rate",), "Of each epoch's last step.", 0),
-        ("Images per second", ("images_per_second",), "Training only.", 0),
-        ("Loss scale", ("loss_scale",), "After each epoch.", False),
-    ]
-    labels = {"val": "validation"}
     drawn = []
-    for title, columns, note, percent in specs:
-        curves = {}
-        for column in columns:
-            values = run.history.get(column, [])
-            if _numbers(values):
-                label = labels.get(column.split("_")[0], "training")
-                curves[label] = values
+    for title, columns, note, percent in _specs(_mixes(run.recipe)):
+        curves = {
+            _label(column, columns): run.history[column]
+            for column in columns
+            if _numbers(run.history.get(column, []))
+        }
         if not curves:
             continue
         source = figures.curve_figure(
-            list(range(1, run.epochs + 1)),
-            curves,
-            percent=percent,
-            from_zero=len(columns) == 1,
+            _epochs(run), curves, percent, from_zero=len(columns) == 1
         )
         alt = _describe(title, curves, percent)
         drawn.append(
@@ -216,14 +192,47 @@ def _figures(run: Run) -> list[dict]:
     return drawn
 
 
+def _label(column, columns):
+    if len(columns) == 1:
+        return ""
+    return "validation" if column.startswith("val_") else "training"
+
+
+def _specs(mixes):
+    """Title, columns, note and whether in percent, of each picture."""
+    loss = accuracy = ""
+    plain = "Of the labels as they are, without smoothing or teacher."
+    if mixes:
+        loss = "Training loss is of mixed targets, validation of labels."
+        plain = "Without smoothing or teacher; in training, of mixed labels."
+        accuracy = (
+            "Training images are mixed; training accuracy is against the "
+            "dominant label and is not comparable with validation."
+        )
+    crossentropy = ("crossentropy", "val_crossentropy")
+    return [
+        ("Loss", ("loss", "val_loss"), loss, False),
+        ("Accuracy", ("accuracy", "val_accuracy"), accuracy, True),
+        ("Cross-entropy", crossentropy, plain, False),
+        (
+            "Learning rate",
+            ("learning_rate",),
+            "Of each epoch's last step.",
+            False,
+        ),
+        ("Images per second", ("images_per_second",), "Training only.", False),
+        ("Loss scale", ("loss_scale",), "After each epoch.", False),
+    ]
+
+
 def _describe(title, curves, percent):
     parts = []
     for label, values in curves.items():
         numbers = _numbers(values)
         first, last = (
-            f"{value:.1%}" if percent else f"{value:.4g}"
+            f"{100 * value:.1f} %" if percent else f"{value:.4g}"
             for value in (numbers[0], numbers[-1])
         )
-        name = f"{label} " if len(curves) > 1 else ""
+        name = f"{label} " if label else ""
         parts.append(f"{name}from {first} to {last}")
     return f"{title} over the epochs: {', '.join(parts)}."
