@@ -11,14 +11,15 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 
 SCRIPT = """
 import sys
+from importlib.machinery import PathFinder
 
-class Blocked:
+class NotInstalled:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {blocked}:
-            raise ModuleNotFoundError("No module named " + name, name=name)
+        if name.split(".")[0] not in {blocked}:
+            return PathFinder.find_spec(name, path, target)
 
-sys.meta_path.insert(0, Blocked())
-import keras_tricks, keras
+sys.meta_path[sys.meta_path.index(PathFinder)] = NotInstalled()
+import keras_tricks
 model = keras_tricks.models.ResNet18D(
     classes=3, width=2, input_shape=(32, 32, 3)
 )

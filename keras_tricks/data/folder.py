@@ -46,6 +46,17 @@ def load_folder(
         ValueError: If there are fewer than two classes, a class without an
             image, or too many unreadable images.
         ImportError: If Pillow is missing.
+
+    Example:
+    >>> import os, tempfile
+    >>> from PIL import Image
+    >>> folder = tempfile.mkdtemp()
+    >>> for index, name in enumerate(("cat", "cat", "dog", "dog")):
+    ...     os.makedirs(f"{folder}/{name}", exist_ok=True)
+    ...     Image.new("RGB", (40, 30)).save(f"{folder}/{name}/{index}.png")
+    >>> data = load_folder(folder, image_size=16, test_share=0.5)
+    >>> data.class_names, data.x_train.shape
+    (('cat', 'dog'), (2, 16, 16, 3))
     """
     check_int("image_size", image_size, 1)
     check_int("max_bad_records", max_bad_records)

@@ -137,6 +137,11 @@ def load_keras_dataset(name: str) -> ImageData:
     Raises:
         ValueError: If the name is unknown.
         RuntimeError: If the download fails.
+
+    Example:
+    >>> data = load_keras_dataset("cifar10")  # doctest: +SKIP
+    >>> data.x_train.shape  # doctest: +SKIP
+    (50000, 32, 32, 3)
     """
     check_choice("name", name, tuple(_KERAS_DATASETS))
     try:

@@ -37,6 +37,11 @@ class ZeroGammaReport:
         zeroed: Paths of the norms whose gamma is now 0.
         skipped: Pairs: path of an addition, reason why none of its branches
             has such a norm.
+
+    Example:
+    >>> report = ZeroGammaReport(zeroed=("block/bn2/gamma",))
+    >>> len(report), "block/bn2/gamma" in report
+    (1, True)
     """
 
     zeroed: tuple[str, ...]

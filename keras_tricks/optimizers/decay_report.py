@@ -13,6 +13,13 @@ class DecayReport:
         decayed: Tuple of (path, number of values) of decayed variables.
         excluded: The same for the others.
         weight_decay: The weight decay, as the optimizer holds it.
+
+    Example:
+    >>> kernel, bias = ("dense/kernel", 40), ("dense/bias", 4)
+    >>> report = DecayReport((kernel,), (bias,), weight_decay=1e-4)
+    >>> print(report.summary())
+    decayed: 1 variables, 40 values
+    not decayed: 1 variables, 4 values
     """
 
     decayed: tuple[tuple[str, int], ...]

@@ -22,7 +22,7 @@ def cosine_decay(step, peak: float, decay_steps: int, end: float = 0.0):
         A float32 tensor of the shape of `step`.
 
     Example:
-    >>> float(cosine_decay(5, peak=0.5, decay_steps=10))
+    >>> round(float(cosine_decay(5, peak=0.5, decay_steps=10)), 6)
     0.25
 
     Reference:

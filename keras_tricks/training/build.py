@@ -23,7 +23,8 @@ def build_data(recipe: Recipe) -> tuple[ImageData, Batches, Batches]:
 
     Example:
     >>> from keras_tricks import Recipe
-    >>> data, train, validation = build_data(Recipe(batch_size=32))
+    >>> recipe = Recipe(batch_size=32, data_format="channels_last")
+    >>> data, train, validation = build_data(recipe)
     >>> train[0][0].shape, train[0][1].shape, validation[0][1].shape
     ((32, 8, 8, 1), (32, 10), (32,))
     """

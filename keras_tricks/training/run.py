@@ -41,6 +41,17 @@ class PreparedRun:
         backup: The callback that saves all that a resume needs.
         epochs_done: Epochs of the interrupted run, otherwise 0.
         explanation: What `Recipe.explain` says.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_tricks import Recipe, training
+    >>> recipe = Recipe(epochs=1, warmup_epochs=0, width=2, train_samples=64)
+    >>> run = training.prepare(recipe, tempfile.mkdtemp() + "/run")
+    >>> run.epochs_done, len(run.train_batches)
+    (0, 1)
+    >>> result = run.fit(verbose=0)
+    >>> result["epochs"]
+    1
     """
 
     recipe: Recipe
