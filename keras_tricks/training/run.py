@@ -235,19 +235,37 @@ def _callbacks(run):
     yield run.backup
     if run.average is not None:
         yield run.average
-    yield keras.callbacks.ModelCheckpoint(
-        run.folder / "best.keras",
-        monitor="val_accuracy",
-        mode="max",
-        save_best_only=True,
-        initial_value_threshold=_best_so_far(run.folder),
-    )
+    yield _BestModel(run.folder / "best.keras", _best_so_far(run))
 
 
-def _best_so_far(folder):
-    if not (folder / "history.csv").exists():
+class _BestModel(keras.callbacks.ModelCheckpoint):
+    """Keeps the model of the best epoch, never a file half written."""
+
+    def __init__(self, path, best_so_far):
+        super().__init__(
+            path.with_name("unfinished_best.keras"),
+            monitor="val_accuracy",
+            mode="max",
+            save_best_only=True,
+            initial_value_threshold=best_so_far,
+        )
+        self.path = path
+
+    def on_train_begin(self, logs=None):
+        Path(self.filepath).unlink(missing_ok=True)  # Of a killed run.
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        if os.path.exists(self.filepath):
+            os.replace(self.filepath, self.path)
+
+
+def _best_so_far(run):
+    """The best accuracy of the epochs that will not be repeated."""
+    if not run.epochs_done:
         return None
-    return max(read_run(folder).history["val_accuracy"])
+    accuracy = read_run(run.folder).history["val_accuracy"]
+    return max(accuracy[: run.epochs_done])
 
 
 def _finish(prepared, seconds):

@@ -1,0 +1,79 @@
+"""The documentation's code runs, and it names what there is."""
+
+import re
+from pathlib import Path
+
+import keras
+import pytest
+
+import keras_tricks
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^```python(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page):
+    """Python code of a page that this backend can run."""
+    for which, code in FENCE.findall(page.read_text("utf-8")):
+        if which.strip() in ("", keras.backend.backend()):
+            yield code
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=str(page.relative_to(ROOT)))
+        for page in PAGES
+        if any(blocks(page))
+    ],
+)
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "docs"}
+    for code in blocks(page):
+        exec(compile(code, str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in PAGES]
+)
+def test_links_to_files_exist(page):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def public_names():
+    for part in vars(keras_tricks).values():
+        if not hasattr(part, "__path__"):
+            continue
+        for name in vars(part):
+            value = getattr(part, name)
+            is_module = hasattr(value, "__spec__")
+            if not name.startswith("_") and not is_module:
+                yield name
+
+
+def test_the_api_page_is_complete():
+    page = (ROOT / "docs/api.md").read_text("utf-8")
+    variants = re.compile(r"ResNet\d+[A-D]")
+    missing = [
+        name
+        for name in public_names()
+        if f"`{name}`" not in page and not variants.fullmatch(name)
+    ]
+    assert missing == []
+
+
+def test_the_flags_of_the_documentation_exist():
+    scripts = (ROOT / "recipes").glob("*.py")
+    flags = set(keras_tricks.Recipe.__dataclass_fields__)
+    flags |= {"preset", "flagfile", "help"}
+    for script in scripts:
+        flags |= set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', script.read_text()))
+    for page in PAGES:
+        code = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+        inline = re.findall(r"`(--[^`]*)`", page.read_text())
+        recipes = [text for text in code if "recipes/" in text]
+        named = set(re.findall(r"--(\w+)", " ".join([*recipes, *inline])))
+        assert named <= flags, page
