@@ -5,10 +5,10 @@ import difflib
 import json
 import os
 from pathlib import Path
-from typing import get_args
 
 from keras_tricks import _checks
 from keras_tricks._explain import explain
+from keras_tricks._recipe_checks import check_combinations, check_field
 from keras_tricks.schedules import scale_learning_rate
 
 
@@ -193,9 +193,9 @@ class Recipe:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value = _check_field(field, getattr(self, field.name))
+            value = check_field(field, getattr(self, field.name))
             object.__setattr__(self, field.name, value)
-        _check_combinations(self)
+        check_combinations(self)
 
     @classmethod
     def preset(cls, name: str, **changes) -> "Recipe":
@@ -353,112 +353,3 @@ def _known_fields(values):
             f"Received: {', '.join(unknown)}"
         )
     return values
-
-
-def _check_field(field, value):
-    """Returns the value in its type, if it is of the kind and in range."""
-    limits = field.metadata
-    kinds = get_args(field.type) or (field.type,)
-    if value is None and type(None) in kinds:
-        return None
-    if limits["choices"] is not None:
-        return _checks.check_choice(field.name, value, limits["choices"])
-    kind = kinds[0]
-    if kind is int:
-        low = 0 if limits["low"] is None else limits["low"]
-        return _checks.check_int(field.name, value, low)
-    if kind is float:
-        high, below = limits["high"], limits["below"]
-        return _checks.check_real(
-            field.name,
-            value,
-            limits["low"],
-            high if below is None else below,
-            open_high=below is not None,
-        )
-    if kind in (bool, str):
-        return _check_instance(field.name, value, kind)
-    return _check_epochs(field.name, value)
-
-
-def _check_instance(name, value, kind):
-    if not isinstance(value, kind):
-        what = "True or False" if kind is bool else "a string"
-        raise ValueError(f"`{name}` must be {what}. Received: {name}={value!r}")
-    return value
-
-
-def _check_epochs(name, value):
-    if not isinstance(value, (list, tuple)):
-        raise ValueError(
-            f"`{name}` must be a tuple of integers. Received: {name}={value!r}"
-        )
-    epochs = tuple(_checks.check_int(name, epoch, 1) for epoch in value)
-    if list(epochs) != sorted(set(epochs)):
-        raise ValueError(
-            f"`{name}` must be strictly increasing. Received: {name}={value!r}"
-        )
-    return epochs
-
-
-def _check_combinations(recipe):
-    """Refuses values that are right alone and wrong together."""
-    r = recipe
-    rules = [
-        (r.width % 2, "width", "even"),
-        (
-            r.batch_size % r.gradient_accumulation_steps,
-            "batch_size",
-            "a multiple of gradient_accumulation_steps="
-            f"{r.gradient_accumulation_steps}",
-        ),
-        (
-            r.warmup_epochs > r.epochs,
-            "warmup_epochs",
-            f"at most epochs={r.epochs}",
-        ),
-        (
-            r.step_epochs is not None and r.schedule != "step",
-            "step_epochs",
-            f"None with schedule={r.schedule!r}, which has no steps",
-        ),
-        (
-            bool(r.step_epochs) and r.step_epochs[-1] >= r.epochs,
-            "step_epochs",
-            f"below epochs={r.epochs}",
-        ),
-        (
-            r.schedule == "step"
-            and bool(r.boundaries)
-            and r.boundaries[0] <= r.warmup_epochs,
-            "warmup_epochs",
-            "below the first step of the schedule, at epoch "
-            f"{r.boundaries[:1]}",
-        ),
-        (
-            r.nesterov and r.momentum == 0,
-            "nesterov",
-            "False with momentum=0",
-        ),
-        (
-            r.mixup_off_epochs > r.epochs,
-            "mixup_off_epochs",
-            f"at most epochs={r.epochs}",
-        ),
-        (
-            r.mixup_off_epochs and r.mixup_alpha == 0,
-            "mixup_off_epochs",
-            "0 with mixup_alpha=0, which never mixes",
-        ),
-        (
-            r.mixup_alpha and r.mixup_off_epochs == r.epochs,
-            "mixup_off_epochs",
-            f"below epochs={r.epochs}; mixup_alpha=0 turns mixup off",
-        ),
-    ]
-    for broken, name, expectation in rules:
-        if broken:
-            raise ValueError(
-                f"`{name}` must be {expectation}. "
-                f"Received: {name}={getattr(r, name)!r}"
-            )

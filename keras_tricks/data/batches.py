@@ -147,13 +147,8 @@ class Batches(keras.utils.PyDataset):
         )
         self.seed = check_int("seed", seed)
         self.shuffle = shuffle
-        for name, function in (("augment", augment), ("mix_up", mix_up)):
-            if function is not None and not callable(function):
-                raise ValueError(
-                    f"`{name}` must be callable or None. "
-                    f"Received: {name}={function!r}"
-                )
-        self.augment, self.mix_up = augment, mix_up
+        self.augment = _check_callable("augment", augment)
+        self.mix_up = _check_callable("mix_up", mix_up)
         if mean is None or std is None:
             own_mean, own_std = channel_statistics(images)
             mean = own_mean if mean is None else mean
@@ -169,6 +164,7 @@ class Batches(keras.utils.PyDataset):
 
     @property
     def num_batches(self):
+        """Number of batches in an epoch."""
         count, rest = divmod(len(self.images), self.batch_size)
         if self.drop_remainder:
             return count - count % self.accumulation_steps
@@ -280,6 +276,14 @@ def _check_data(images, labels):
             f"labels.dtype={labels.dtype}, labels.shape={labels.shape}"
         )
     return images, labels.astype("int32")
+
+
+def _check_callable(name, function):
+    if function is not None and not callable(function):
+        raise ValueError(
+            f"`{name}` must be callable or None. Received: {name}={function!r}"
+        )
+    return function
 
 
 def _check_statistics(mean, std, channels):

@@ -104,6 +104,7 @@ class KnowledgeDistillation(_targets.LogitsLoss):
         self.temperature = _check_temperature(temperature)
 
     def check(self, y_true, y_pred):
+        """Refuses targets and logits that do not fit, by their values too."""
         _check_pair(y_true, y_pred)
         _targets.check_logit_values("teacher_logits", y_true)
         _targets.check_logit_values("student_logits", y_pred)

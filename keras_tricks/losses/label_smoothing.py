@@ -200,6 +200,7 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
         self.from_logits = bool(from_logits)
 
     def check(self, y_true, y_pred):
+        """Refuses targets and logits that do not fit, by their values too."""
         classes = _targets.check_logits("y_pred", y_pred)
         kind = _targets.kind_of_labels(y_true, y_pred)
         _targets.check_label_values(y_true, classes, kind)

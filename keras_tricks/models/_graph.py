@@ -27,6 +27,7 @@ class Node:
 
     @property
     def kind(self) -> str:
+        """Name of the class of the operation."""
         return type(self.operation).__name__
 
     @property

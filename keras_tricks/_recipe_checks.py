@@ -1,0 +1,124 @@
+"""What a recipe refuses: fields out of range, values that clash."""
+
+import math
+from typing import get_args
+
+from keras_tricks import _checks
+
+
+def check_field(field, value):
+    """Returns the value in its type, if it is of the kind and in range."""
+    limits = field.metadata
+    kinds = get_args(field.type) or (field.type,)
+    if value is None and type(None) in kinds:
+        return None
+    if limits["choices"] is not None:
+        return _checks.check_choice(field.name, value, limits["choices"])
+    kind = kinds[0]
+    if kind is int:
+        low = 0 if limits["low"] is None else limits["low"]
+        return _checks.check_int(field.name, value, low)
+    if kind is float:
+        high, below = limits["high"], limits["below"]
+        return _checks.check_real(
+            field.name,
+            value,
+            limits["low"],
+            high if below is None else below,
+            open_high=below is not None,
+        )
+    if kind in (bool, str):
+        return _check_instance(field.name, value, kind)
+    return _check_epochs(field.name, value)
+
+
+def _check_instance(name, value, kind):
+    if not isinstance(value, kind):
+        what = "True or False" if kind is bool else "a string"
+        raise ValueError(f"`{name}` must be {what}. Received: {name}={value!r}")
+    return value
+
+
+def _check_epochs(name, value):
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(
+            f"`{name}` must be a tuple of integers. Received: {name}={value!r}"
+        )
+    epochs = tuple(_checks.check_int(name, epoch, 1) for epoch in value)
+    if list(epochs) != sorted(set(epochs)):
+        raise ValueError(
+            f"`{name}` must be strictly increasing. Received: {name}={value!r}"
+        )
+    return epochs
+
+
+def check_combinations(recipe):
+    """Refuses values that are right alone and wrong together."""
+    rules = [
+        (recipe.width % 2, "width", "even"),
+        *_optimizer_rules(recipe),
+        *_schedule_rules(recipe),
+        *_mixup_rules(recipe),
+    ]
+    for broken, name, expectation in rules:
+        if broken:
+            raise ValueError(
+                f"`{name}` must be {expectation}. "
+                f"Received: {name}={getattr(recipe, name)!r}"
+            )
+
+
+def _optimizer_rules(recipe):
+    steps = recipe.gradient_accumulation_steps
+    yield (
+        recipe.batch_size % steps,
+        "batch_size",
+        f"a multiple of gradient_accumulation_steps={steps}",
+    )
+    yield (
+        recipe.nesterov and recipe.momentum == 0,
+        "nesterov",
+        "False with momentum=0",
+    )
+
+
+def _schedule_rules(recipe):
+    epochs, steps = recipe.epochs, recipe.step_epochs
+    is_step = recipe.schedule == "step"
+    boundaries = recipe.boundaries if is_step else ()
+    first = min(boundaries, default=math.inf)
+    yield (
+        recipe.warmup_epochs > epochs,
+        "warmup_epochs",
+        f"at most epochs={epochs}",
+    )
+    yield (
+        steps is not None and not is_step,
+        "step_epochs",
+        f"None with schedule={recipe.schedule!r}, which has no steps",
+    )
+    yield (
+        bool(steps) and steps[-1] >= epochs,
+        "step_epochs",
+        f"below epochs={epochs}",
+    )
+    yield (
+        first <= recipe.warmup_epochs,
+        "warmup_epochs",
+        f"below the first step of the schedule, at epoch {first}",
+    )
+
+
+def _mixup_rules(recipe):
+    epochs, off = recipe.epochs, recipe.mixup_off_epochs
+    yield off > epochs, "mixup_off_epochs", f"at most epochs={epochs}"
+    yield (
+        off and recipe.mixup_alpha == 0,
+        "mixup_off_epochs",
+        "0 with mixup_alpha=0, which never mixes",
+    )
+    yield (
+        recipe.mixup_alpha and off == epochs,
+        "mixup_off_epochs",
+        f"below epochs={epochs}; mixup_alpha=0 turns mixup off",
+    )
