@@ -185,7 +185,7 @@ def test_fit_without_callback_reshuffles():
 
 BAD = [
     ({"batch_size": 0}, "batch_size=0"),
-    ({"batch_size": 27}, "`batch_size` must not exceed.*26.*batch_size=27"),
+    ({"batch_size": 27}, "`batch_size` times .*26.*batch_size=27"),
     ({"batch_size": 2.5}, "batch_size=2.5"),
     ({"seed": -1}, "seed=-1"),
     ({"workers": 0}, "workers=0"),
