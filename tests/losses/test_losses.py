@@ -268,6 +268,20 @@ def test_a_saved_model_trains_on_with_its_loss(tmp_path):
     )
 
 
+def test_logits_that_resemble_probabilities_by_chance_are_taken():
+    loss = losses.LabelSmoothedCrossentropy(0.0)
+    assert float(loss(Y[:1], np.eye(K, dtype="float32")[:1])) > 0
+    near = np.full((2, K), (1 + 1e-4) / K, "float32")
+    assert float(loss(Y[:2], near)) == pytest.approx(np.log(K), rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_probabilities_are_refused_in_every_precision(dtype):
+    probabilities = ops.softmax(ops.cast(Z, "float32"), axis=-1)
+    with pytest.raises(ValueError, match="which are probabilities"):
+        losses.LabelSmoothedCrossentropy()(Y, ops.cast(probabilities, dtype))
+
+
 def test_probabilities_are_taken_when_asked_for():
     z = log_softmax(Z)
     loss = losses.LabelSmoothedCrossentropy(0.1, from_logits=False)
