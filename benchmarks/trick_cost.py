@@ -30,6 +30,12 @@ _REPEATS = flags.DEFINE_integer("repeats", 30, "Measurements of each.")
 _FORMAT = flags.DEFINE_string("data_format", "auto", "Of the model.")
 _JIT = flags.DEFINE_enum("jit_compile", "auto", ["auto", "on", "off"], "")
 _ONLY = flags.DEFINE_list("only", [], "Parts of the names of tricks to run.")
+_PRECISIONS = flags.DEFINE_list(
+    "precisions",
+    [],
+    "Dtype policies to time as well, such as mixed_bfloat16. On a CPU a step "
+    "in float16 can take many times as long.",
+)
 
 _BASELINE = "baseline"
 
@@ -79,6 +85,7 @@ def _tricks():
         "all above but distillation": everything,
         "moving average": {"callbacks": [average()]},
         "moving average, every=10": {"callbacks": [average(every=10)]},
+        **{policy: {"dtype": policy} for policy in _PRECISIONS.value},
     }
 
 
@@ -118,6 +125,7 @@ def _contender(
     labels="integer",
     mix_up=None,
     callbacks=(),
+    dtype="float32",
 ):
     data_format, jit_compile = _timing.settings(_FORMAT.value, _JIT.value)
     batches = _data(labels, mix_up, data_format)
@@ -131,6 +139,7 @@ def _contender(
         width=_WIDTH.value,
         input_shape=batches[0][0].shape[1:],
         data_format=data_format,
+        dtype=dtype,
     )
     hard = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(
