@@ -3,12 +3,12 @@ import tempfile
 from pathlib import Path
 
 
-def write_atomically(path: str | Path, text: str) -> Path:
-    """Writes a text file in one piece: the old one stays until then.
+def write_atomically(path: str | Path, content: str | bytes) -> Path:
+    """Writes a file in one piece: the old one stays until then.
 
     Args:
         path: File to write; its folder must exist.
-        text: The contents.
+        content: Text, written as UTF-8, or bytes.
 
     Returns:
         The path.
@@ -17,6 +17,7 @@ def write_atomically(path: str | Path, text: str) -> Path:
         ValueError: If the folder does not exist.
     """
     path = Path(path)
+    content = content.encode("utf-8") if isinstance(content, str) else content
     if not path.parent.is_dir():
         raise ValueError(
             "`path` must be in a folder that exists. "
@@ -24,8 +25,8 @@ def write_atomically(path: str | Path, text: str) -> Path:
         )
     handle, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

@@ -113,7 +113,7 @@ MISTAKES = {
     "average that never moves": (
         lambda _: ExponentialMovingAverage(decay=1),
         ValueError,
-        "`decay` must be in [0, 1). Received: decay=1",
+        "`decay` must be … [0, 1). Received: decay=1",
     ),
     "damaged backup": (
         damaged_backup,

@@ -1,6 +1,4 @@
 import io
-import os
-import tempfile
 import zipfile
 
 import keras
@@ -8,6 +6,8 @@ import numpy as np
 from keras import ops
 
 from keras_tricks import _backend
+from keras_tricks._checks import check_int, check_real
+from keras_tricks._files import write_atomically
 
 
 def average_decay(
@@ -98,17 +98,9 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         path=None,
     ):
         super().__init__()
-        if not 0 <= decay < 1:
-            raise ValueError(
-                f"`decay` must be in [0, 1). Received: decay={decay!r}"
-            )
-        if not isinstance(every, int) or every < 1:
-            raise ValueError(
-                f"`every` must be a positive integer. Received: every={every!r}"
-            )
-        self.decay = decay
+        self.decay = check_real("decay", decay, 0, 1, open_high=True)
         self.warmup = warmup
-        self.every = every
+        self.every = check_int("every", every, 1)
         self.apply_at_end = apply_at_end
         self.swap_on_epoch = swap_on_epoch
         self.path = path
@@ -237,11 +229,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         """Writes the average to `path` (.npz) in one piece."""
         buffer = io.BytesIO()
         np.savez(buffer, **self.get_state())
-        folder, name = os.path.split(os.path.abspath(path))
-        handle, temporary = tempfile.mkstemp(prefix=name, dir=folder)
-        with os.fdopen(handle, "wb") as file:
-            file.write(buffer.getvalue())
-        os.replace(temporary, path)
+        write_atomically(path, buffer.getvalue())
 
     def load(self, path):
         """Continues from a file that `save` wrote; call it before `fit`."""

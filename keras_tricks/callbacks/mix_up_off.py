@@ -1,5 +1,7 @@
 import keras
 
+from keras_tricks._checks import check_int
+
 
 class MixUpOff(keras.callbacks.Callback):
     """Turns mixup off for the last epochs of training.
@@ -45,13 +47,8 @@ class MixUpOff(keras.callbacks.Callback):
                     "`mix_up` must be a keras_tricks.layers.MixUp or a list "
                     f"of them. Received: mix_up={mix_up!r}"
                 )
-        if not isinstance(last_epochs, int) or last_epochs < 0:
-            raise ValueError(
-                "`last_epochs` must be an integer of at least 0. "
-                f"Received: last_epochs={last_epochs!r}"
-            )
         self.mix_up = list(layers)
-        self.last_epochs = last_epochs
+        self.last_epochs = check_int("last_epochs", last_epochs)
         self.total_epochs = total_epochs
         if total_epochs is not None:
             self._check_total(total_epochs)

@@ -3,6 +3,8 @@ import time
 
 import keras
 
+from keras_tricks._checks import check_int
+
 
 class Throughput(keras.callbacks.Callback):
     """Logs training images per second of each epoch.
@@ -33,12 +35,7 @@ class Throughput(keras.callbacks.Callback):
 
     def __init__(self, batch_size, skip_first=True):
         super().__init__()
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(
-                "`batch_size` must be a positive integer. "
-                f"Received: batch_size={batch_size!r}"
-            )
-        self.batch_size = batch_size
+        self.batch_size = check_int("batch_size", batch_size, 1)
         self.skip_first = skip_first
 
     def on_train_begin(self, logs=None):

@@ -85,5 +85,5 @@ def test_several_steps_an_execution(clock):
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, None])
 def test_bad_batch_size(batch_size):
-    with pytest.raises(ValueError, match="positive integer. Received: batch"):
+    with pytest.raises(ValueError, match="at least 1. Received: batch"):
         Throughput(batch_size)
