@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
+import keras
 import recipe_flags
 from absl import app, flags
 from run_progress import RunProgress
@@ -114,6 +115,7 @@ def run_all(recipes, folder):
             continue
         print(label, flush=True)
         start = time.perf_counter()
+        keras.utils.clear_session()  # Frees the models of the runs before.
         run = training.prepare(recipe, run_folder)
         result = run.fit(verbose=0, extra_callbacks=[RunProgress()])
         print(
