@@ -74,7 +74,7 @@ def foreach_sgd(
         variables: List of `keras.Variable`, updated in place.
         buffers: List of momentum variables, or None without momentum.
         decays: List of bools: whether each variable decays.
-        learning_rate: Scalar tensor or float.
+        learning_rate: Python float, or a scalar tensor, which is not read.
         momentum: Python float.
         nesterov: Whether to take the Nesterov step.
         weight_decay: Python float.
@@ -82,8 +82,13 @@ def foreach_sgd(
     """
     import torch
 
+    def add(targets, sources, factor):
+        if isinstance(factor, torch.Tensor):
+            sources, factor = torch._foreach_mul(sources, factor), 1.0
+        torch._foreach_add_(targets, sources, alpha=factor)
+
     with torch.no_grad():
-        lr = float(learning_rate)
+        lr = learning_rate
         weights = [v.value for v in variables]
         grads = list(grads)
         chosen = [i for i, decay in enumerate(decays) if decay]
@@ -96,17 +101,17 @@ def foreach_sgd(
             for i, total in zip(chosen, sums, strict=True):
                 grads[i] = total
         if buffers is None:
-            torch._foreach_add_(weights, grads, alpha=-lr)
+            add(weights, grads, -lr)
             return
         moments = [b.value for b in buffers]
         scale, rate = (lr, 1.0) if inside else (1.0, lr)
         torch._foreach_mul_(moments, momentum)
-        torch._foreach_add_(moments, grads, alpha=scale)
+        add(moments, grads, scale)
         if nesterov:
-            torch._foreach_add_(weights, grads, alpha=-rate * scale)
-            torch._foreach_add_(weights, moments, alpha=-rate * momentum)
+            add(weights, grads, -rate * scale)
+            add(weights, moments, -rate * momentum)
         else:
-            torch._foreach_add_(weights, moments, alpha=-rate)
+            add(weights, moments, -rate)
 
 
 # Arrays: NumPy's, TensorFlow's (on any backend) and the Keras backend's.

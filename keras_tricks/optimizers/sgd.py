@@ -166,12 +166,16 @@ class SGD(keras.optimizers.SGD):
             )
             return
         indices = [self._get_variable_index(v) for v in trainable_variables]
+        # On a GPU the rate stays a tensor: to read it would wait for all.
+        rate = ops.convert_to_tensor(learning_rate)
+        value = _backend.concrete(rate)
+        rate = rate if value is None else float(value)
         _backend.foreach_sgd(
             grads,
             trainable_variables,
             [self.momentums[i] for i in indices] if self.momentum else None,
             [self._decays[i] for i in indices],
-            learning_rate=learning_rate,
+            learning_rate=rate,
             momentum=self.momentum,
             nesterov=self.nesterov,
             weight_decay=self.weight_decay,

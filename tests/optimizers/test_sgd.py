@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_tricks import schedules
+from keras_tricks import _backend, schedules
 from keras_tricks.optimizers import SGD
 
 SHAPES = {"kernel": (4, 3), "bias": (3,), "gamma": (3,), "conv": (2, 2, 1, 2)}
@@ -223,6 +223,34 @@ def test_step_after_loading_equals_step_without(policy, tmp_path):
         keras.config.set_dtype_policy(before)
     for a, b in zip(weights(model), weights(loaded), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.skipif(
+    not _backend.has_foreach(), reason="only torch updates lists of tensors"
+)
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("nesterov", [True, False])
+@pytest.mark.parametrize("momentum", [True, False])
+def test_a_rate_that_stays_a_tensor_gives_the_same_update(
+    inside, nesterov, momentum
+):
+    results = []
+    for rate in (0.25, ops.convert_to_tensor(0.25)):
+        variables, buffers = make_variables(0), make_variables(1)
+        _backend.foreach_sgd(
+            [ops.convert_to_tensor(g) for g in all_grads(1)[0]],
+            variables,
+            buffers if momentum else None,
+            [True, False, False, True],
+            learning_rate=rate,
+            momentum=0.9,
+            nesterov=nesterov,
+            weight_decay=0.5,
+            inside=inside,
+        )
+        results.append([ops.convert_to_numpy(v) for v in variables + buffers])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
 
 
 def test_gradients_are_not_changed_in_place():
