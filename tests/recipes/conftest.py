@@ -1,0 +1,49 @@
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# What TensorFlow and XLA print on their own, whatever one asks for.
+NOISE = re.compile(r"[IWE]\d{4} |WARNING: All log messages before absl")
+
+
+@pytest.fixture(scope="session")
+def load_script():
+    """A function that imports a module of recipes/, whose flags are global."""
+    before = dict(os.environ)
+    sys.path.insert(0, str(ROOT / "recipes"))
+    yield importlib.import_module
+    sys.path.remove(str(ROOT / "recipes"))
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def run_script(pytestconfig):
+    """A function that runs a script of recipes/ in a process of its own."""
+    cache = str(pytestconfig.cache.mkdir("jax"))
+    given = {
+        "KERAS_BACKEND": keras.backend.backend(),
+        "JAX_COMPILATION_CACHE_DIR": cache,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+    def run(name, *arguments, **environment):
+        done = subprocess.run(
+            [sys.executable, f"recipes/{name}", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **given, **environment},
+            capture_output=True,
+            text=True,
+        )
+        lines = done.stderr.splitlines()
+        done.errors = [line for line in lines if not NOISE.match(line)]
+        return done
+
+    return run

@@ -1,0 +1,233 @@
+import dataclasses
+import json
+import pathlib
+import re
+
+import keras
+import pytest
+from absl import flags
+
+from keras_tricks import Recipe, training
+from keras_tricks.recipe import PRESETS
+
+FIELDS = [field.name for field in dataclasses.fields(Recipe)]
+FLAGFILES = pathlib.Path(__file__).parents[2] / "recipes" / "flags"
+# What decides data and size of the network, and no trick.
+SIZE = "dataset data_dir image_size augmentation depth width small_images"
+
+# For each field a flag and what it gives.
+GIVEN = {
+    "dataset": ("--dataset=mnist", "mnist"),
+    "data_dir": ("--data_dir=images", "images"),
+    "image_size": ("--image_size=32", 32),
+    "train_samples": ("--train_samples=100", 100),
+    "test_samples": ("--test_samples=50", 50),
+    "augmentation": ("--augmentation=none", "none"),
+    "depth": ("--depth=50", 50),
+    "variant": ("--variant=B", "B"),
+    "width": ("--width=32", 32),
+    "small_images": ("--nosmall_images", False),
+    "activation": ("--activation=silu", "silu"),
+    "zero_gamma": ("--zero_gamma=false", False),
+    "data_format": ("--data_format=channels_first", "channels_first"),
+    "epochs": ("--epochs=7", 7),
+    "batch_size": ("--batch_size=128", 128),
+    "base_learning_rate": ("--base_learning_rate=0.05", 0.05),
+    "scale_learning_rate": ("--noscale_learning_rate", False),
+    "warmup_epochs": ("--warmup_epochs=0.5", 0.5),
+    "schedule": ("--schedule=step", "step"),
+    "step_epochs": ("--step_epochs=4,8", (4, 8)),
+    "momentum": ("--momentum=0.5", 0.5),
+    "nesterov": ("--nonesterov", False),
+    "momentum_form": ("--momentum_form=keras", "keras"),
+    "weight_decay": ("--weight_decay=0.01", 0.01),
+    "decay": ("--decay=kernel$", "kernel$"),
+    "gradient_accumulation_steps": ("--gradient_accumulation_steps=2", 2),
+    "ema_decay": ("--ema_decay=0.99", 0.99),
+    "precision": ("--precision=mixed_bfloat16", "mixed_bfloat16"),
+    "label_smoothing": ("--label_smoothing=0.2", 0.2),
+    "smoothing_convention": ("--smoothing_convention=uniform", "uniform"),
+    "mixup_alpha": ("--mixup_alpha=0.4", 0.4),
+    "mixup_per": ("--mixup_per=sample", "sample"),
+    "mixup_off_epochs": ("--mixup_off_epochs=3", 3),
+    "seed": ("--seed=5", 5),
+    "jit_compile": ("--jit_compile=off", "off"),
+}
+
+FIRST_ROW = {
+    "depth": 50,
+    "width": 64,
+    "small_images": False,
+    "image_size": 224,
+    "augmentation": "shift_flip",
+    "variant": "A",
+    "epochs": 120,
+    "batch_size": 256,
+    "scale_learning_rate": False,
+    "warmup_epochs": 0,
+    "schedule": "step",
+    "step_epochs": (30, 60, 90),
+    "zero_gamma": False,
+    "decay": "all",
+    "label_smoothing": 0,
+    "mixup_alpha": 0,
+}
+# What each flagfile changes in the one before.
+ROWS = {
+    "efficiency_0_baseline": {},
+    "efficiency_1_linear_scaling": {
+        "batch_size": 1024,
+        "scale_learning_rate": True,
+    },
+    "efficiency_2_warmup": {"warmup_epochs": 5},
+    "efficiency_3_zero_gamma": {"zero_gamma": True},
+    "efficiency_4_no_bias_decay": {"decay": "kernels"},
+    "efficiency_5_float16": {"precision": "mixed_float16"},
+    "model_a": {},
+    "model_b": {"variant": "B"},
+    "model_c": {"variant": "C"},
+    "model_d": {"variant": "D"},
+    "refinement_0_efficient": {},
+    "refinement_1_cosine": {"schedule": "cosine", "step_epochs": None},
+    "refinement_2_label_smoothing": {"label_smoothing": 0.1},
+    "refinement_3_mixup": {"mixup_alpha": 0.2, "epochs": 200},
+}
+
+
+@pytest.fixture
+def parse(load_script):
+    """A function that reads flags as train.py does."""
+    recipe_flags = load_script("recipe_flags")
+
+    def read(*arguments):
+        values = flags.FlagValues()
+        recipe_flags.define(values)
+        values(["train.py", *arguments])
+        return recipe_flags.recipe_from_flags(values)
+
+    return read
+
+
+def flagfile(name):
+    return f"--flagfile={FLAGFILES / name}.flags"
+
+
+def test_every_field_is_a_flag_with_its_default(load_script, parse):
+    values = flags.FlagValues()
+    load_script("recipe_flags").define(values)
+    assert set(values) == {*FIELDS, "preset"}
+    for field in dataclasses.fields(Recipe):
+        flag = values[field.name]
+        assert str(flag.default) == str(field.default)
+        assert flag.help.endswith(field.metadata["help"])
+    assert parse() == Recipe()
+
+
+def test_the_table_has_every_field():
+    assert list(GIVEN) == FIELDS
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_flag_sets_its_field_and_no_other(name, parse):
+    flag, value = GIVEN[name]
+    others = {"schedule": "step"} if name == "step_epochs" else {}
+    assert value != getattr(Recipe(), name)
+    recipe = parse(flag, *(f"--{key}={text}" for key, text in others.items()))
+    assert recipe == Recipe(**{name: value, **others})
+
+
+@pytest.mark.parametrize("name", ["image_size", "data_dir", "step_epochs"])
+def test_none_is_said_in_words(name, parse):
+    assert parse(f"--{name}=none") == Recipe()
+
+
+def test_flags_win_over_a_preset(parse):
+    for preset in PRESETS:
+        assert parse(f"--preset={preset}") == Recipe.preset(preset)
+    recipe = parse("--epochs=30", "--preset=+cosine", "--mixup_alpha=0.2")
+    assert recipe == Recipe.preset("+cosine", epochs=30, mixup_alpha=0.2)
+
+
+def test_the_flagfiles_are_the_rows_of_the_paper(parse):
+    assert {path.stem for path in FLAGFILES.iterdir()} == set(ROWS)
+    expected = FIRST_ROW
+    for name, changes in ROWS.items():
+        expected = {**expected, **changes}
+        assert parse(flagfile(name)) == Recipe(**expected)
+
+
+@pytest.mark.parametrize(
+    "name, preset",
+    [
+        ("efficiency_0_baseline", "baseline"),
+        ("refinement_1_cosine", "+cosine"),
+        ("refinement_2_label_smoothing", "+label_smoothing"),
+        ("refinement_3_mixup", "+mixup"),
+    ],
+)
+def test_a_flagfile_has_the_tricks_of_its_preset(name, preset, parse):
+    recipe = parse(flagfile(name))
+    size = {field: getattr(recipe, field) for field in SIZE.split()}
+    if recipe.schedule == "step":
+        size["step_epochs"] = (30, 60, 90)
+    assert recipe == Recipe.preset(preset, **size)
+
+
+def test_training_writes_a_report_and_says_where(run_script, tmp_path):
+    done = run_script(
+        "train.py",
+        "--epochs=1",
+        "--warmup_epochs=0",
+        "--width=2",
+        "--train_samples=128",
+        "--test_samples=64",
+        "--verbose=2",
+        f"--run_folder={tmp_path}",
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    explain = (tmp_path / "explain.txt").read_text("utf-8")
+    assert done.stdout.startswith(explain)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert done.stdout.endswith(
+        f"Validation accuracy {result['val_accuracy']:.2%} after 1 epochs, "
+        f"best {result['val_accuracy']:.2%}\nReport: {tmp_path}/report.html\n"
+    )
+    assert "</html>" in (tmp_path / "report.html").read_text("utf-8")
+    recipe = Recipe.load(tmp_path / "recipe.json")
+    assert (recipe.width, recipe.epochs) == (2, 1)
+    model = keras.saving.load_model(tmp_path / "last.keras")
+    _, _, batches = training.build_data(recipe)
+    values = model.evaluate(batches, verbose=0, return_dict=True)
+    assert values["accuracy"] == pytest.approx(result["val_accuracy"])
+
+
+MISTAKES = {
+    "--label_smoothng=0": "Unknown command line flag 'label_smoothng'",
+    "--data_dir=/nowhere": "`data_dir` must be .* Received: /nowhere",
+    "epochs=3": "Arguments must be flags. Received: epochs=3",
+}
+
+
+@pytest.mark.parametrize("argument", MISTAKES)
+def test_a_mistake_ends_the_script_with_one_line(
+    argument, run_script, tmp_path
+):
+    done = run_script("train.py", f"--run_folder={tmp_path / 'run'}", argument)
+    assert done.returncode != 0
+    assert not done.stdout
+    first, *rest = done.errors
+    assert re.search(MISTAKES[argument], first)
+    # What absl adds behind a flag that it does not know.
+    assert rest in (
+        [],
+        ["Pass --helpshort or --helpfull to see help on flags."],
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_backend_ends_the_script_with_one_line(run_script):
+    done = run_script("train.py", KERAS_BACKEND="mxnet")
+    assert done.returncode != 0
+    assert done.stderr == (
+        "KERAS_BACKEND must be one of tensorflow, jax, torch. Received: mxnet\n"
+    )
