@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_tricks._plan import make_plan, make_schedule
+from keras_tricks._precision import compute_dtypes
 from keras_tricks.optimizers.decay_report import make_report
 from keras_tricks.optimizers.sgd import SGD
 
@@ -116,14 +117,14 @@ def _model(model):
     ]
     zero = sum(not ops.convert_to_numpy(norm.gamma).any() for norm in norms)
     yield "", f"gamma is 0 in {zero} of {len(norms)} batch norms"
-    policy = model.dtype_policy
+    computes = compute_dtypes(model).most_common(1)[0][0]
+    weights = " and ".join(sorted({w.dtype for w in model.trainable_weights}))
+    logits = keras.backend.standardize_dtype(model.outputs[0].dtype)
     yield (
         "dtypes",
-        f"computes in {policy.compute_dtype}, weights in "
-        f"{policy.variable_dtype}, gives "
-        f"{keras.backend.standardize_dtype(model.outputs[0].dtype)} logits",
+        f"computes in {computes}, weights in {weights}, gives {logits} logits",
     )
-    if policy.compute_dtype == "float16":
+    if computes == "float16":
         yield "", "dynamic loss scaling"
 
 

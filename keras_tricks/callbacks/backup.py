@@ -2,6 +2,7 @@ import math
 import os
 import re
 import shutil
+import warnings
 from pathlib import Path
 
 import keras
@@ -75,10 +76,14 @@ class Backup(keras.callbacks.Callback):
             return 0
         epoch = max(backups)
         path = backups[epoch]
-        # Without its variables the optimizer's state would be skipped.
-        model.optimizer.build(model.trainable_variables)
+        if not model.optimizer.built:
+            # Without its variables the optimizer's state would be skipped.
+            model.optimizer.build(model.trainable_variables)
         try:
-            model.load_weights(path / "state.weights.h5")
+            with warnings.catch_warnings():
+                # Keras only warns of a part that it skips.
+                warnings.filterwarnings("error", "Skipping variable loading")
+                model.load_weights(path / "state.weights.h5")
         except (OSError, ValueError, KeyError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
@@ -93,6 +98,8 @@ class Backup(keras.callbacks.Callback):
         if not math.isfinite((logs or {}).get("loss", 0.0)):
             # Weights that diverged must not replace those that did not.
             return
+        if self.average is not None:
+            self.average.swap_out()
         self.folder.mkdir(parents=True, exist_ok=True)
         staged = self.folder / "unfinished"
         shutil.rmtree(staged, ignore_errors=True)

@@ -118,7 +118,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         ]
 
     def on_train_begin(self, logs=None):
-        self._swap_out()
+        self.swap_out()
         variables = self._variables()
         if not variables:
             raise ValueError(
@@ -170,7 +170,8 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         for variable, average in zip(variables, self.averages, strict=True):
             variable.assign(_copy(average, variable.dtype))
 
-    def _swap_out(self):
+    def swap_out(self):
+        """Puts the training weights back into the model."""
         if self._training_weights is None:
             return
         for variable, value in zip(
@@ -183,10 +184,10 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         self._swap_in()
 
     def on_test_end(self, logs=None):
-        self._swap_out()
+        self.swap_out()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._swap_out()
+        self.swap_out()
 
     def on_epoch_end(self, epoch, logs=None):
         if self.path is not None:
@@ -195,7 +196,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
             self._swap_in()
 
     def on_train_end(self, logs=None):
-        self._swap_out()
+        self.swap_out()
         if self.apply_at_end:
             self._assign(self._variables())
 

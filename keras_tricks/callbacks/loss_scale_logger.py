@@ -2,6 +2,8 @@ import warnings
 
 import keras
 
+from keras_tricks._precision import compute_dtypes
+
 
 class LossScaleLogger(keras.callbacks.Callback):
     """Logs the dynamic loss scale of float16 training as `loss_scale`.
@@ -9,8 +11,9 @@ class LossScaleLogger(keras.callbacks.Callback):
     The value at the end of each epoch. It halves at every overflow and
     doubles after 2,000 steps without one, so a falling curve is a warning.
     Nothing is logged under an optimizer that does not scale the loss; if
-    the model's policy is "mixed_float16" all the same, a warning says so,
-    because small gradients are then lost.
+    a layer computes in float16 all the same, a warning says so, because small
+    gradients are then lost. Core Keras scales the loss only where the policy
+    of the *model* is "mixed_float16".
 
     Example:
     >>> import keras_tricks
@@ -22,12 +25,11 @@ class LossScaleLogger(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         scaled = _scales_loss(self.model.optimizer)
-        policy = self.model.dtype_policy.name
-        if policy == "mixed_float16" and not scaled:
+        if compute_dtypes(self.model)["float16"] and not scaled:
             warnings.warn(
                 "The model computes in float16 without loss scaling: small "
-                "gradients will be lost. Compile with auto_scale_loss=True "
-                "or a keras.optimizers.LossScaleOptimizer.",
+                "gradients will be lost. Compile with a "
+                "keras.optimizers.LossScaleOptimizer around the optimizer.",
                 stacklevel=2,
             )
 

@@ -106,7 +106,11 @@ def ResNet(
     x = _stages(x, depth, variant, width, zero_gamma=zero_gamma, **options)
     outputs = _head(x, classes, include_top, pooling, options)
     name = name or f"resnet{depth}_{variant.lower()}"
-    return keras.Model(images, outputs, name=name)
+    model = keras.Model(images, outputs, name=name)
+    if dtype is not None:
+        # By the model's policy `compile` decides whether to scale the loss.
+        model.dtype_policy = dtype
+    return model
 
 
 def _stages(x, depth, variant, width, **options):

@@ -4,6 +4,7 @@ import keras
 
 from keras_tricks import _backend, callbacks, metrics
 from keras_tricks._plan import make_plan, make_schedule
+from keras_tricks._precision import compute_dtypes
 from keras_tricks.data import (
     Batches,
     ImageData,
@@ -154,8 +155,12 @@ def compile_model(
     """
     _check_logits(model)
     jit = {"on": True, "off": False, "auto": _backend.fastest_settings()[1]}
+    optimizer = build_optimizer(recipe, dataset_size)
+    if compute_dtypes(model)["float16"]:
+        # Keras asks the policy of the model, not those of its layers.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(
-        optimizer=build_optimizer(recipe, dataset_size),
+        optimizer=optimizer,
         loss=LabelSmoothedCrossentropy(
             recipe.label_smoothing, recipe.smoothing_convention
         ),

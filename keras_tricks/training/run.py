@@ -116,6 +116,8 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
     size = len(data.x_train)
     model = build_model(recipe, data.image_shape, data.num_classes)
     compile_model(recipe, model, size)
+    # Refuses a rule for the decay that matches nothing.
+    model.optimizer.build(model.trainable_variables)
     folder.mkdir(parents=True, exist_ok=True)
     explanation = f"data      {data!r}\n{recipe.explain(model, size)}"
     write_atomically(folder / "recipe.json", recipe.to_json())
@@ -231,11 +233,11 @@ def _callbacks(run):
     yield callbacks.Throughput(run.train_batches.batch_size)
     yield keras.callbacks.CSVLogger(run.folder / "history.csv", append=True)
     yield callbacks.TensorBoardScalars(run.folder / "events")
-    # Before the average swaps its weights in, which the best model has.
-    yield run.backup
     if run.average is not None:
         yield run.average
     yield _BestModel(run.folder / "best.keras", _best_so_far(run))
+    # Last: an epoch that is saved is not repeated, so its best model must be.
+    yield run.backup
 
 
 class _BestModel(keras.callbacks.ModelCheckpoint):

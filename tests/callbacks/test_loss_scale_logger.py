@@ -6,7 +6,8 @@ import pytest
 
 from keras_tricks.callbacks import LossScaleLogger
 
-X = np.ones((8, 3), "float32")
+# So small that the scaled gradients do not overflow.
+X = np.full((8, 3), 1e-3, "float32")
 Y = np.zeros((8, 1), "float32")
 
 
@@ -14,7 +15,11 @@ def fit(policy, optimizer="sgd", **kwargs):
     keras.config.set_dtype_policy(policy)
     try:
         model = keras.Sequential(
-            [keras.Input((3,)), keras.layers.Dense(1, dtype="float32")]
+            [
+                keras.Input((3,)),
+                keras.layers.Dense(2),
+                keras.layers.Dense(1, dtype="float32"),
+            ]
         )
         model.compile(optimizer, "mse", **kwargs)
     finally:
@@ -48,3 +53,11 @@ def test_float16_without_a_scale_warns_once():
         history = fit("mixed_float16", auto_scale_loss=False)
     assert [w.category for w in caught].count(UserWarning) == 1
     assert "loss_scale" not in history
+
+
+def test_a_float16_layer_in_a_float32_model_warns_too():
+    layer = keras.layers.Dense(1, dtype="mixed_float16")
+    model = keras.Sequential([keras.Input((3,)), layer])
+    model.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match="without loss scaling"):
+        model.fit(X, Y, verbose=0, callbacks=[LossScaleLogger()])

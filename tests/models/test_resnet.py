@@ -189,6 +189,8 @@ def test_mixed_precision(policy):
         keras.optimizers.SGD(0.01),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
+    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert scaled == (policy == "mixed_float16")
     before = keras.ops.convert_to_numpy(model.get_layer("logits").kernel)
     assert np.isfinite(model.train_on_batch(images(), np.arange(4)))
     after = keras.ops.convert_to_numpy(model.get_layer("logits").kernel)
