@@ -160,7 +160,7 @@ class SGD(keras.optimizers.SGD):
         self.assign_sub(variable, moment if inside else lr * moment)
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        if not _backend.has_foreach():
+        if not _backend.updates_lists():
             super()._backend_update_step(
                 grads, trainable_variables, learning_rate
             )
@@ -170,7 +170,7 @@ class SGD(keras.optimizers.SGD):
         rate = ops.convert_to_tensor(learning_rate)
         value = _backend.concrete(rate)
         rate = rate if value is None else float(value)
-        _backend.foreach_sgd(
+        _backend.list_sgd(
             grads,
             trainable_variables,
             [self.momentums[i] for i in indices] if self.momentum else None,
