@@ -23,10 +23,15 @@ from keras_tricks import Recipe, training
 from keras_tricks.report import comparison_table, write_comparison_report
 
 # What each trick changes in the preset `baseline`; a callable gets the
-# number of epochs: the paper warms up for 5 of 120.
+# number of epochs: the paper warms up for 5 of 120, short runs for an epoch
+# or an eighth of all, which is before the first step of the schedule.
 TRICKS = {
     "linear_scaling": {"scale_learning_rate": True},
-    "warmup": {"warmup_epochs": lambda epochs: max(1.0, epochs * 5 // 120)},
+    "warmup": {
+        "warmup_epochs": lambda epochs: max(
+            min(1.0, epochs / 8), epochs * 5 // 120
+        )
+    },
     "zero_gamma": {"zero_gamma": True},
     "no_bias_decay": {"decay": "kernels"},
     "resnet_d": {"variant": "D"},

@@ -18,6 +18,28 @@ DEPTHS = {
 }
 
 
+@keras.saving.register_keras_serializable("keras_tricks")
+class PolicyModel(keras.Model):
+    """A functional model that keeps a dtype policy of its own.
+
+    By the policy of the model `compile` decides whether to scale the loss;
+    core Keras' functional models take the global one, and again when they
+    are loaded.
+    """
+
+    def get_config(self):
+        policy = keras.saving.serialize_keras_object(self.dtype_policy)
+        return {**super().get_config(), "dtype_policy": policy}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        policy = config.pop("dtype_policy")
+        model = super().from_config(config, custom_objects)
+        model.dtype_policy = keras.saving.deserialize_keras_object(policy)
+        return model
+
+
 def ResNet(
     depth,
     variant="D",
@@ -106,9 +128,8 @@ def ResNet(
     x = _stages(x, depth, variant, width, zero_gamma=zero_gamma, **options)
     outputs = _head(x, classes, include_top, pooling, options)
     name = name or f"resnet{depth}_{variant.lower()}"
-    model = keras.Model(images, outputs, name=name)
+    model = PolicyModel(images, outputs, name=name)
     if dtype is not None:
-        # By the model's policy `compile` decides whether to scale the loss.
         model.dtype_policy = dtype
     return model
 

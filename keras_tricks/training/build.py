@@ -15,6 +15,7 @@ from keras_tricks.data import (
 from keras_tricks.layers import MixUp
 from keras_tricks.losses import LabelSmoothedCrossentropy
 from keras_tricks.models import ResNet
+from keras_tricks.models.surgery import ACTIVATIONS
 from keras_tricks.optimizers import SGD
 from keras_tricks.recipe import Recipe
 
@@ -197,11 +198,13 @@ def _data_format(recipe):
 
 def _check_logits(model):
     """Refuses a model whose last layer turns logits into something else."""
-    last = model.layers[-1]
+    last = model
+    while isinstance(last, keras.Model) and last.layers:
+        last = last.layers[-1]
     activation = getattr(last, "activation", None)
     name = getattr(activation, "__name__", None)
-    if isinstance(last, keras.layers.Softmax):
-        name = "softmax"
+    if isinstance(last, (keras.layers.Softmax, *ACTIVATIONS)):
+        name = name or type(last).__name__.lower()
     if name not in (None, "linear"):
         raise ValueError(
             "`model` must end in logits, without an activation. "

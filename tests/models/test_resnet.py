@@ -199,6 +199,24 @@ def test_mixed_precision(policy):
         assert np.abs(after - before).max() > 0
 
 
+def test_a_loaded_float16_network_trains_on_with_its_loss_scale(tmp_path):
+    model = ResNet(18, dtype="mixed_float16", small_images=True, **SMALL)
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    target = np.zeros((4, model.output_shape[-1]), "float32")
+    model.train_on_batch(images(), target)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.dtype_policy.name == "mixed_float16"
+    for network in (model, again):
+        network.train_on_batch(images(), target)
+    for a, b in zip(
+        model.optimizer.variables, again.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(
+            *map(keras.ops.convert_to_numpy, (a, b)), err_msg=a.path
+        )
+
+
 @pytest.mark.parametrize(
     ("pooling", "shape"),
     [(None, (None, 2, 2, 64)), ("avg", (None, 64)), ("max", (None, 64))],

@@ -68,7 +68,9 @@ def test_seeds_and_epochs_are_the_same_for_all(ablate):
     assert changes == {"epochs": 9, "seed": 4, "width": 8}
 
 
-@pytest.mark.parametrize("epochs, warmup", [(12, 1), (48, 2), (120, 5)])
+@pytest.mark.parametrize(
+    "epochs, warmup", [(2, 0.25), (8, 1), (48, 2), (120, 5)]
+)
 def test_the_warmup_is_as_long_as_the_papers(epochs, warmup, ablate):
     recipes = ablate.make_recipes(["warmup"], 1, {"epochs": epochs})
     assert recipes["warmup", 0].warmup_epochs == warmup
