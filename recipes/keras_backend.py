@@ -1,14 +1,14 @@
 """Importing this picks the Keras backend; import it before Keras.
 
 `KERAS_BACKEND` decides where it is set. Otherwise the first of TensorFlow,
-JAX and torch that is installed is taken: the order of their speed on a CPU,
+torch and JAX that is installed is taken: the order of their speed on a CPU,
 see benchmarks/configurations.py.
 """
 
 import importlib.util
 import os
 
-BACKENDS = ("tensorflow", "jax", "torch")
+BACKENDS = ("tensorflow", "torch", "jax")
 
 
 def choose() -> str:

@@ -229,5 +229,5 @@ def test_an_unknown_backend_ends_the_script_with_one_line(run_script):
     done = run_script("train.py", KERAS_BACKEND="mxnet")
     assert done.returncode != 0
     assert done.stderr == (
-        "KERAS_BACKEND must be one of tensorflow, jax, torch. Received: mxnet\n"
+        "KERAS_BACKEND must be one of tensorflow, torch, jax. Received: mxnet\n"
     )
