@@ -24,8 +24,9 @@ class Backup(keras.callbacks.Callback):
     other, and can pair one epoch's weights with another's number.
 
     Call `restore` before `fit` and give its result as `initial_epoch`. Place
-    the callback before an `ExponentialMovingAverage` with
-    `swap_on_epoch=True`, so that it sees the training weights.
+    the callback last: an epoch that is saved is not repeated, so whatever
+    other callbacks do at its end must be done. It saves the training weights
+    also where `average` has swapped its own in.
 
     Args:
         folder: Folder for the backups, made if it does not exist.
