@@ -1,5 +1,6 @@
 """All that must know which backend runs, and nothing else."""
 
+import contextlib
 import functools
 import sys
 from types import SimpleNamespace
@@ -218,8 +219,9 @@ def as_array(x, like=None):
 def array_ops(x):
     """Returns the few operations of the library that `x` belongs to.
 
-    Each has `name`, `float32`, `reshape`, `take` (rows), `one_hot` (float32),
-    `concatenate` (last axis), `length`, `is_one` (all of it) and `cond`.
+    Each has `name`, `float32`, `reshape`, `take` (rows), `one_hot` (float32;
+    an integer out of range gives NaN or raises), `concatenate` (last axis),
+    `length`, `is_one` (all of it) and `cond`.
     """
     if isinstance(x, np.ndarray) or not (
         is_tf_tensor(x) or keras.ops.is_tensor(x)
@@ -232,11 +234,17 @@ def _choose(condition, if_true, if_false):
     return if_true() if condition else if_false()
 
 
+def _nan_outside(one_hot, x, k, where):
+    """Rows of labels out of range become NaN: they must not get lost."""
+    inside = (x >= 0) & (x < k)
+    return where(inside[..., None], one_hot, float("nan"))
+
+
 _NUMPY = SimpleNamespace(
     name="numpy",
     float32=lambda x: np.asarray(x, "float32"),
     reshape=np.reshape,
-    one_hot=lambda x, k: np.eye(k, dtype="float32")[x],
+    one_hot=lambda x, k: np.eye(k, dtype="float32")[np.asarray(x, "int64")],
     concatenate=lambda xs: np.concatenate(xs, axis=-1),
     length=len,
     is_one=lambda x: bool((x == 1).all()),
@@ -247,7 +255,12 @@ _KERAS = SimpleNamespace(
     float32=lambda x: keras.ops.convert_to_tensor(x, "float32"),
     reshape=keras.ops.reshape,
     take=lambda x, rows: keras.ops.take(x, rows, axis=0),
-    one_hot=lambda x, k: keras.ops.one_hot(x, k, dtype="float32"),
+    one_hot=lambda x, k: _nan_outside(
+        keras.ops.one_hot(keras.ops.cast(x, "int32"), k, dtype="float32"),
+        x,
+        k,
+        keras.ops.where,
+    ),
     concatenate=lambda xs: keras.ops.concatenate(xs, axis=-1),
     length=len,
     is_one=_NUMPY.is_one,
@@ -264,7 +277,9 @@ def _tf_ops():
         float32=lambda x: tf.cast(x, "float32"),
         reshape=tf.reshape,
         take=tf.gather,
-        one_hot=lambda x, k: tf.one_hot(x, k, dtype="float32"),
+        one_hot=lambda x, k: _nan_outside(
+            tf.one_hot(tf.cast(x, "int32"), k, dtype="float32"), x, k, tf.where
+        ),
         concatenate=lambda xs: tf.concat(xs, axis=-1),
         length=lambda x: tf.shape(x)[0],
         is_one=lambda x: tf.reduce_all(x == 1.0),
@@ -368,3 +383,69 @@ def interpolate(starts: list, ends: list, weight: float) -> list:
     if keras.backend.backend() != "torch":
         weight = keras.ops.convert_to_tensor(weight, dtype="float32")
     return _interpolate()(starts, ends, weight)
+
+
+# Inference of a model that another one learns from.
+
+
+def no_gradient():
+    """A context in which torch records no graph; no-op elsewhere.
+
+    Elsewhere a gradient is taken only of what runs inside a tape or a
+    transformed function.
+    """
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.no_grad()
+    return contextlib.nullcontext()
+
+
+def inference(function, variables):
+    """A function of one batch as it runs fastest outside a training step.
+
+    On JAX it is compiled, with the variables as arguments: as constants they
+    would be stored in the program, and changes of them would go unseen.
+
+    Args:
+        function: Takes a batch and returns tensors.
+        variables: The `keras.Variable`s that it reads.
+    """
+    if keras.backend.backend() != "jax":
+
+        def run(batch):
+            with no_gradient():
+                return function(batch)
+
+        return run
+    import jax
+
+    @jax.jit
+    def compiled(values, batch):
+        mapping = list(zip(variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            return function(batch)
+
+    return lambda batch: compiled([v.value for v in variables], batch)
+
+
+def before_compiled_step(train_function, prepare):
+    """Lets `prepare` see each batch before the training step of JAX.
+
+    The step of JAX gets all that it reads as its state; what must not
+    become state has to be read before.
+
+    Args:
+        train_function: That of a Keras model: of (state, iterator) on JAX.
+        prepare: Takes a batch and returns another.
+
+    Returns:
+        The training function; on other backends the same one.
+    """
+    if keras.backend.backend() != "jax":
+        return train_function
+
+    def function(state, iterator):
+        return train_function(state, map(prepare, iterator))
+
+    return function

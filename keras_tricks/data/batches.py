@@ -196,8 +196,7 @@ class Batches(keras.utils.PyDataset):
 
     def batch(self, epoch, step):
         """Returns one batch of any epoch, whatever the current one."""
-        chosen = slice(step * self.batch_size, (step + 1) * self.batch_size)
-        chosen = self._epoch_order(epoch)[chosen]
+        chosen = self.indices(epoch, step)
         images, labels = self.images[chosen], self.labels[chosen]
         if self.augment is not None:
             rng = random_generator(self.seed, AUGMENT, epoch, step)
@@ -208,6 +207,11 @@ class Batches(keras.utils.PyDataset):
         if self.mix_up is None:
             return images, labels
         return self.mix_up(images, labels, epoch=epoch, step=step)
+
+    def indices(self, epoch, step):
+        """Returns which samples a batch of any epoch holds, in its order."""
+        chosen = slice(step * self.batch_size, (step + 1) * self.batch_size)
+        return self._epoch_order(epoch)[chosen]
 
     def _epoch_order(self, epoch):
         known = self._order

@@ -4,48 +4,79 @@ from keras import ops
 from keras_tricks import _checks
 from keras_tricks.losses import _targets
 
+FORMS = ("crossentropy", "kl")
+
 
 def distillation_loss(
-    teacher_logits, student_logits, temperature: float = 20.0
+    teacher_logits,
+    student_logits,
+    temperature: float = 20.0,
+    form: str = "crossentropy",
 ):
     """Softened cross-entropy between a teacher and a student, in float32.
 
     Formula: `T² CE(softmax(r / T), softmax(z / T))`, for teacher logits r
     and student logits z. No gradient reaches the teacher. The value includes
     T² times the entropy of the softened teacher; only its excess over that,
-    T² KL, can be trained away.
+    `T² KL(softmax(r / T) ‖ softmax(z / T))`, can be trained away, and
+    `form="kl"` gives it alone. The gradients of both forms are the same.
 
     Args:
         teacher_logits: r, of shape (..., K).
         student_logits: z, of shape (..., K).
         temperature: T > 0. Defaults to 20.
+        form: `"crossentropy"` as in the paper, or `"kl"`, which is 0 where
+            the student agrees with the teacher.
 
     Returns:
         A float32 tensor of shape (...).
 
     Raises:
-        ValueError: If the shapes differ or T is not positive.
+        ValueError: If the shapes differ, T is not positive or the form is
+            unknown.
 
     Example:
     >>> r = np.zeros((1, 2), "float32")
     >>> round(float(distillation_loss(r, r, temperature=2.0)[0]), 4)
     2.7726
+    >>> float(distillation_loss(r, r, temperature=2.0, form="kl")[0])
+    0.0
 
     Reference:
         arXiv 1812.01187, section 5.3; Hinton et al., arXiv 1503.02531.
     """
-    _check_temperature(temperature)
+    check_soft_term(temperature, form)
     r = ops.convert_to_tensor(teacher_logits)
     z = ops.convert_to_tensor(student_logits)
     _check_pair(r, z)
     r = _targets.shifted(ops.stop_gradient(r)) / temperature
     z = _targets.shifted(z) / temperature
     teacher = ops.softmax(r, axis=-1)
+    if form == "kl":
+        return temperature**2 * _divergence(teacher, r, z)
     crossentropy = ops.logsumexp(z, axis=-1) - ops.sum(teacher * z, axis=-1)
     return temperature**2 * crossentropy
 
 
-def _check_temperature(temperature):
+def _divergence(p, r, z):
+    """KL(softmax(r) ‖ softmax(z)), with p = softmax(r).
+
+    With d = z - r less its mean under p, it is the logarithm of the mean of
+    exp(d). Where all d are small, as at a high temperature, that is 1 plus
+    something tiny, of which float32 would lose most digits.
+    """
+    d = z - r
+    d = d - ops.sum(p * d, axis=-1, keepdims=True)
+    near = ops.max(ops.abs(d), axis=-1) < 1.0
+    small = ops.where(ops.expand_dims(near, -1), d, 0.0)
+    precise = ops.log1p(ops.sum(p * ops.expm1(small), axis=-1))
+    general = ops.logsumexp(ops.log_softmax(r, axis=-1) + d, axis=-1)
+    return ops.where(near, precise, general)
+
+
+def check_soft_term(temperature, form="crossentropy"):
+    """Returns the temperature, checked together with the form."""
+    _checks.check_choice("form", form, FORMS)
     return _checks.check_real("temperature", temperature, 0, open_low=True)
 
 
@@ -70,6 +101,8 @@ class KnowledgeDistillation(_targets.LogitsLoss):
 
     Args:
         temperature: T > 0. Defaults to 20.
+        form: `"crossentropy"`, or `"kl"` for its excess over the teacher's
+            entropy, see `keras_tricks.losses.distillation_loss`.
         reduction: As of every Keras loss. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss.
@@ -96,12 +129,14 @@ class KnowledgeDistillation(_targets.LogitsLoss):
     def __init__(
         self,
         temperature=20.0,
+        form="crossentropy",
         reduction="sum_over_batch_size",
         name="knowledge_distillation",
         dtype=None,
     ):
         super().__init__(reduction=reduction, name=name, dtype=dtype)
-        self.temperature = _check_temperature(temperature)
+        self.temperature = check_soft_term(temperature, form)
+        self.form = form
 
     def check(self, y_true, y_pred):
         """Refuses targets and logits that do not fit, by their values too."""
@@ -110,7 +145,11 @@ class KnowledgeDistillation(_targets.LogitsLoss):
         _targets.check_logit_values("student_logits", y_pred)
 
     def call(self, y_true, y_pred):
-        return distillation_loss(y_true, y_pred, self.temperature)
+        return distillation_loss(y_true, y_pred, self.temperature, self.form)
 
     def get_config(self):
-        return {**super().get_config(), "temperature": self.temperature}
+        return {
+            **super().get_config(),
+            "temperature": self.temperature,
+            "form": self.form,
+        }

@@ -4,7 +4,7 @@ from keras import ops
 from keras_tricks import _backend, _checks
 from keras_tricks.losses import _targets
 from keras_tricks.losses.distillation import (
-    _check_temperature,
+    check_soft_term,
     distillation_loss,
 )
 from keras_tricks.losses.label_smoothing import (
@@ -56,6 +56,7 @@ def label_smoothed_kd(
     temperature: float = 20.0,
     hard_weight: float | None = None,
     convention: str = "paper",
+    form: str = "crossentropy",
 ):
     """The paper's whole loss: smoothed labels plus distillation.
 
@@ -74,6 +75,7 @@ def label_smoothed_kd(
         temperature: T > 0. Defaults to 20.
         hard_weight: w in [0, 1], or None for the paper's 1 : 1 sum.
         convention: Of the smoothing, `"paper"` or `"uniform"`.
+        form: Of the second term, `"crossentropy"` or `"kl"`.
 
     Returns:
         A float32 tensor of shape (B,).
@@ -101,7 +103,7 @@ def label_smoothed_kd(
     )
     if not packed:
         return hard
-    soft = distillation_loss(targets[..., classes:], logits, temperature)
+    soft = distillation_loss(targets[..., classes:], logits, temperature, form)
     if hard_weight is None:
         return hard + soft
     return hard_weight * hard + (1.0 - hard_weight) * soft
@@ -125,6 +127,8 @@ class LabelSmoothedKD(_targets.LogitsLoss):
         hard_weight: w in [0, 1] for `w * hard + (1 - w) * soft`, or None
             for the paper's 1 : 1 sum. Defaults to None.
         convention: Of the smoothing: `"paper"` or `"uniform"`.
+        form: Of the second term: `"crossentropy"` as in the paper, or `"kl"`,
+            the same without the teacher's entropy, which is a constant.
         reduction: As of every Keras loss. Defaults to
             `"sum_over_batch_size"`.
         name: Name of the loss.
@@ -157,13 +161,15 @@ class LabelSmoothedKD(_targets.LogitsLoss):
         temperature=20.0,
         hard_weight=None,
         convention="paper",
+        form="crossentropy",
         reduction="sum_over_batch_size",
         name="label_smoothed_kd",
         dtype=None,
     ):
         super().__init__(reduction=reduction, name=name, dtype=dtype)
         self.label_smoothing = _check_smoothing(label_smoothing, convention)
-        self.temperature = _check_temperature(temperature)
+        self.temperature = check_soft_term(temperature, form)
+        self.form = form
         if hard_weight is not None:
             hard_weight = _checks.check_real("hard_weight", hard_weight, 0, 1)
         self.hard_weight = hard_weight
@@ -186,6 +192,7 @@ class LabelSmoothedKD(_targets.LogitsLoss):
             self.temperature,
             self.hard_weight,
             self.convention,
+            self.form,
         )
 
     def get_config(self):
@@ -195,4 +202,5 @@ class LabelSmoothedKD(_targets.LogitsLoss):
             "temperature": self.temperature,
             "hard_weight": self.hard_weight,
             "convention": self.convention,
+            "form": self.form,
         }

@@ -7,3 +7,6 @@ from keras_tricks.metrics.dominant_label_accuracy import (
 from keras_tricks.metrics.dominant_label_accuracy import (
     dominant_label_accuracy as dominant_label_accuracy,
 )
+from keras_tricks.metrics.teacher import TeacherAgreement as TeacherAgreement
+from keras_tricks.metrics.teacher import TeacherKL as TeacherKL
+from keras_tricks.metrics.teacher import teacher_agreement as teacher_agreement

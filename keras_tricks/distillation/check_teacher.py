@@ -1,0 +1,153 @@
+import dataclasses
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_tricks import _backend
+from keras_tricks._last_activation import last_activation
+from keras_tricks.losses import _targets
+from keras_tricks.metrics.dominant_label_accuracy import hard_targets
+
+# Standard deviations above chance from which on accuracy is no accident.
+_DEVIATIONS = 2.33
+
+
+@dataclasses.dataclass(frozen=True)
+class TeacherReport:
+    """What `check_teacher` measured.
+
+    Attributes:
+        name: Name of the teacher.
+        accuracy: Share of the samples whose label it gives the top logit.
+        samples: Number of samples.
+        classes: Number of classes.
+
+    Example:
+    >>> report = TeacherReport("resnet50_d", 0.5, samples=64, classes=10)
+    >>> print(report, report.at_chance)
+    resnet50_d: accuracy 50.0 % on 64 samples, chance is 10.0 % False
+    """
+
+    name: str
+    accuracy: float
+    samples: int
+    classes: int
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether guessing would do as well, as far as the samples tell."""
+        chance = 1 / self.classes
+        deviation = (chance * (1 - chance) / self.samples) ** 0.5
+        bound = chance + _DEVIATIONS * deviation
+        return self.accuracy <= bound < 1
+
+    def __str__(self):
+        return (
+            f"{self.name}: accuracy {self.accuracy:.1%} on {self.samples} "
+            f"samples, chance is {1 / self.classes:.1%}"
+        ).replace("%", " %")
+
+
+def check_teacher(teacher, x, y, classes=None, adapt=None) -> TeacherReport:
+    """Refuses a teacher that cannot be meant, and measures it on one batch.
+
+    The commonest failure of distillation is a teacher whose weights were not
+    loaded: nothing fails, and the student learns nothing from it.
+
+    Args:
+        teacher: A Keras model that gives logits `(B, K)`.
+        x: A batch as the student gets it.
+        y: Its labels: integers `(B,)` or `(B, 1)`, or class weights
+            `(B, K)`, of which the largest counts.
+        classes: Number of classes of the student. Defaults to None, any.
+        adapt: Function of x that gives the teacher's input. Defaults to None.
+
+    Returns:
+        A `TeacherReport`; `print` shows it.
+
+    Raises:
+        ValueError: If the teacher ends in a softmax or another activation,
+            if it gives probabilities, another number of classes, values that
+            are not finite, or more than one output.
+
+    Warns:
+        UserWarning: If its accuracy is no better than chance.
+
+    Example:
+    >>> teacher = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    >>> teacher.layers[0].set_weights([4 * np.eye(2), np.zeros(2)])
+    >>> y = np.arange(16) % 2
+    >>> print(check_teacher(teacher, np.eye(2)[y], y).accuracy)
+    1.0
+    """
+    refuse_activation(teacher)
+    with _backend.no_gradient():
+        logits = call_teacher(teacher, x, adapt)
+    return measure_teacher(teacher, logits, y, classes)
+
+
+def call_teacher(teacher, x, adapt=None):
+    """Returns what the teacher says in inference mode."""
+    return teacher(x if adapt is None else adapt(x), training=False)
+
+
+def refuse_activation(teacher):
+    """Raises ValueError for a teacher whose last layer is an activation."""
+    if not isinstance(teacher, keras.Model):
+        raise ValueError(
+            "`teacher` must be a Keras model. "
+            f"Received: teacher={teacher!r} of type {type(teacher).__name__}"
+        )
+    found = last_activation(teacher)
+    if found is not None:
+        raise ValueError(
+            "`teacher` must end in logits, without an activation: build it "
+            "with classifier_activation=None, or set `activation` of its "
+            "last layer to keras.activations.linear. Received: teacher="
+            f"{teacher.name!r}, whose layer {found[0]!r} has {found[1]}"
+        )
+
+
+def refuse_classes(name, classes, expected):
+    """Raises ValueError for another number of classes than the student's."""
+    if None not in (classes, expected) and classes != expected:
+        raise ValueError(
+            f"`teacher` must have the student's {expected} classes. "
+            f"Received: teacher={name!r} with {classes}"
+        )
+
+
+def measure_teacher(teacher, logits, y, classes=None) -> TeacherReport:
+    """The part of `check_teacher` that looks at the teacher's logits."""
+    if isinstance(logits, (list, tuple, dict)):
+        raise ValueError(
+            "`teacher` must have one output, the logits. "
+            f"Received: teacher={teacher.name!r} with {len(logits)} outputs"
+        )
+    found = _targets.check_logits("teacher_logits", logits)
+    refuse_classes(teacher.name, found, classes)
+    logits = np.asarray(ops.convert_to_numpy(logits), "float32")
+    if not np.isfinite(logits).all():
+        raise ValueError(
+            "`teacher` must give finite logits. Received: teacher="
+            f"{teacher.name!r}, which gives {logits[~np.isfinite(logits)][0]}"
+        )
+    _targets.check_logit_values("teacher_logits", logits)
+    y = np.asarray(_backend.as_array(y, like=logits))
+    kind = _targets.kind_of_labels(y, logits, packed=True)
+    _targets.check_label_values(y, found, kind)
+    labels, kind = hard_targets(y, logits)
+    labels = ops.convert_to_numpy(labels)
+    labels = labels.argmax(-1) if kind == "dense" else labels
+    hits = (logits.argmax(-1) == labels).mean()
+    report = TeacherReport(teacher.name, float(hits), len(logits), found)
+    if report.at_chance:
+        warnings.warn(
+            f"The teacher is no better than chance, {report}: are its "
+            "weights loaded, and are its images prepared as in its training "
+            "(see `adapt`)? The student can learn nothing from it.",
+            stacklevel=2,
+        )
+    return report

@@ -1,0 +1,402 @@
+import contextlib
+import dataclasses
+
+import keras
+from keras import ops
+
+from keras_tricks import _backend
+from keras_tricks._last_activation import last_activation
+from keras_tricks.distillation import feature_match
+from keras_tricks.distillation._first_batch import first_batch
+from keras_tricks.distillation._teachers import (
+    Answer,
+    Lesson,
+    Teachers,
+    to_channels_last,
+    to_channels_last_shape,
+)
+from keras_tricks.distillation.feature_match import FeatureMatch
+from keras_tricks.losses import (
+    LabelSmoothedKD,
+    distillation_loss,
+    label_smoothed_crossentropy,
+    pack_targets,
+)
+from keras_tricks.metrics import teacher_agreement
+
+_AUGMENTATIONS = ("Random", "RandAugment", "MixUp", "CutMix", "AugMix")
+
+
+@keras.saving.register_keras_serializable("keras_tricks")
+class Distiller(keras.Model):
+    """Trains a student on labels and on what a teacher says to each batch.
+
+    Formula of the loss, with labels p, teacher logits r and student logits
+    z: `CE(smooth(p), softmax(z)) + T² CE(softmax(r / T), softmax(z / T))`.
+
+    The teacher runs once a training step, in inference mode, without
+    gradient, in its own dtype policy and on the very batch of the student,
+    so on the same augmented and mixed view. `evaluate` and `predict` are
+    those of the student and never run it. It is not a part of this model:
+    neither `summary`, `weights`, `save` and checkpoints nor the optimizer
+    know of it, and it is not changed.
+
+    `compile` takes a `keras_tricks.losses.LabelSmoothedKD`, which decides
+    label smoothing, temperature and weights; metrics are of the labels. The
+    log of training gets, beside the loss,
+
+    - `hard_loss`, the first term;
+    - `kl`, the second one without the teacher's entropy:
+      `T² KL(softmax(r / T) ‖ softmax(z / T))`;
+    - `teacher_agreement`, the share of samples with the same top class.
+
+    Before the first step `fit` measures the teacher on one batch, see
+    `keras_tricks.distillation.check_teacher`.
+
+    Save `student` to deploy it. `save` keeps the distiller as it is, without
+    the teacher, for further training: load it, call `set_teacher`, `fit`.
+
+    Args:
+        student: The model to be trained. It ends in logits `(B, K)`.
+        teacher: A trained model of the same K classes, or a list of them;
+            or None, to be given to `set_teacher`.
+        adapt: A function that turns the student's batch into the teacher's
+            input, such as `keras_tricks.distillation.AdaptImages`, or a list
+            with one for each teacher. Defaults to None.
+        ensemble: How several teachers become one: `"logits"` averages their
+            logits, `"probabilities"` their softmax at temperature T.
+        features: `keras_tricks.distillation.FeatureMatch` pairs, for functional
+            models. Defaults to none.
+        check_teacher: Whether `fit` and the first `train_on_batch` measure
+            the teacher. It takes one batch of the data.
+        name: Name of the model.
+
+    Raises:
+        ValueError: If the teacher is the student or shares weights with it,
+            ends in a softmax, or has other classes; if the student augments
+            its input by itself, so that the two would see other views; if
+            features do not fit; in `fit`, as `check_teacher` does, or if the
+            loss is no `LabelSmoothedKD`.
+
+    Warns:
+        UserWarning: In `fit`, if the teacher is no better than chance.
+
+    Example:
+    >>> layers = keras.layers
+    >>> teacher = keras.Sequential([keras.Input((3,)), layers.Dense(3)])
+    >>> teacher.layers[0].set_weights([4 * np.eye(3), np.zeros(3)])
+    >>> student = keras.Sequential([keras.Input((3,)), layers.Dense(3)])
+    >>> distiller = Distiller(student, teacher)
+    >>> distiller.compile("sgd", LabelSmoothedKD(0.1, temperature=20.0))
+    >>> y = np.arange(30) % 3
+    >>> history = distiller.fit(np.eye(3)[y], y, verbose=0)
+    >>> sorted(history.history)
+    ['hard_loss', 'kl', 'loss', 'teacher_agreement']
+    >>> student.predict(np.eye(3), verbose=0).shape
+    (3, 3)
+
+    Reference:
+        arXiv 1812.01187, section 5.3; Hinton et al., arXiv 1503.02531.
+    """
+
+    def __init__(
+        self,
+        student,
+        teacher=None,
+        adapt=None,
+        ensemble="logits",
+        features=(),
+        check_teacher=True,
+        name=None,
+    ):
+        _check_student(student)
+        # The student casts its input by itself.
+        super().__init__(name=name, dtype=student.dtype_policy, autocast=False)
+        self.student = student
+        self.ensemble = ensemble
+        self.features = _check_features(features)
+        self.check_teacher = bool(check_teacher)
+        self.projections = []
+        names = [match.student_layer for match in self.features]
+        self._student_tap = _StudentTap(student, names) if names else None
+        self._teachers = None
+        self._checked = self._evaluating = False
+        self._lesson_metrics = [
+            keras.metrics.Mean(name=name)
+            for name in ("hard_loss", "kl", "teacher_agreement")
+        ]
+        if teacher is not None:
+            self.set_teacher(teacher, adapt)
+        self.built = student.built
+
+    def set_teacher(self, teacher, adapt=None):
+        """Gives this distiller its teacher, or another one.
+
+        Args:
+            teacher: As at construction.
+            adapt: As at construction.
+
+        Raises:
+            ValueError: As at construction.
+        """
+        teachers = Teachers(teacher, adapt, self.ensemble, self.features)
+        teachers.check_student(self.student)
+        self._fit_projections(teachers.feature_shapes)
+        self._teachers = teachers
+        self._checked = False
+        # What was compiled holds the teacher of before.
+        self.train_function = None
+
+    def measure_teacher(self, x, y):
+        """Measures the teacher on a batch of the student.
+
+        Args:
+            x: The batch.
+            y: Its labels, as `keras_tricks.distillation.check_teacher` takes.
+
+        Returns:
+            A list with a `TeacherReport` for each teacher.
+
+        Raises:
+            ValueError: As `keras_tricks.distillation.check_teacher` does.
+        """
+        return self._teachers.check_batch(self.student, x, y)
+
+    def call(self, inputs, training=None):
+        if not (training and self.features):
+            return self.student(inputs, training=training)
+        logits, *features = self._student_tap.model(inputs, training=True)
+        projected = [
+            project(to_channels_last(feature, axis))
+            for project, feature, axis in zip(
+                self.projections, features, self._student_tap.axes, strict=True
+            )
+        ]
+        return Answer(logits, tuple(projected))
+
+    def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
+        x = self._before_training(x, y, batch_size)
+        return super().fit(x, y, batch_size, *args, **kwargs)
+
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        if not self._checked:
+            self._before_training(x, y, len(keras.tree.flatten(x)[0]))
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        with self._without_lessons():
+            return super().evaluate(*args, **kwargs)
+
+    def test_on_batch(self, *args, **kwargs):
+        with self._without_lessons():
+            return super().test_on_batch(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _without_lessons(self):
+        before, self._evaluating = self._evaluating, True
+        try:
+            yield
+        finally:
+            self._evaluating = before
+
+    @property
+    def metrics(self):
+        if not self._evaluating:
+            return super().metrics
+        ours = {id(metric) for metric in self._lesson_metrics}
+        return [m for m in super().metrics if id(m) not in ours]
+
+    def _before_training(self, x, y, batch_size):
+        """All checks that need data; returns x, see `first_batch`."""
+        if not isinstance(getattr(self, "loss", None), LabelSmoothedKD):
+            raise ValueError(
+                "`loss` of a Distiller must be a "
+                "keras_tricks.losses.LabelSmoothedKD (hard_weight=0 for the "
+                "soft term alone). "
+                f"Received: loss={getattr(self, 'loss', None)!r}"
+            )
+        if self._teachers is None:
+            raise ValueError(
+                "`teacher` must be given to the Distiller, or to its "
+                "`set_teacher` after loading. Received: teacher=None"
+            )
+        if self.check_teacher and not self._checked:
+            images, labels, x = first_batch(x, y, batch_size)
+            if labels is None:
+                raise ValueError("`y` must hold the labels. Received: y=None")
+            self._teachers.check_batch(self.student, images, labels)
+        self._checked = True
+        return x
+
+    def train_step(self, *args):
+        *state, data = args
+        return super().train_step(*state, self._teach(data))
+
+    def make_train_function(self, force=False):
+        if self.train_function is not None and not force:
+            return
+        super().make_train_function(force)
+        self.train_function = _backend.before_compiled_step(
+            self.train_function, self._teach
+        )
+
+    def _teach(self, data):
+        """Puts what the teacher says beside the labels, once a batch."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if isinstance(y, Lesson):
+            return data
+        if y is None:
+            raise ValueError("`y` must hold the labels. Received: y=None")
+        x = keras.tree.map_structure(ops.convert_to_tensor, x)
+        logits, features = self._teachers.teach(
+            x,
+            self.loss.temperature,
+            compiled=bool(self.jit_compile) and not self.run_eagerly,
+        )
+        return x, Lesson(y, logits, features), sample_weight
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        if not isinstance(y, Lesson):
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        answer = _answer(y_pred)
+        loss = super().compute_loss(
+            x,
+            pack_targets(y.labels, y.logits),
+            answer.logits,
+            sample_weight,
+            training,
+        )
+        for match, ours, theirs in zip(
+            self.features, answer.features, y.features, strict=True
+        ):
+            loss = loss + match.weight * feature_match.feature_loss(
+                ours, theirs, sample_weight
+            )
+        return loss
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        if isinstance(y, Lesson):
+            y_pred = _answer(y_pred).logits
+            self._update_lesson_metrics(y, y_pred)
+            y = y.labels
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def _update_lesson_metrics(self, lesson, logits):
+        hard = label_smoothed_crossentropy(
+            lesson.labels,
+            logits,
+            self.loss.label_smoothing,
+            self.loss.convention,
+        )
+        kl = distillation_loss(
+            lesson.logits, logits, self.loss.temperature, form="kl"
+        )
+        agreement = teacher_agreement(lesson.logits, logits)
+        for metric, values in zip(
+            self._lesson_metrics, (hard, kl, agreement), strict=True
+        ):
+            metric.update_state(values)
+
+    def _fit_projections(self, shapes):
+        """Makes the projections, or checks those that there are."""
+        ours = self._student_tap.shapes if self.features else []
+        for match, mine, theirs in zip(
+            self.features, ours, shapes, strict=True
+        ):
+            feature_match.check_shapes(match, mine, theirs)
+        units = [shape[-1] for shape in shapes]
+        if not self.projections:
+            self._add_projections(units)
+        known = [project.units for project in self.projections]
+        if known != units:
+            raise ValueError(
+                "`teacher` must have features of as many channels as the one "
+                f"before, {known}. Received: {units}"
+            )
+
+    def _add_projections(self, units):
+        for index, count in enumerate(units):
+            project = keras.layers.Dense(
+                count, use_bias=False, dtype="float32", name=f"project{index}"
+            )
+            project.build(self._student_tap.shapes[index])
+            self.projections.append(project)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "student": keras.saving.serialize_keras_object(self.student),
+            "ensemble": self.ensemble,
+            "features": [dataclasses.asdict(match) for match in self.features],
+            "check_teacher": self.check_teacher,
+            "projection_units": [layer.units for layer in self.projections],
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        student = keras.saving.deserialize_keras_object(
+            config["student"], custom_objects
+        )
+        features = [FeatureMatch(**match) for match in config["features"]]
+        config = {**config, "student": student, "features": features}
+        units = config.pop("projection_units")
+        distiller = cls(**config)
+        distiller._add_projections(units)
+        return distiller
+
+
+class _StudentTap:
+    """The student with features beside its logits: no weights of its own."""
+
+    def __init__(self, student, layers):
+        self.model = feature_match.tap("student", student, layers)
+        self.axes = [
+            feature_match.channels_axis(student, layer) for layer in layers
+        ]
+        self.shapes = [
+            to_channels_last_shape(output.shape, axis)
+            for output, axis in zip(
+                self.model.outputs[1:], self.axes, strict=True
+            )
+        ]
+
+
+def _answer(y_pred):
+    """The answer to a lesson; without features it is the logits alone."""
+    return y_pred if isinstance(y_pred, Answer) else Answer(y_pred)
+
+
+def _check_features(features):
+    for match in features:
+        if not isinstance(match, FeatureMatch):
+            raise ValueError(
+                "`features` must be a list of FeatureMatch. "
+                f"Received: features={features!r}"
+            )
+    return tuple(features)
+
+
+def _check_student(student):
+    if not isinstance(student, keras.Model):
+        raise ValueError(
+            f"`student` must be a Keras model. Received: student={student!r}"
+        )
+    found = last_activation(student)
+    if found is not None:
+        raise ValueError(
+            "`student` must end in logits, without an activation. Received: "
+            f"student={student.name!r}, whose layer {found[0]!r} has "
+            f"{found[1]}"
+        )
+    for layer in student._flatten_layers():
+        kind = type(layer)
+        if ".preprocessing." in kind.__module__ and kind.__name__.startswith(
+            _AUGMENTATIONS
+        ):
+            raise ValueError(
+                "`student` must not augment its input, or the teacher would "
+                "see another view of it: augment in the data. Received: "
+                f"student={student.name!r} with a layer {kind.__name__}"
+            )

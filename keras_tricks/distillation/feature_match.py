@@ -1,0 +1,129 @@
+"""Features of the student that are to be like the teacher's."""
+
+import dataclasses
+import difflib
+
+import keras
+from keras import ops
+
+from keras_tricks import _checks
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureMatch:
+    """A layer of the student that learns from a layer of the teacher.
+
+    Formula: `weight * mean((P f - g)²)` over positions and channels, with
+    the student's features f, the teacher's g, and P a linear projection of
+    f's channels onto those of g, trained along and never saved with the
+    student. Added to the loss of a `keras_tricks.distillation.Distiller`;
+    sample weights count as in the loss.
+
+    Args:
+        student_layer: Name of a layer of the student, a functional model.
+            Its output is `(B, C)` or `(B, H, W, C)` in either data format.
+        teacher_layer: Name of a layer of the teacher, whose output has the
+            same rank, height and width.
+        weight: At least 0. Defaults to 1.
+
+    Raises:
+        ValueError: If the weight is negative or no number.
+
+    Example:
+    >>> FeatureMatch("stage4_block2", "stage4_block3", weight=0.5).weight
+    0.5
+
+    Reference:
+        Romero et al., "FitNets: Hints for Thin Deep Nets",
+        arXiv 1412.6550. Not a part of the paper.
+    """
+
+    student_layer: str
+    teacher_layer: str
+    weight: float = 1.0
+
+    def __post_init__(self):
+        weight = _checks.check_real("weight", self.weight, 0)
+        object.__setattr__(self, "weight", weight)
+
+
+def tap(name: str, model: keras.Model, layers: list[str]) -> keras.Model:
+    """Returns the model with the outputs of some layers beside its own.
+
+    Args:
+        name: `"student"` or `"teacher"`, for messages.
+        model: A functional model.
+        layers: Names of its layers.
+
+    Returns:
+        A functional model of the same layers: `[output, *features]`.
+
+    Raises:
+        ValueError: If the model is not functional or a layer is unknown.
+    """
+    if not getattr(model, "inputs", None) or not hasattr(model, "outputs"):
+        raise ValueError(
+            f"`{name}` must be a functional model to match its features. "
+            f"Received: {name}={model!r}"
+        )
+    known = {layer.name: layer for layer in model.layers}
+    for layer in layers:
+        if layer not in known:
+            close = difflib.get_close_matches(layer, known, 1)
+            hint = f" (is it {close[0]!r}?)" if close else ""
+            raise ValueError(
+                f"`{name}_layer` must be the name of a layer of "
+                f"{model.name!r}{hint}. Received: {name}_layer={layer!r}"
+            )
+    features = [known[layer].output for layer in layers]
+    return keras.Model(model.inputs, [model.outputs[0], *features])
+
+
+def channels_axis(model: keras.Model, layer: str) -> int:
+    """Returns the axis of the channels in the output of a layer."""
+    layer = model.get_layer(layer)
+    if len(layer.output.shape) != 4:
+        return -1
+    data_format = getattr(layer, "data_format", None)
+    data_format = data_format or _data_format_before(layer)
+    return 1 if data_format == "channels_first" else -1
+
+
+def _data_format_before(layer):
+    """That of the nearest layer before which has one."""
+    parents = [
+        tensor._keras_history.operation
+        for node in layer._inbound_nodes
+        for tensor in node.input_tensors
+    ]
+    for parent in parents:
+        found = getattr(parent, "data_format", None)
+        found = found or _data_format_before(parent)
+        if found:
+            return found
+    return keras.config.image_data_format()
+
+
+def check_shapes(match: FeatureMatch, student, teacher):
+    """Refuses features (B, ..., channels) that differ in more than channels.
+
+    Args:
+        match: The pair, for the message.
+        student: Shape of the student's features, channels last.
+        teacher: That of the teacher's.
+    """
+    if len(student) != len(teacher) or any(
+        None not in (a, b) and a != b
+        for a, b in zip(student[1:-1], teacher[1:-1], strict=True)
+    ):
+        raise ValueError(
+            f"`features` must pair layers of the same height and width. "
+            f"Received: {match.student_layer!r} of shape {tuple(student)}, "
+            f"{match.teacher_layer!r} of shape {tuple(teacher)}"
+        )
+
+
+def feature_loss(projected, teacher, sample_weight=None):
+    """Mean squared error, as a Keras loss reduces it over the batch."""
+    flat = [ops.reshape(f, (ops.shape(f)[0], -1)) for f in (teacher, projected)]
+    return keras.losses.MeanSquaredError()(*flat, sample_weight)
