@@ -23,6 +23,7 @@ def explain(recipe, model, dataset_size: int) -> str:
         *_decay(recipe, model),
         *_model(model),
         ("loss", _loss(recipe)),
+        *_distillation(recipe),
         ("mixup", _mixup(recipe)),
         ("weights", _average(recipe)),
     ]
@@ -138,6 +139,19 @@ def _loss(recipe):
     return (
         f"cross-entropy with label smoothing {recipe.label_smoothing:g} "
         f"({recipe.smoothing_convention} convention)"
+    )
+
+
+def _distillation(recipe):
+    if recipe.teacher is None:
+        return
+    weights = "1 : 1"
+    if recipe.hard_weight is not None:
+        weights = f"{recipe.hard_weight:g} : {1 - recipe.hard_weight:g}"
+    yield (
+        "",
+        f"and T^2 x cross-entropy with {recipe.teacher} at "
+        f"T = {recipe.temperature:g}, weights {weights}",
     )
 
 

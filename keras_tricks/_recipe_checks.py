@@ -59,6 +59,7 @@ def check_combinations(recipe):
         *_optimizer_rules(recipe),
         *_schedule_rules(recipe),
         *_mixup_rules(recipe),
+        *_teacher_rules(recipe),
     ]
     for broken, name, expectation in rules:
         if broken:
@@ -122,3 +123,14 @@ def _mixup_rules(recipe):
         "mixup_off_epochs",
         f"below epochs={epochs}; mixup_alpha=0 turns mixup off",
     )
+
+
+def _teacher_rules(recipe):
+    yield recipe.temperature == 0, "temperature", "above 0"
+    for name in ("teacher_weights", "hard_weight"):
+        yield (
+            recipe.teacher is None and getattr(recipe, name) is not None,
+            name,
+            "None without a teacher",
+        )
+    yield recipe.teacher == "", "teacher", "a path, a name or None"

@@ -63,6 +63,13 @@ class Recipe:
         mixup_alpha: Of the Beta distribution; 0 for no mixup.
         mixup_per: `"batch"` or `"sample"`.
         mixup_off_epochs: Last epochs without mixup.
+        teacher: A saved .keras model, or the name of one in
+            `keras_tricks.models` together with `teacher_weights`, that the
+            student learns from; None for no distillation.
+        teacher_weights: Weights of a teacher that is given by name.
+        temperature: T of distillation, above 0.
+        hard_weight: w in [0, 1] for `w * hard + (1 - w) * soft`; None for
+            the paper's 1 : 1 sum.
         seed: Of weights, order, augmentation and mixing.
         jit_compile: `"auto"` takes the fastest; `"on"` or `"off"`.
 
@@ -184,6 +191,17 @@ class Recipe:
         0, "Number of last epochs without mixup.", low=0
     )
 
+    teacher: str | None = _option(
+        None, "Saved .keras model to learn from, or the name of a model."
+    )
+    teacher_weights: str | None = _option(
+        None, "Weights file of a teacher that is given by name."
+    )
+    temperature: float = _option(20.0, "Temperature of distillation.", low=0)
+    hard_weight: float | None = _option(
+        None, "w of w*hard + (1-w)*soft; none for the sum.", low=0, high=1
+    )
+
     seed: int = _option(0, "Seed of weights, order and mixing.", low=0)
     jit_compile: str = _option(
         "auto",
@@ -208,6 +226,11 @@ class Recipe:
         | +cosine | cosine decay |
         | +label_smoothing | label smoothing of 0.1 |
         | +mixup | mixup of alpha 0.2, 200 epochs for 120 |
+        | +distillation | to +label_smoothing: a teacher, T = 20 |
+        | +mixup+distillation | to +mixup: the same |
+        | patient_consistent | beyond the paper: to +mixup, the teacher alone, T = 1, mixup of alpha 1 for each sample, 600 epochs |
+
+        The last three need `teacher=`.
 
         Args:
             name: Name of the preset.
@@ -225,9 +248,16 @@ class Recipe:
         1024
 
         Reference:
-            arXiv 1812.01187, tables 3, 5 and 6.
+            arXiv 1812.01187, tables 3, 5 and 6; for `patient_consistent`
+            Beyer et al., "Knowledge distillation: A good teacher is patient
+            and consistent", arXiv 2106.05237.
         """  # noqa: E501
         _checks.check_choice("name", name, tuple(_PRESETS))
+        if name in TEACHER_PRESETS and changes.get("teacher") is None:
+            raise ValueError(
+                f"`teacher` must be given with the preset {name!r}. "
+                "Received: teacher=None"
+            )
         return cls(**_known_fields({**_PRESETS[name], **changes}))
 
     def replace(self, **changes) -> "Recipe":
@@ -339,7 +369,19 @@ _PRESETS["+mixup"] = _PRESETS["+label_smoothing"] | {
     "mixup_alpha": 0.2,
     "epochs": 200,
 }
+_TEACHER = {"temperature": 20.0, "hard_weight": None}
+_PRESETS["+distillation"] = _PRESETS["+label_smoothing"] | _TEACHER
+_PRESETS["+mixup+distillation"] = _PRESETS["+mixup"] | _TEACHER
+_PRESETS["patient_consistent"] = _PRESETS["+mixup"] | {
+    "mixup_alpha": 1.0,
+    "mixup_per": "sample",
+    "epochs": 600,
+    "temperature": 1.0,
+    "hard_weight": 0.0,
+    "label_smoothing": 0.0,
+}
 PRESETS = tuple(_PRESETS)
+TEACHER_PRESETS = ("+distillation", "+mixup+distillation", "patient_consistent")
 
 
 def _known_fields(values):

@@ -36,6 +36,7 @@ def _integers(text):
 
 _PARSERS = {
     int: (int, "an integer or none"),
+    float: (float, "a number or none"),
     str: (str, "text or none"),
     tuple: (_integers, "integers with commas between them, or none"),
 }

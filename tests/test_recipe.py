@@ -7,7 +7,7 @@ import pytest
 
 from keras_tricks import Recipe
 from keras_tricks._plan import make_plan, make_schedule
-from keras_tricks.recipe import PRESETS
+from keras_tricks.recipe import PRESETS, TEACHER_PRESETS
 
 # The rows of the paper's tables: the first, and what each adds to the one
 # before. Everything else is as in the defaults.
@@ -39,7 +39,12 @@ ADDED = {
 }
 RECIPES = {
     "defaults": Recipe(),
-    **{name: Recipe.preset(name) for name in PRESETS},
+    **{
+        name: Recipe.preset(name)
+        for name in PRESETS
+        if name not in TEACHER_PRESETS
+    },
+    "teacher": Recipe.preset("+distillation", teacher="t.keras"),
     "options": Recipe(data_dir="a", schedule="step", step_epochs=[3, 7]),
 }
 
@@ -104,7 +109,7 @@ def test_replace_makes_a_checked_copy():
 
 
 def test_presets_are_the_rows_of_the_paper():
-    assert PRESETS == ("baseline", *ADDED)
+    assert PRESETS == ("baseline", *ADDED, *TEACHER_PRESETS)
     before = Recipe.preset("baseline")
     assert before == Recipe(**FIRST_ROW)
     for name, added in ADDED.items():
@@ -113,10 +118,44 @@ def test_presets_are_the_rows_of_the_paper():
         before = recipe
 
 
+def test_presets_with_a_teacher():
+    given = {"teacher": "t.keras"}
+    for name in TEACHER_PRESETS:
+        with pytest.raises(
+            ValueError, match=f"`teacher` must be .*{name[1:3]}"
+        ):
+            Recipe.preset(name)
+    for name, before in (
+        ("+distillation", "+label_smoothing"),
+        ("+mixup+distillation", "+mixup"),
+    ):
+        recipe = Recipe.preset(name, **given)
+        assert changed(recipe, Recipe.preset(before)) == given
+        assert (recipe.temperature, recipe.hard_weight) == (20.0, None)
+    patient = Recipe.preset("patient_consistent", **given)
+    assert (patient.hard_weight, patient.temperature) == (0.0, 1.0)
+    assert patient.mixup_alpha and not patient.mixup_off_epochs
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"temperature": 0}, "`temperature` must be above 0"),
+        ({"hard_weight": 0.5}, "`hard_weight` must be None without a teacher"),
+        ({"teacher": "t", "hard_weight": 2}, "`hard_weight` must be a number"),
+        ({"teacher_weights": "w"}, "`teacher_weights` must be None without"),
+        ({"teacher": ""}, "`teacher` must be a path"),
+    ],
+)
+def test_a_teacher_that_cannot_be_meant_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe(**changes)
+
+
 def test_a_preset_takes_changes_and_no_other_name():
     recipe = Recipe.preset("+cosine", epochs=30)
     assert changed(recipe, Recipe.preset("+cosine")) == {"epochs": 30}
-    with pytest.raises(ValueError, match="'\\+mixup'. Received: name='mixup'"):
+    with pytest.raises(ValueError, match="'\\+mixup', .*: name='mixup'"):
         Recipe.preset("mixup")
 
 

@@ -2,6 +2,7 @@
 
 from keras_tricks.training.build import build_average as build_average
 from keras_tricks.training.build import build_data as build_data
+from keras_tricks.training.build import build_loss as build_loss
 from keras_tricks.training.build import build_mix_up as build_mix_up
 from keras_tricks.training.build import build_model as build_model
 from keras_tricks.training.build import build_optimizer as build_optimizer
@@ -10,3 +11,5 @@ from keras_tricks.training.run import PreparedRun as PreparedRun
 from keras_tricks.training.run import check_same as check_same
 from keras_tricks.training.run import prepare as prepare
 from keras_tricks.training.run import train as train
+from keras_tricks.training.teacher import build_distiller as build_distiller
+from keras_tricks.training.teacher import load_teacher as load_teacher

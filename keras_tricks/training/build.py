@@ -3,6 +3,7 @@
 import keras
 
 from keras_tricks import _backend, callbacks, metrics
+from keras_tricks._last_activation import last_activation
 from keras_tricks._plan import make_plan, make_schedule
 from keras_tricks._precision import compute_dtypes
 from keras_tricks.data import (
@@ -13,9 +14,8 @@ from keras_tricks.data import (
     load,
 )
 from keras_tricks.layers import MixUp
-from keras_tricks.losses import LabelSmoothedCrossentropy
+from keras_tricks.losses import LabelSmoothedCrossentropy, LabelSmoothedKD
 from keras_tricks.models import ResNet
-from keras_tricks.models.surgery import ACTIVATIONS
 from keras_tricks.optimizers import SGD
 from keras_tricks.recipe import Recipe
 
@@ -40,7 +40,11 @@ def build_data(recipe: Recipe) -> tuple[ImageData, Batches, Batches]:
     )
     plan = make_plan(recipe, len(data.x_train))
     mean, std = channel_statistics(data.x_train)
-    common = {"mean": mean, "std": std, "data_format": _data_format(recipe)}
+    common = {
+        "mean": mean,
+        "std": std,
+        "data_format": choose_data_format(recipe),
+    }
     train = Batches(
         data.x_train,
         data.y_train,
@@ -98,7 +102,7 @@ def build_model(
     'resnet18_d'
     """
     keras.utils.set_random_seed(recipe.seed)
-    data_format = _data_format(recipe)
+    data_format = choose_data_format(recipe)
     if data_format == "channels_first":
         image_shape = (image_shape[2], *image_shape[:2])
     return ResNet(
@@ -137,10 +141,36 @@ def build_optimizer(recipe: Recipe, dataset_size: int) -> SGD:
     )
 
 
+def build_loss(recipe: Recipe, distill: bool = False):
+    """Returns the loss of a recipe.
+
+    Args:
+        recipe: The recipe.
+        distill: Whether a teacher's logits come beside the labels.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> build_loss(Recipe(), distill=True).temperature
+    20.0
+    """
+    smoothing = recipe.label_smoothing, recipe.smoothing_convention
+    if not distill:
+        return LabelSmoothedCrossentropy(*smoothing)
+    return LabelSmoothedKD(
+        smoothing[0],
+        recipe.temperature,
+        recipe.hard_weight,
+        convention=smoothing[1],
+    )
+
+
 def compile_model(
     recipe: Recipe, model: keras.Model, dataset_size: int
 ) -> None:
     """Compiles a model as a recipe says; the model may be the user's own.
+
+    A `keras_tricks.distillation.Distiller` gets the loss with the teacher's
+    term, any other model that of the labels.
 
     Raises:
         ValueError: If the model ends in a softmax or another activation: the
@@ -154,23 +184,24 @@ def compile_model(
     >>> model.loss.label_smoothing
     0.1
     """
-    _check_logits(model)
+    student = getattr(model, "student", model)
+    _check_logits(student)
     jit = {"on": True, "off": False, "auto": _backend.fastest_settings()[1]}
     optimizer = build_optimizer(recipe, dataset_size)
     if compute_dtypes(model)["float16"]:
         # Keras asks the policy of the model, not those of its layers.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    model.compile(
-        optimizer=optimizer,
-        loss=LabelSmoothedCrossentropy(
-            recipe.label_smoothing, recipe.smoothing_convention
-        ),
-        metrics=[
-            metrics.DominantLabelAccuracy(name="accuracy"),
-            metrics.Crossentropy(),
-        ],
-        jit_compile=jit[recipe.jit_compile],
-    )
+    # The student is what gets saved, ready for evaluation and fine-tuning.
+    for part in {id(part): part for part in (model, student)}.values():
+        part.compile(
+            optimizer=optimizer,
+            loss=build_loss(recipe, distill=student is not model),
+            metrics=[
+                metrics.DominantLabelAccuracy(name="accuracy"),
+                metrics.Crossentropy(),
+            ],
+            jit_compile=jit[recipe.jit_compile],
+        )
 
 
 def build_average(
@@ -190,7 +221,14 @@ def build_average(
     )
 
 
-def _data_format(recipe):
+def choose_data_format(recipe: Recipe) -> str:
+    """Returns the layout of the batches of a recipe.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> choose_data_format(Recipe(data_format="channels_first"))
+    'channels_first'
+    """
     if recipe.data_format == "auto":
         return _backend.fastest_settings()[0]
     return recipe.data_format
@@ -198,15 +236,9 @@ def _data_format(recipe):
 
 def _check_logits(model):
     """Refuses a model whose last layer turns logits into something else."""
-    last = model
-    while isinstance(last, keras.Model) and last.layers:
-        last = last.layers[-1]
-    activation = getattr(last, "activation", None)
-    name = getattr(activation, "__name__", None)
-    if isinstance(last, (keras.layers.Softmax, *ACTIVATIONS)):
-        name = name or type(last).__name__.lower()
-    if name not in (None, "linear"):
+    found = last_activation(model)
+    if found is not None:
         raise ValueError(
             "`model` must end in logits, without an activation. "
-            f"Received: layer {last.name!r} with {name}"
+            f"Received: layer {found[0]!r} with {found[1]}"
         )

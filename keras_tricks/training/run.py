@@ -22,8 +22,10 @@ from keras_tricks.training.build import (
     build_average,
     build_data,
     build_model,
+    choose_data_format,
     compile_model,
 )
+from keras_tricks.training.teacher import build_distiller
 
 
 @dataclasses.dataclass
@@ -36,7 +38,8 @@ class PreparedRun:
         data: The data set.
         train_batches: Training batches.
         validation_batches: Validation batches.
-        model: The compiled model, restored if the run was interrupted.
+        model: The compiled model, restored if the run was interrupted; a
+            `keras_tricks.distillation.Distiller` if there is a teacher.
         average: The callback that averages the weights, or None.
         backup: The callback that saves all that a resume needs.
         epochs_done: Epochs of the interrupted run, otherwise 0.
@@ -114,12 +117,20 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
     folder = _open_folder(recipe, run_folder)
     data, train_batches, validation_batches = build_data(recipe)
     size = len(data.x_train)
-    model = build_model(recipe, data.image_shape, data.num_classes)
+    model = student = build_model(recipe, data.image_shape, data.num_classes)
+    explanation = f"data      {data!r}\n"
+    if recipe.teacher is not None:
+        model = build_distiller(
+            recipe, student, data.image_shape, choose_data_format(recipe)
+        )
+        # Of the images as they are: mixed ones would say less.
+        for report in model.measure_teacher(*validation_batches[0]):
+            explanation += f"teacher   {report}\n"
     compile_model(recipe, model, size)
     # Refuses a rule for the decay that matches nothing.
     model.optimizer.build(model.trainable_variables)
     folder.mkdir(parents=True, exist_ok=True)
-    explanation = f"data      {data!r}\n{recipe.explain(model, size)}"
+    explanation += recipe.explain(student, size)
     write_atomically(folder / "recipe.json", recipe.to_json())
     write_atomically(folder / "explain.txt", explanation)
     average = build_average(recipe)
@@ -253,6 +264,10 @@ class _BestModel(keras.callbacks.ModelCheckpoint):
         )
         self.path = path
 
+    def set_model(self, model):
+        # Of a distiller the student alone.
+        super().set_model(getattr(model, "student", model))
+
     def on_train_begin(self, logs=None):
         Path(self.filepath).unlink(missing_ok=True)  # Of a killed run.
 
@@ -272,7 +287,8 @@ def _best_so_far(run):
 
 def _finish(prepared, seconds):
     """Writes the model, the result and the report of a complete run."""
-    recipe, folder, model = prepared.recipe, prepared.folder, prepared.model
+    recipe, folder = prepared.recipe, prepared.folder
+    model = getattr(prepared.model, "student", prepared.model)
     run = read_run(folder)
     if not math.isfinite(run.history["loss"][-1]):
         raise FloatingPointError(

@@ -8,7 +8,7 @@ import pytest
 from absl import flags
 
 from keras_tricks import Recipe, training
-from keras_tricks.recipe import PRESETS
+from keras_tricks.recipe import PRESETS, TEACHER_PRESETS
 
 FIELDS = [field.name for field in dataclasses.fields(Recipe)]
 FLAGFILES = pathlib.Path(__file__).parents[2] / "recipes" / "flags"
@@ -50,6 +50,10 @@ GIVEN = {
     "mixup_alpha": ("--mixup_alpha=0.4", 0.4),
     "mixup_per": ("--mixup_per=sample", "sample"),
     "mixup_off_epochs": ("--mixup_off_epochs=3", 3),
+    "teacher": ("--teacher=t.keras", "t.keras"),
+    "teacher_weights": ("--teacher_weights=w.h5", "w.h5"),
+    "temperature": ("--temperature=4", 4.0),
+    "hard_weight": ("--hard_weight=0.5", 0.5),
     "seed": ("--seed=5", 5),
     "jit_compile": ("--jit_compile=off", "off"),
 }
@@ -91,6 +95,18 @@ ROWS = {
     "refinement_1_cosine": {"schedule": "cosine", "step_epochs": None},
     "refinement_2_label_smoothing": {"label_smoothing": 0.1},
     "refinement_3_mixup": {"mixup_alpha": 0.2, "epochs": 200},
+    "refinement_4_distillation": {
+        "mixup_alpha": 0.0,
+        "epochs": 120,
+        "teacher": "runs/resnet152_d/last.keras",
+    },
+    "refinement_5_mixup_distillation": {"mixup_alpha": 0.2, "epochs": 200},
+    "teacher_resnet152_d": {
+        "mixup_alpha": 0.0,
+        "epochs": 120,
+        "teacher": None,
+        "depth": 152,
+    },
 }
 
 
@@ -130,7 +146,11 @@ def test_the_table_has_every_field():
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_flag_sets_its_field_and_no_other(name, parse):
     flag, value = GIVEN[name]
-    others = {"schedule": "step"} if name == "step_epochs" else {}
+    others = {
+        "step_epochs": {"schedule": "step"},
+        "teacher_weights": {"teacher": "ResNet50D"},
+        "hard_weight": {"teacher": "t.keras"},
+    }.get(name, {})
     assert value != getattr(Recipe(), name)
     recipe = parse(flag, *(f"--{key}={text}" for key, text in others.items()))
     assert recipe == Recipe(**{name: value, **others})
@@ -143,7 +163,10 @@ def test_none_is_said_in_words(name, parse):
 
 def test_flags_win_over_a_preset(parse):
     for preset in PRESETS:
-        assert parse(f"--preset={preset}") == Recipe.preset(preset)
+        given = {"teacher": "t.keras"} if preset in TEACHER_PRESETS else {}
+        flags_ = [f"--{name}={value}" for name, value in given.items()]
+        recipe = parse(f"--preset={preset}", *flags_)
+        assert recipe == Recipe.preset(preset, **given)
     recipe = parse("--epochs=30", "--preset=+cosine", "--mixup_alpha=0.2")
     assert recipe == Recipe.preset("+cosine", epochs=30, mixup_alpha=0.2)
 

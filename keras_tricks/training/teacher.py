@@ -1,0 +1,165 @@
+"""The teacher of a recipe, and the distiller around its student."""
+
+from pathlib import Path
+
+import keras
+
+from keras_tricks import models
+from keras_tricks.distillation import AdaptImages, Distiller
+from keras_tricks.recipe import Recipe
+
+
+def load_teacher(
+    recipe: Recipe, image_shape: tuple[int, int, int], num_classes: int
+) -> keras.Model:
+    """Loads the teacher of a recipe.
+
+    Args:
+        recipe: `teacher` is the path of a saved model, or the name of one in
+            `keras_tricks.models` whose weights `teacher_weights` holds.
+        image_shape: Height, width and channels of the images.
+        num_classes: Number of logits of a named model.
+
+    Returns:
+        The model, with its weights.
+
+    Raises:
+        ValueError: If a file is missing or unreadable, or weights do not
+            belong to the model.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_tricks import Recipe
+    >>> from keras_tricks.models import ResNet18D
+    >>> path = tempfile.mkdtemp() + "/teacher.keras"
+    >>> ResNet18D(classes=10, width=4, input_shape=(32, 32, 3)).save(path)
+    >>> load_teacher(Recipe(teacher=path), (32, 32, 3), 10).name
+    'resnet18_d'
+    """
+    build = getattr(models, recipe.teacher, None)
+    if recipe.teacher.startswith("ResNet") and callable(build):
+        return _named(recipe, build, image_shape, num_classes)
+    try:
+        return keras.saving.load_model(recipe.teacher, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            "`teacher` must be the path of a saved .keras model, or the name "
+            "of one in keras_tricks.models, such as ResNet50D "
+            f"({_first_line(error)}). Received: teacher={recipe.teacher!r}"
+        ) from None
+
+
+def _named(recipe, build, image_shape, num_classes):
+    if keras.config.image_data_format() == "channels_first":
+        image_shape = (image_shape[2], *image_shape[:2])
+    model = build(
+        classes=num_classes,
+        input_shape=image_shape,
+        small_images=recipe.small_images,
+    )
+    path = recipe.teacher_weights
+    if path is None or not Path(path).is_file():
+        raise ValueError(
+            "`teacher_weights` must be a file with the weights of "
+            f"{recipe.teacher}. Received: teacher_weights={path!r}"
+        )
+    try:
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"`teacher_weights` must hold the weights of {recipe.teacher} "
+            f"with {num_classes} classes ({_first_line(error)}). "
+            f"Received: teacher_weights={path!r}"
+        ) from None
+    return model
+
+
+def _first_line(error):
+    return " ".join(str(error).split())[:160]
+
+
+def adapt_to(
+    teacher: keras.Model, image_shape: tuple[int, int, int], data_format: str
+) -> AdaptImages | None:
+    """Returns what turns the student's images into the teacher's, or None.
+
+    Only size and layout are known from the models; that both were normalized
+    with the statistics of one data set is for the user to see to.
+
+    Args:
+        teacher: The teacher.
+        image_shape: Height, width and channels of the student's images.
+        data_format: Layout of the student's images.
+
+    Raises:
+        ValueError: If the teacher takes another number of channels.
+
+    Example:
+    >>> from keras_tricks.models import ResNet18D
+    >>> teacher = ResNet18D(
+    ...     classes=10, width=4, input_shape=(32, 32, 3),
+    ...     data_format="channels_last",
+    ... )
+    >>> adapt_to(teacher, (28, 28, 3), "channels_last").image_size
+    (32, 32)
+    """
+    shape = teacher.input_shape
+    channels = image_shape[2]
+    first = isinstance(shape, tuple) and len(shape) == 4
+    formats = [
+        name
+        for name, axis in (("channels_last", 3), ("channels_first", 1))
+        if first and shape[axis] == channels
+    ]
+    if not formats:
+        raise ValueError(
+            f"`teacher` must take images of {channels} channels. "
+            f"Received: teacher={teacher.name!r} of input shape {shape}"
+        )
+    theirs = data_format if data_format in formats else formats[0]
+    sides = shape[1:3] if theirs == "channels_last" else shape[2:4]
+    size = None if None in sides or sides == image_shape[:2] else sides
+    if size is None and theirs == data_format:
+        return None
+    return AdaptImages(
+        size, data_format=data_format, teacher_data_format=theirs
+    )
+
+
+def build_distiller(
+    recipe: Recipe,
+    student: keras.Model,
+    image_shape: tuple[int, int, int],
+    data_format: str,
+) -> Distiller:
+    """Puts the student of a recipe and its teacher together.
+
+    Args:
+        recipe: A recipe with a teacher.
+        student: The network to be trained.
+        image_shape: Height, width and channels of the images.
+        data_format: Layout of the batches.
+
+    Raises:
+        ValueError: As `load_teacher`, `adapt_to` and
+            `keras_tricks.distillation.Distiller` do.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_tricks import Recipe, models
+    >>> make = lambda: models.ResNet18D(
+    ...     classes=10, width=4, input_shape=(32, 32, 3),
+    ...     data_format="channels_last",
+    ... )
+    >>> path = tempfile.mkdtemp() + "/teacher.keras"
+    >>> make().save(path)
+    >>> recipe = Recipe(teacher=path)
+    >>> build_distiller(recipe, make(), (32, 32, 3), "channels_last").name
+    'distiller'
+    """
+    teacher = load_teacher(recipe, image_shape, student.output_shape[-1])
+    adapt = adapt_to(teacher, image_shape, data_format)
+    # `prepare` has measured the teacher on a batch.
+    return Distiller(
+        student, teacher, adapt, check_teacher=False, name="distiller"
+    )
