@@ -43,8 +43,8 @@ def itself():
     return Distiller(model, model)
 
 
-def fitted(loss=None, teacher=None, labels=Y, **options):
-    model = Distiller(dense(), teacher, check_teacher=False, **options)
+def fitted(loss=None, teacher=None, labels=Y):
+    model = Distiller(dense(), teacher)
     model.compile("sgd", loss or LabelSmoothedKD())
     model.fit(X, labels, verbose=0)
 
