@@ -137,9 +137,8 @@ def killed(tmp_path_factory):
 
     yield wait
     for process in started.values():
-        if process.poll() is None:
+        with process:  # Closes its pipes, whoever has waited for it.
             process.kill()
-            process.communicate()
 
 
 @pytest.fixture(scope="module")
