@@ -5,10 +5,14 @@ from keras_tricks.data.augment import random_shift_flip as random_shift_flip
 from keras_tricks.data.batches import Batches as Batches
 from keras_tricks.data.batches import channel_statistics as channel_statistics
 from keras_tricks.data.batches import epoch_order as epoch_order
+from keras_tricks.data.crops import center_crop as center_crop
+from keras_tricks.data.crops import resize_short_side as resize_short_side
+from keras_tricks.data.crops import ten_crop as ten_crop
 from keras_tricks.data.dataset import ImageData as ImageData
 from keras_tricks.data.dataset import stratified_order as stratified_order
 from keras_tricks.data.dataset import stratified_split as stratified_split
 from keras_tricks.data.folder import load_folder as load_folder
+from keras_tricks.data.preprocessing import Preprocessing as Preprocessing
 from keras_tricks.data.sources import DATASETS as DATASETS
 from keras_tricks.data.sources import load as load
 from keras_tricks.data.sources import load_digits as load_digits
