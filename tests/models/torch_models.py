@@ -354,4 +354,5 @@ def randomize(model, seed=0):
         model.train()(images)
     for module in norms:
         module.momentum = 0.1
+        module.running_var.clamp_(min=0.1)
     return model.eval()
