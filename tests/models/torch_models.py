@@ -143,9 +143,11 @@ class Mixed(nn.Module):
             for step in branch:
                 if not isinstance(step, str):
                     name, outputs, kernel, *stride = step
-                    same = torch.tensor(kernel).expand(2) // 2 * (not stride)
+                    if isinstance(kernel, int):
+                        kernel = (kernel, kernel)
+                    same = [0 if stride else size // 2 for size in kernel]
                     conv = ConvBN(
-                        channels, outputs, kernel, *stride or [1], same.tolist()
+                        channels, outputs, kernel, *stride or [1], same
                     )
                     if name not in self._modules:
                         self.add_module(name, conv)
