@@ -1,3 +1,5 @@
+from keras_tricks.models.inception_v3 import InceptionV3 as InceptionV3
+from keras_tricks.models.mobilenet import MobileNet as MobileNet
 from keras_tricks.models.resnet import ResNet as ResNet
 from keras_tricks.models.resnet_variants import ResNet18A as ResNet18A
 from keras_tricks.models.resnet_variants import ResNet18B as ResNet18B
