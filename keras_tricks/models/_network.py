@@ -8,14 +8,16 @@ from keras_tricks.layers.conv_norm import get_activation, get_data_format
 
 @keras.saving.register_keras_serializable("keras_tricks")
 class PolicyModel(keras.Model):
-    """A functional model with a dtype policy of its own and a pyramid.
+    """A functional model with a dtype policy, a pyramid and preprocessing.
 
     By the policy of the model `compile` decides whether to scale the loss;
     core Keras' functional models take the global one, and again when they
-    are loaded.
+    are loaded. `preprocessing` is what its weights expect to be done to
+    images, a `keras_tricks.data.Preprocessing`, or None.
     """
 
     pyramid_layers = {}
+    preprocessing = None
 
     @property
     def pyramid(self):
@@ -35,6 +37,9 @@ class PolicyModel(keras.Model):
             **super().get_config(),
             "dtype_policy": policy,
             "pyramid_layers": dict(self.pyramid_layers),
+            "preprocessing": keras.saving.serialize_keras_object(
+                self.preprocessing
+            ),
         }
 
     @classmethod
@@ -42,9 +47,13 @@ class PolicyModel(keras.Model):
         config = dict(config)
         policy = config.pop("dtype_policy")
         pyramid_layers = config.pop("pyramid_layers", {})
+        preprocessing = config.pop("preprocessing", None)
         model = super().from_config(config, custom_objects)
         model.dtype_policy = keras.saving.deserialize_keras_object(policy)
         model.pyramid_layers = pyramid_layers
+        model.preprocessing = keras.saving.deserialize_keras_object(
+            preprocessing
+        )
         return model
 
 
