@@ -49,7 +49,7 @@ def read_source(source, key: str | None) -> Source:
             for weight in source.weights
         }
         return Source(f"model {source.name!r}", tensors)
-    if not isinstance(source, str | os.PathLike):
+    if not isinstance(source, str | os.PathLike) or not os.fspath(source):
         raise _no_source(source)
     path = Path(source)
     config = None
