@@ -21,7 +21,7 @@ class PolicyModel(keras.Model):
 
     @property
     def pyramid(self):
-        """Symbolic outputs by level, for `keras.Model(inputs, pyramid)`.
+        """Symbolic outputs by level, for `keras.Model(input, pyramid)`.
 
         `"P2"`, `"P3"`, `"P4"` and `"P5"` have strides 4, 8, 16 and 32, but
         none above `output_stride`; with `small_images` a quarter of it.

@@ -1,6 +1,6 @@
 import keras
 
-from keras_tricks._checks import check_choice, check_real
+from keras_tricks._checks import check_real
 from keras_tricks.layers.conv_norm import ConvNorm, get_axis
 from keras_tricks.layers.pooling import Pool
 from keras_tricks.models._network import (
@@ -129,7 +129,7 @@ def InceptionV3(
         A functional `keras.Model`. Input: images `(batch, *input_shape)`.
         Output: `(batch, classes)` in float32, or the features. Its `pyramid`
         holds symbolic outputs, `"P2"` to `"P5"` of strides 4 to 32 (1 to 8
-        with `small_images`), for `keras.Model(model.inputs, model.pyramid)`.
+        with `small_images`), for `keras.Model(model.input, model.pyramid)`.
 
     Raises:
         ValueError: For an argument outside the values above, images below 75
@@ -148,7 +148,11 @@ def InceptionV3(
     """
     refuse_residual_options("InceptionV3", drop_path, zero_gamma)
     check_real("width_multiplier", width_multiplier, 0, open_low=True)
-    check_choice("output_stride", output_stride, (32,))
+    if output_stride != 32:
+        raise ValueError(
+            "`output_stride` must be 32 for InceptionV3, whose strides are not "
+            f"padded. Received: output_stride={output_stride!r}"
+        )
 
     def features(images, **options):
         return _features(images, width_multiplier, small_images, options)

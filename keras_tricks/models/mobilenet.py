@@ -67,7 +67,7 @@ def MobileNet(
         A functional `keras.Model`. Input: images `(batch, *input_shape)`.
         Output: `(batch, classes)` in float32, or the features. Its `pyramid`
         holds the symbolic outputs of the stages, `"P2"` to `"P5"` of strides
-        4 to 32 (1 to 8 with `small_images`), for `keras.Model(model.inputs,
+        4 to 32 (1 to 8 with `small_images`), for `keras.Model(model.input,
         model.pyramid)`.
 
     Raises:

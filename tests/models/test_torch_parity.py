@@ -12,7 +12,7 @@ from keras_tricks.models import InceptionV3, MobileNet, ResNet
 from . import torch_models
 from .torch_models import TorchInceptionV3, TorchMobileNet, TorchResNet, torch
 
-pytestmark = pytest.mark.usefixtures("zero_kernels")
+pytestmark = pytest.mark.usefixtures("numpy_kernels")
 
 
 def resnet(depth, variant, width=16):
