@@ -73,8 +73,7 @@ class ImageFiles:
                 file.seek(offset)
                 return file.read(length)
         except OSError as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{name}: {reason}") from None
+            raise ValueError(f"{name}: {error.strerror or error}") from None
 
     def take(self, samples: int | None) -> "ImageFiles":
         """The first of a fixed order in which the classes alternate.

@@ -7,14 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from keras_tricks._checks import check_choice, check_int
+from keras_tricks._checks import check_int
 
 
 class ViewBatches:
     """Batches of views of images, once and in order, for evaluation.
 
     Threads read, decode and crop the next images while the network computes.
-    An image that cannot be read is left out, and `bad` says why.
+    An image that cannot be read is left out, and `bad`, a dict of its index
+    to a line, says why.
 
     Args:
         images: `images[i]` is uint8 `(H, W, C)` or raises a `ValueError`: a
@@ -25,18 +26,14 @@ class ViewBatches:
             `Preprocessing.normalize`.
         batch_size: Views in a batch; with V views of an image,
             `max(1, batch_size // V)` images. Defaults to 64.
-        data_format: `"channels_last"` (default) or `"channels_first"`, of the
-            batches.
         workers: Threads. Defaults to the number of processors.
 
     Returns:
-        An iterable of `(x, indices)`: float32 `(B, V, S, S, C)`, or
-        `(B, V, C, S, S)` with channels first, and which images they are,
-        integers `(B,)`.
+        An iterable of `(x, indices)`: float32 `(B, V, S, S, C)`, and which
+        images they are, integers `(B,)`.
 
     Raises:
-        ValueError: If an argument is not as described; and, when iterated,
-            if no image at all can be read.
+        ValueError: If an argument is not as described.
 
     Example:
     >>> from keras_tricks.data import Preprocessing
@@ -55,7 +52,6 @@ class ViewBatches:
         view: Callable,
         normalize: Callable,
         batch_size: int = 64,
-        data_format: str = "channels_last",
         workers: int | None = None,
     ):
         if not len(images):
@@ -66,32 +62,24 @@ class ViewBatches:
         self.view = view
         self.normalize = normalize
         self.batch_size = check_int("batch_size", batch_size, 1)
-        self.data_format = check_choice(
-            "data_format", data_format, ("channels_last", "channels_first")
-        )
         workers = os.cpu_count() if workers is None else workers
         self.workers = check_int("workers", workers, 1)
-        self.bad = []
+        self.bad = {}
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        self.bad = []
+        self.bad = {}
         views, indices = [], []
         for index, result in self._results():
             if isinstance(result, str):
-                self.bad.append(result)
+                self.bad[index] = result
                 continue
             views.append(result)
             indices.append(index)
             if len(views) == max(1, self.batch_size // len(result)):
-                yield self._batch(views, indices)
+                yield self.normalize(np.stack(views)), np.asarray(indices)
                 views, indices = [], []
         if views:
-            yield self._batch(views, indices)
-        if len(self.bad) == len(self.images):
-            raise ValueError(
-                "`images` must hold one that can be read. Received: "
-                f"{len(self.bad)} that cannot, the first is {self.bad[0]}"
-            )
+            yield self.normalize(np.stack(views)), np.asarray(indices)
 
     def _results(self):
         pool = ThreadPoolExecutor(self.workers, "views")
@@ -113,9 +101,3 @@ class ViewBatches:
         except ValueError as error:
             return index, str(error)
         return index, views if views.ndim == 4 else views[None]
-
-    def _batch(self, views, indices):
-        x = self.normalize(np.stack(views))
-        if self.data_format == "channels_first":
-            x = np.ascontiguousarray(np.moveaxis(x, -1, -3))
-        return x, np.asarray(indices)
