@@ -89,9 +89,7 @@ def find_network(model: keras.Model) -> Network:
             f"Received: model={model!r}"
         )
     order = {id(weight): i for i, weight in enumerate(model.weights)}
-    units = tuple(
-        sorted(units.values(), key=lambda u: order[id(u.weights[0])])
-    )
+    units = tuple(sorted(units.values(), key=lambda u: order[id(u.weights[0])]))
     _number_blocks(units)
     known = {id(v) for unit in units for v in unit.weights}
     others = tuple(w for w in model.weights if id(w) not in known)

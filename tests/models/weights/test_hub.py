@@ -143,7 +143,7 @@ def answer(error):
         ("RepositoryNotFoundError", ValueError, "to which you have access"),
         ("GatedRepoError", ValueError, "to which you have access"),
         ("RevisionNotFoundError", ValueError, "to which you have access"),
-        ("RemoteEntryNotFoundError", ValueError, "one of the files model.saf"),
+        ("EntryNotFoundError", ValueError, "one of the files model.saf"),
         ("HfHubHTTPError", ConnectionError, "not be downloaded .*HfHubHTTPE"),
     ],
 )
