@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_tricks._checks import check_choice, check_int
+from keras_tricks.data.preprocessing import normalize
 from keras_tricks.data.randomness import AUGMENT, ORDER, random_generator
 
 
@@ -202,7 +203,7 @@ class Batches(keras.utils.PyDataset):
         if self.augment is not None:
             rng = random_generator(self.seed, AUGMENT, epoch, step)
             images = self.augment(images, rng)
-        images = _normalize(images, self.mean, self.std)
+        images = normalize(images, self.mean, self.std)
         if self.data_format == "channels_first":
             images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         if self.mix_up is None:
@@ -248,14 +249,6 @@ class _Prefetch:
                     )
             future = self.futures.pop(step)
         return future.result()
-
-
-def _normalize(images, mean, std):
-    batch, height, width, channels = images.shape
-    flat = images.reshape(batch * height, width * channels)
-    result = np.subtract(flat, np.tile(mean, width), dtype="float32")
-    result *= np.tile(1 / std, width)
-    return result.reshape(images.shape)
 
 
 def _check_images(images):

@@ -1,6 +1,5 @@
 """Images in folders, one folder a class."""
 
-import importlib
 import itertools
 import os
 import sys
@@ -9,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from keras_tricks._checks import check_int
+from keras_tricks.data.crops import import_pillow
 from keras_tricks.data.dataset import ImageData, stratified_split
+from keras_tricks.data.decode import SUFFIXES, decode_image
+from keras_tricks.data.image_files import TEST_FOLDERS
+from keras_tricks.data.preprocessing import Preprocessing
 
-_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".webp")
-_TEST_FOLDERS = ("val", "valid", "validation", "test")
 _SPLIT_SEED = 0
 _PROGRESS_EVERY = 1000
 
@@ -29,7 +30,8 @@ def load_folder(
     `test` (the first of these), those are the two parts. Otherwise the
     subfolders are the classes, and a fixed share of each is held out, always
     the same. Class names are sorted. Every image becomes RGB, its short side
-    `image_size`, and is cropped to the central square.
+    `image_size`, and is cropped to the central square: see `decode_image` and
+    `Preprocessing` with a `crop_ratio` of 1.
 
     Args:
         path: The folder.
@@ -104,7 +106,7 @@ def _subfolders(path):
 
 def _parts(path):
     folders = _subfolders(path)
-    test = [name for name in _TEST_FOLDERS if name in folders]
+    test = [name for name in TEST_FOLDERS if name in folders]
     if "train" in folders and test:
         return [os.path.join(path, "train"), os.path.join(path, test[0])]
     return [path]
@@ -125,7 +127,7 @@ def _list_images(part, names):
             os.path.join(root, file)
             for root, _, inside in os.walk(folder)
             for file in inside
-            if file.lower().endswith(_SUFFIXES) and not file.startswith(".")
+            if file.lower().endswith(SUFFIXES) and not file.startswith(".")
         )
         if not found:
             raise ValueError(
@@ -139,21 +141,14 @@ def _list_images(part, names):
 
 def _decode(files, size, max_bad_records):
     """Returns the readable images and the mask that tells which they are."""
-    try:
-        pillow = importlib.import_module("PIL.Image")
-        pillow_ops = importlib.import_module("PIL.ImageOps")
-    except ImportError as error:
-        raise ImportError(
-            "Image folders need Pillow: pip install 'keras_tricks[data]'"
-        ) from error
+    import_pillow()
+    preprocessing = Preprocessing(size, crop_ratio=1.0)
 
     def read(file):
         try:
-            with pillow.open(file) as image:
-                image = pillow_ops.exif_transpose(image)
-                return _square(image, size)
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
-            return f"{file}: {' '.join(str(error).split())}"
+            return preprocessing.view(decode_image(file))
+        except ValueError as error:
+            return str(error)
 
     images = np.empty((len(files), size, size, 3), "uint8")
     good, bad = np.ones(len(files), bool), []
@@ -168,18 +163,6 @@ def _decode(files, size, max_bad_records):
                 print(f"Read {i + 1} of {len(files)} images", file=sys.stderr)
     _report(bad, max_bad_records)
     return images if good.all() else images[good], good
-
-
-def _square(image, size):
-    """Resizes the short side to `size` and crops the center."""
-    if "transparency" in image.info:
-        image = image.convert("RGBA")
-    image = image.convert("RGB")
-    scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
-    left, top = (width - size) // 2, (height - size) // 2
-    image = image.resize((width, height), 2)
-    return np.asarray(image.crop((left, top, left + size, top + size)))
 
 
 def _report(bad, max_bad_records):

@@ -1,8 +1,14 @@
 from keras_tricks.layers.conv_norm import ConvNorm as ConvNorm
+from keras_tricks.layers.drop_path import DropPath as DropPath
+from keras_tricks.layers.frozen_norm import (
+    FrozenBatchNormalization as FrozenBatchNormalization,
+)
 from keras_tricks.layers.mix_up import MixUp as MixUp
 from keras_tricks.layers.mix_up import mix as mix
 from keras_tricks.layers.mix_up import mixup_draw as mixup_draw
+from keras_tricks.layers.pooling import Pool as Pool
 from keras_tricks.layers.residual import BasicBlock as BasicBlock
 from keras_tricks.layers.residual import BottleneckBlock as BottleneckBlock
+from keras_tricks.layers.separable import SeparableBlock as SeparableBlock
 from keras_tricks.layers.shortcut import Shortcut as Shortcut
 from keras_tricks.layers.stem import Stem as Stem

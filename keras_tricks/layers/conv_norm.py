@@ -1,10 +1,11 @@
 import keras
 from keras import ops
 
-from keras_tricks._checks import check_choice, check_int
+from keras_tricks._checks import check_choice, check_int, check_real
+from keras_tricks.layers.frozen_norm import FrozenBatchNormalization
 
-BATCH_NORM = {"epsilon": 1e-5, "momentum": 0.9}
-"""The batch norm settings of the paper's networks."""
+MOMENTUM = 0.9
+"""Momentum of the batch norms of the paper's networks."""
 
 VARIANTS = ("A", "B", "C", "D")
 """The paper's four networks of one depth."""
@@ -35,23 +36,54 @@ def get_activation(activation):
         ) from error
 
 
-def pad_images(images, padding: int, data_format: str, value: float = 0.0):
-    """Pads height and width of a batch by the same amount on every side."""
-    widths = [(0, 0), (padding, padding), (padding, padding)]
+def get_axis(data_format: str) -> int:
+    """Returns the axis of the channels."""
+    return -1 if data_format == "channels_last" else 1
+
+
+def pad_images(images, padding, data_format: str, value: float = 0.0):
+    """Pads a batch on every side, by one amount or by (height, width)."""
+    height, width = _pair(padding)
+    widths = [(0, 0), (height, height), (width, width)]
     last = data_format == "channels_last"
     widths.insert(3 if last else 1, (0, 0))
     return ops.pad(images, widths, constant_values=value)
 
 
-def padded_shape(shape, padding: int, data_format: str) -> tuple:
+def padded_shape(shape, padding, data_format: str) -> tuple:
     """Returns the shape that `pad_images` gives."""
     start = 1 if data_format == "channels_last" else 2
-    return tuple(
-        size + 2 * padding
-        if size is not None and start <= axis < start + 2
-        else size
-        for axis, size in enumerate(shape)
-    )
+    shape = list(shape)
+    for axis, amount in enumerate(_pair(padding), start):
+        if shape[axis] is not None:
+            shape[axis] += 2 * amount
+    return tuple(shape)
+
+
+def _pair(value):
+    """Returns one amount or two as two."""
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def _check_kernel_size(kernel_size):
+    """Returns an odd integer or a tuple of two."""
+    if not isinstance(kernel_size, tuple | list):
+        kernel_size = check_int("kernel_size", kernel_size, 1)
+    elif len(kernel_size) == 2:
+        kernel_size = tuple(
+            check_int("kernel_size", size, 1) for size in kernel_size
+        )
+    else:
+        raise ValueError(
+            "`kernel_size` must be an integer or two. "
+            f"Received: kernel_size={kernel_size}"
+        )
+    if any(size % 2 == 0 for size in _pair(kernel_size)):
+        raise ValueError(
+            "`kernel_size` must be odd, so that padding is symmetric. "
+            f"Received: kernel_size={kernel_size}"
+        )
+    return kernel_size
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -60,25 +92,36 @@ class ConvNorm(keras.layers.Layer):
 
     `y = activation(batch_norm(conv(x)))`
 
-    Padding is `kernel_size // 2` on every side, whatever the strides, as in
-    the paper's networks. (The `"same"` of Keras pads strided convolutions on
-    one side only.) Kernels start Glorot (Xavier) uniform; the norm has
-    momentum 0.9 and epsilon 1e-5.
+    Padding is `dilation * (kernel_size // 2)` on every side, whatever the
+    strides, as in the paper's networks. (The `"same"` of Keras pads strided
+    convolutions on one side only.) Kernels start Glorot (Xavier) uniform; the
+    norm has momentum 0.9.
 
     Args:
-        filters: Integer, the number of output channels.
-        kernel_size: Odd integer. Defaults to 3.
+        filters: Integer, the number of output channels; `None` with
+            `depthwise`.
+        kernel_size: Odd integer, or two for height and width. Defaults to 3.
         strides: 1 or 2. Defaults to 1.
         activation: Name or function. Defaults to `None`, linear.
         zero_gamma: Whether the norm's gamma starts at 0 instead of 1.
             Defaults to `False`.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for
             Keras' default.
+        padding: `"same"` as above, or `"valid"` for none. Defaults to
+            `"same"`.
+        dilation: Integer, the distance between the pixels that the kernel
+            sees; only with strides 1. Defaults to 1.
+        depthwise: Whether each channel is convolved on its own, which keeps
+            their number. Defaults to `False`.
+        epsilon: Of the norm. Defaults to 1e-5.
+        frozen_norm: Whether the norm is a `FrozenBatchNormalization`.
+            Defaults to `False`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: For an even kernel, unknown strides, activation or data
-            format.
+        ValueError: For an even kernel, unknown strides, padding, activation
+            or data format, strides together with dilation, or filters together
+            with depthwise.
 
     Example:
     >>> layer = ConvNorm(16, 3, strides=2, activation="relu")
@@ -97,39 +140,72 @@ class ConvNorm(keras.layers.Layer):
         activation=None,
         zero_gamma=False,
         data_format=None,
+        padding="same",
+        dilation=1,
+        depthwise=False,
+        epsilon=1e-5,
+        frozen_norm=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.filters = check_int("filters", filters, 1)
-        self.kernel_size = check_int("kernel_size", kernel_size, 1)
-        if kernel_size % 2 == 0:
+        self.depthwise = bool(depthwise)
+        if self.depthwise and filters is not None:
             raise ValueError(
-                "`kernel_size` must be odd, so that padding is symmetric. "
-                f"Received: kernel_size={kernel_size}"
+                "`filters` must be None with depthwise=True, which keeps the "
+                f"channels. Received: filters={filters}"
             )
+        self.filters = None if depthwise else check_int("filters", filters, 1)
+        self.kernel_size = _check_kernel_size(kernel_size)
         self.strides = check_choice("strides", strides, (1, 2))
         self.activation = get_activation(activation)
         self.zero_gamma = bool(zero_gamma)
         self.data_format = get_data_format(data_format)
-        # Stride 1 needs no copy: there "same" is symmetric.
-        self._padding = kernel_size // 2 if self.strides > 1 else 0
-        self.conv = keras.layers.Conv2D(
-            self.filters,
-            self.kernel_size,
+        self.padding = check_choice("padding", padding, ("same", "valid"))
+        self.dilation = check_int("dilation", dilation, 1)
+        if self.strides > 1 and self.dilation > 1:
+            raise ValueError(
+                "`dilation` must be 1 where `strides` is not. "
+                f"Received: dilation={dilation}, strides={strides}"
+            )
+        self.epsilon = check_real("epsilon", epsilon, 0)
+        self.frozen_norm = bool(frozen_norm)
+        # Stride 1 needs no copy: there Keras' "same" is symmetric.
+        explicit = self.strides > 1 and self.padding == "same"
+        self._padding = tuple(
+            size // 2 * explicit for size in _pair(self.kernel_size)
+        )
+        self.conv = self._convolution(
+            kernel_size=self.kernel_size,
             strides=self.strides,
-            padding="same" if self.strides == 1 else "valid",
+            padding="valid" if explicit else self.padding,
+            # Of a 1x1 it would change nothing, but cost TensorFlow copies.
+            dilation_rate=self.dilation if self.kernel_size != 1 else 1,
             data_format=self.data_format,
             use_bias=False,
-            kernel_initializer="glorot_uniform",
             dtype=self.dtype_policy,
             name="conv",
         )
-        self.norm = keras.layers.BatchNormalization(
-            axis=-1 if self.data_format == "channels_last" else 1,
+        norm = (
+            FrozenBatchNormalization
+            if self.frozen_norm
+            else keras.layers.BatchNormalization
+        )
+        self.norm = norm(
+            axis=get_axis(self.data_format),
+            momentum=MOMENTUM,
+            epsilon=self.epsilon,
             gamma_initializer="zeros" if self.zero_gamma else "ones",
             dtype=self.dtype_policy,
             name="norm",
-            **BATCH_NORM,
+        )
+
+    def _convolution(self, **options):
+        if self.depthwise:
+            return keras.layers.DepthwiseConv2D(
+                depthwise_initializer="glorot_uniform", **options
+            )
+        return keras.layers.Conv2D(
+            self.filters, kernel_initializer="glorot_uniform", **options
         )
 
     def build(self, input_shape):
@@ -141,7 +217,7 @@ class ConvNorm(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         x = inputs
-        if self._padding:
+        if any(self._padding):
             x = pad_images(x, self._padding, self.data_format)
         x = self.norm(self.conv(x), training=training)
         return self.activation(x)
@@ -160,4 +236,9 @@ class ConvNorm(keras.layers.Layer):
             "activation": keras.activations.serialize(self.activation),
             "zero_gamma": self.zero_gamma,
             "data_format": self.data_format,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "depthwise": self.depthwise,
+            "epsilon": self.epsilon,
+            "frozen_norm": self.frozen_norm,
         }

@@ -1,12 +1,13 @@
 import keras
 
-from keras_tricks._checks import check_choice, check_int
+from keras_tricks._checks import check_choice, check_int, check_real
 from keras_tricks.layers.conv_norm import (
     VARIANTS,
     ConvNorm,
     get_activation,
     get_data_format,
 )
+from keras_tricks.layers.drop_path import DropPath
 from keras_tricks.layers.shortcut import Shortcut
 
 
@@ -23,6 +24,10 @@ class _ResidualBlock(keras.layers.Layer):
         zero_gamma=True,
         activation="relu",
         data_format=None,
+        drop_path=0.0,
+        dilation=1,
+        keep_resolution=False,
+        frozen_norm=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -32,29 +37,57 @@ class _ResidualBlock(keras.layers.Layer):
         self.zero_gamma = bool(zero_gamma)
         self.activation = get_activation(activation)
         self.data_format = get_data_format(data_format)
+        self.drop_path = check_real(
+            "drop_path", drop_path, 0, 1, open_high=True
+        )
+        self.dilation = check_int("dilation", dilation, 1)
+        self.keep_resolution = bool(keep_resolution)
+        self.frozen_norm = bool(frozen_norm)
         options = {
             "data_format": self.data_format,
+            "frozen_norm": self.frozen_norm,
             "dtype": self.dtype_policy,
         }
-        self.convs = [
-            ConvNorm(
-                *step, activation=self.activation, name=f"conv{i}", **options
+        self.convs = []
+        for filters, kernel_size, strides in self._inner_convolutions():
+            self.convs.append(
+                ConvNorm(
+                    filters,
+                    kernel_size,
+                    1 if self.keep_resolution else strides,
+                    activation=self.activation,
+                    dilation=dilation,
+                    name=f"conv{len(self.convs) + 1}",
+                    **options,
+                )
             )
-            for i, step in enumerate(self._inner_convolutions(), start=1)
-        ]
+            if self.keep_resolution:
+                dilation *= strides
         outputs = self.filters * self.expansion
         self.convs.append(
             ConvNorm(
                 outputs,
                 self.last_kernel_size,
                 zero_gamma=self.zero_gamma,
+                dilation=dilation,
                 name=f"conv{len(self.convs) + 1}",
                 **options,
             )
         )
         self.shortcut = Shortcut(
-            outputs, self.strides, self.variant, name="shortcut", **options
+            outputs,
+            self.strides,
+            self.variant,
+            dilation=self.dilation,
+            keep_resolution=self.keep_resolution,
+            name="shortcut",
+            **options,
         )
+        self._drop_path = None
+        if self.drop_path:
+            self._drop_path = DropPath(
+                self.drop_path, dtype=self.dtype_policy, name="drop_path"
+            )
 
     @property
     def residual_norm(self):
@@ -72,6 +105,8 @@ class _ResidualBlock(keras.layers.Layer):
         x = inputs
         for conv in self.convs:
             x = conv(x, training=training)
+        if self._drop_path is not None:
+            x = self._drop_path(x, training=training)
         return self.activation(x + self.shortcut(inputs, training=training))
 
     def compute_output_shape(self, input_shape):
@@ -86,6 +121,10 @@ class _ResidualBlock(keras.layers.Layer):
             "zero_gamma": self.zero_gamma,
             "activation": keras.activations.serialize(self.activation),
             "data_format": self.data_format,
+            "drop_path": self.drop_path,
+            "dilation": self.dilation,
+            "keep_resolution": self.keep_resolution,
+            "frozen_norm": self.frozen_norm,
         }
 
 
@@ -109,10 +148,20 @@ class BasicBlock(_ResidualBlock):
         activation: Name or function. Defaults to `"relu"`.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for
             Keras' default.
+        drop_path: Rate of a `DropPath` that ends the branch. Defaults to 0.
+        dilation: Integer, the distance between neighboring pixels of the
+            input in a network that keeps its resolution. Defaults to 1.
+        keep_resolution: Whether the strides become dilation of what follows:
+            the output has the size of the input, and at every
+            `strides * dilation`-th pixel it is that of the strided block.
+            Defaults to `False`.
+        frozen_norm: Whether the batch norms are frozen, see
+            `FrozenBatchNormalization`. Defaults to `False`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: For unknown strides, variant, activation or data format.
+        ValueError: For unknown strides, variant, activation or data format,
+            or a rate or dilation out of its range.
 
     Example:
     >>> block = BasicBlock(16, strides=2)
@@ -151,10 +200,20 @@ class BottleneckBlock(_ResidualBlock):
         activation: Name or function. Defaults to `"relu"`.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for
             Keras' default.
+        drop_path: Rate of a `DropPath` that ends the branch. Defaults to 0.
+        dilation: Integer, the distance between neighboring pixels of the
+            input in a network that keeps its resolution. Defaults to 1.
+        keep_resolution: Whether the strides become dilation of what follows:
+            the output has the size of the input, and at every
+            `strides * dilation`-th pixel it is that of the strided block.
+            Defaults to `False`.
+        frozen_norm: Whether the batch norms are frozen, see
+            `FrozenBatchNormalization`. Defaults to `False`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: For unknown strides, variant, activation or data format.
+        ValueError: For unknown strides, variant, activation or data format,
+            or a rate or dilation out of its range.
 
     Example:
     >>> block = BottleneckBlock(8, strides=2)

@@ -1,11 +1,47 @@
 import keras
+from keras import ops
 
 from keras_tricks._checks import check_choice, check_int
 from keras_tricks.layers.conv_norm import (
     VARIANTS,
     ConvNorm,
+    get_axis,
     get_data_format,
 )
+
+
+def average_neighbors(images, distance: int, data_format: str):
+    """Averages 2x2 pixels that stand `distance` apart, with stride 1.
+
+    At the far ends, where the neighbor would be outside, a pixel is its own:
+    only pixels that exist are averaged.
+
+    Args:
+        images: Floats, `(batch, height, width, channels)` or channels first.
+        distance: Integer, at least 1, in pixels.
+        data_format: `"channels_last"` or `"channels_first"`.
+
+    Returns:
+        A tensor like `images`.
+
+    Example:
+    >>> row = keras.ops.reshape(keras.ops.arange(4.0), (1, 1, 4, 1))
+    >>> y = average_neighbors(row, 2, "channels_last")
+    >>> keras.ops.convert_to_numpy(y).ravel().tolist()
+    [1.0, 2.0, 2.0, 3.0]
+    """
+    start = 1 if data_format == "channels_last" else 2
+    for axis in (start, start + 1):
+        before = (slice(None),) * axis
+        neighbors = ops.concatenate(
+            [
+                images[(*before, slice(distance, None))],
+                images[(*before, slice(-distance, None))],
+            ],
+            axis=axis,
+        )
+        images = (images + neighbors) / 2
+    return images
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -17,6 +53,7 @@ class Shortcut(keras.layers.Layer):
     strides itself in variants A, B and C, and so ignores three quarters of
     its input; in variant D a 2x2 average pool of stride 2 comes first. At
     odd sizes the pool's last windows average only the pixels that exist.
+    A shortcut that keeps the resolution has stride 1 in its place.
 
     Args:
         filters: Integer, the number of output channels.
@@ -24,6 +61,13 @@ class Shortcut(keras.layers.Layer):
         variant: `"A"`, `"B"`, `"C"` or `"D"`. Defaults to `"D"`.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for
             Keras' default.
+        dilation: Integer, the distance between the pixels that the pool
+            averages where the resolution is kept. Defaults to 1.
+        keep_resolution: Whether nothing is strided, but at every
+            `strides * dilation`-th pixel the output is that of the strided
+            shortcut. Defaults to `False`.
+        frozen_norm: Whether the batch norm is frozen, see
+            `FrozenBatchNormalization`. Defaults to `False`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
@@ -39,18 +83,31 @@ class Shortcut(keras.layers.Layer):
     """
 
     def __init__(
-        self, filters, strides=1, variant="D", data_format=None, **kwargs
+        self,
+        filters,
+        strides=1,
+        variant="D",
+        data_format=None,
+        dilation=1,
+        keep_resolution=False,
+        frozen_norm=False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.filters = check_int("filters", filters, 1)
         self.strides = check_choice("strides", strides, (1, 2))
         self.variant = check_choice("variant", variant, VARIANTS)
         self.data_format = get_data_format(data_format)
+        self.dilation = check_int("dilation", dilation, 1)
+        self.keep_resolution = bool(keep_resolution)
+        self.frozen_norm = bool(frozen_norm)
+        self._pooled = self.variant == "D" and self.strides > 1
+        self._strides = 1 if self.keep_resolution else self.strides
         self.pool = None
         self.projection = None
 
     def build(self, input_shape):
-        axis = -1 if self.data_format == "channels_last" else 1
+        axis = get_axis(self.data_format)
         if self.strides == 1 and input_shape[axis] == self.filters:
             self.built = True
             return
@@ -58,8 +115,7 @@ class Shortcut(keras.layers.Layer):
             "data_format": self.data_format,
             "dtype": self.dtype_policy,
         }
-        pooled = self.variant == "D" and self.strides > 1
-        if pooled:
+        if self._pooled and self._strides > 1:
             # A 2x2 window of stride 2 is padded at the far end only, and
             # Keras leaves the padding out of the average: ceil mode.
             self.pool = keras.layers.AveragePooling2D(
@@ -69,7 +125,8 @@ class Shortcut(keras.layers.Layer):
         self.projection = ConvNorm(
             self.filters,
             1,
-            strides=1 if pooled else self.strides,
+            strides=1 if self._pooled else self._strides,
+            frozen_norm=self.frozen_norm,
             name="projection",
             **options,
         )
@@ -80,18 +137,19 @@ class Shortcut(keras.layers.Layer):
         x = inputs
         if self.pool is not None:
             x = self.pool(x)
+        elif self._pooled:
+            x = average_neighbors(x, self.dilation, self.data_format)
         if self.projection is not None:
             x = self.projection(x, training=training)
         return x
 
     def compute_output_shape(self, input_shape):
         shape = [
-            size if size is None else -(-size // self.strides)
+            size if size is None else -(-size // self._strides)
             for size in input_shape
         ]
         shape[0] = input_shape[0]
-        axis = -1 if self.data_format == "channels_last" else 1
-        shape[axis] = self.filters
+        shape[get_axis(self.data_format)] = self.filters
         return tuple(shape)
 
     def get_config(self):
@@ -101,4 +159,7 @@ class Shortcut(keras.layers.Layer):
             "strides": self.strides,
             "variant": self.variant,
             "data_format": self.data_format,
+            "dilation": self.dilation,
+            "keep_resolution": self.keep_resolution,
+            "frozen_norm": self.frozen_norm,
         }

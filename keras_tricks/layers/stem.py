@@ -6,9 +6,8 @@ from keras_tricks.layers.conv_norm import (
     ConvNorm,
     get_activation,
     get_data_format,
-    pad_images,
-    padded_shape,
 )
+from keras_tricks.layers.pooling import Pool
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -30,6 +29,8 @@ class Stem(keras.layers.Layer):
         small_images: Whether to keep the resolution. Defaults to `False`.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for
             Keras' default.
+        frozen_norm: Whether the batch norms are frozen, see
+            `FrozenBatchNormalization`. Defaults to `False`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape: `(batch, height, width, channels)`, or channels first.
@@ -59,6 +60,7 @@ class Stem(keras.layers.Layer):
         activation="relu",
         small_images=False,
         data_format=None,
+        frozen_norm=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -67,6 +69,7 @@ class Stem(keras.layers.Layer):
         self.activation = get_activation(activation)
         self.small_images = bool(small_images)
         self.data_format = get_data_format(data_format)
+        self.frozen_norm = bool(frozen_norm)
         strides = 1 if self.small_images else 2
         if self.variant in "CD":
             if filters % 2:
@@ -83,13 +86,14 @@ class Stem(keras.layers.Layer):
                 *step,
                 activation=self.activation,
                 data_format=self.data_format,
+                frozen_norm=self.frozen_norm,
                 dtype=self.dtype_policy,
                 name=f"conv{index}",
             )
             for index, step in enumerate(plan, start=1)
         ]
-        self.pool = keras.layers.MaxPooling2D(
-            3,
+        self.pool = Pool(
+            "max",
             strides=2,
             data_format=self.data_format,
             dtype=self.dtype_policy,
@@ -106,20 +110,14 @@ class Stem(keras.layers.Layer):
         x = inputs
         for conv in self.convs:
             x = conv(x, training=training)
-        if self.small_images:
-            return x
-        # Activations other than ReLU can be negative: zeros would win.
-        x = pad_images(x, 1, self.data_format, value=float("-inf"))
-        return self.pool(x)
+        return x if self.small_images else self.pool(x)
 
     def compute_output_shape(self, input_shape):
         for conv in self.convs:
             input_shape = conv.compute_output_shape(input_shape)
         if self.small_images:
             return input_shape
-        return self.pool.compute_output_shape(
-            padded_shape(input_shape, 1, self.data_format)
-        )
+        return self.pool.compute_output_shape(input_shape)
 
     def get_config(self):
         return {
@@ -129,4 +127,5 @@ class Stem(keras.layers.Layer):
             "activation": keras.activations.serialize(self.activation),
             "small_images": self.small_images,
             "data_format": self.data_format,
+            "frozen_norm": self.frozen_norm,
         }

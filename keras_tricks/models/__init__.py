@@ -1,3 +1,5 @@
+from keras_tricks.models.inception_v3 import InceptionV3 as InceptionV3
+from keras_tricks.models.mobilenet import MobileNet as MobileNet
 from keras_tricks.models.resnet import ResNet as ResNet
 from keras_tricks.models.resnet_variants import ResNet18A as ResNet18A
 from keras_tricks.models.resnet_variants import ResNet18B as ResNet18B
@@ -21,3 +23,6 @@ from keras_tricks.models.resnet_variants import ResNet152C as ResNet152C
 from keras_tricks.models.resnet_variants import ResNet152D as ResNet152D
 from keras_tricks.models.surgery import ZeroGammaReport as ZeroGammaReport
 from keras_tricks.models.surgery import zero_gamma as zero_gamma
+from keras_tricks.models.weights import WeightsReport as WeightsReport
+from keras_tricks.models.weights import load_weights_from as load_weights_from
+from keras_tricks.models.weights import save_weights_as as save_weights_as

@@ -1,13 +1,10 @@
-import keras
+import numpy as np
 
-from keras_tricks._checks import check_choice, check_int
-from keras_tricks.layers.conv_norm import (
-    VARIANTS,
-    get_activation,
-    get_data_format,
-)
+from keras_tricks._checks import check_choice, check_int, check_real
+from keras_tricks.layers.conv_norm import VARIANTS
 from keras_tricks.layers.residual import BasicBlock, BottleneckBlock
 from keras_tricks.layers.stem import Stem
+from keras_tricks.models._network import build_network, strides_and_dilation
 
 DEPTHS = {
     18: (BasicBlock, (2, 2, 2, 2)),
@@ -18,38 +15,20 @@ DEPTHS = {
 }
 
 
-@keras.saving.register_keras_serializable("keras_tricks")
-class PolicyModel(keras.Model):
-    """A functional model that keeps a dtype policy of its own.
-
-    By the policy of the model `compile` decides whether to scale the loss;
-    core Keras' functional models take the global one, and again when they
-    are loaded.
-    """
-
-    def get_config(self):
-        policy = keras.saving.serialize_keras_object(self.dtype_policy)
-        return {**super().get_config(), "dtype_policy": policy}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        policy = config.pop("dtype_policy")
-        model = super().from_config(config, custom_objects)
-        model.dtype_policy = keras.saving.deserialize_keras_object(policy)
-        return model
-
-
 def ResNet(
     depth,
     variant="D",
     classes=1000,
-    zero_gamma=True,
+    zero_gamma=None,
     activation="relu",
     small_images=False,
     include_top=True,
     pooling=None,
     width=64,
+    dropout=0.0,
+    drop_path=0.0,
+    output_stride=32,
+    frozen_norm=False,
     input_shape=None,
     data_format=None,
     dtype=None,
@@ -73,7 +52,8 @@ def ResNet(
         variant: `"A"`, `"B"`, `"C"` or `"D"`. Defaults to `"D"`.
         classes: Integer, the number of logits. Defaults to 1000.
         zero_gamma: Whether the batch norms that end residual branches start
-            with gamma 0. Defaults to `True`.
+            with gamma 0. Defaults to `None`: `True`, but `False` with frozen
+            norms, where a branch would stay silent for ever.
         activation: Name or function, in place of every ReLU. Defaults to
             `"relu"`.
         small_images: Whether to use the stem for images of 28 to 64 pixels,
@@ -83,6 +63,14 @@ def ResNet(
             `None` for the feature map. Defaults to `None`.
         width: Even integer that scales all channels: those of the stem and of
             the first stage. Defaults to 64, the paper's.
+        dropout: Rate of the dropout before the logits. Defaults to 0.
+        drop_path: Stochastic depth: rate of the `DropPath` of the last block;
+            it grows linearly from 0 at the first. Defaults to 0.
+        output_stride: 8, 16 or 32: stages that would exceed it dilate instead,
+            and give at every second (or fourth) pixel what they give with
+            strides. `small_images` divides it by 4. Defaults to 32.
+        frozen_norm: Whether the batch norms keep statistics, gamma and beta
+            as they are, for fine-tuning. Defaults to `False`.
         input_shape: Three integers; height and width may be `None`. Defaults
             to 224 by 224 with 3 channels.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for
@@ -93,11 +81,15 @@ def ResNet(
 
     Returns:
         A functional `keras.Model`. Input: images `(batch, *input_shape)`.
-        Output: `(batch, classes)` in float32, or the features.
+        Output: `(batch, classes)` in float32, or the features. Its `pyramid`
+        holds the symbolic outputs of the stages, `"P2"` to `"P5"` of strides
+        4 to 32 (1 to 8 with `small_images`), for `keras.Model(model.input,
+        model.pyramid)`.
 
     Raises:
         ValueError: For an argument outside the values above, images below 32
-            pixels (8 for small images), or pooling together with the top.
+            pixels (8 for small images), pooling together with the top, or
+            zero gammas together with frozen norms.
 
     Example:
     >>> model = ResNet(18, classes=10, width=8, input_shape=(64, 64, 3))
@@ -109,97 +101,62 @@ def ResNet(
     """
     check_choice("depth", depth, tuple(DEPTHS))
     check_choice("variant", variant, VARIANTS)
-    check_int("classes", classes, 1)
     if check_int("width", width, 2) % 2:
         raise ValueError(f"`width` must be even. Received: width={width}")
-    _check_pooling(pooling, include_top)
-    options = {
-        "activation": get_activation(activation),
-        "data_format": get_data_format(data_format),
-        "dtype": dtype,
-    }
-    input_shape = _check_input_shape(
-        input_shape, options["data_format"], small_images
+    check_real("drop_path", drop_path, 0, 1, open_high=True)
+    check_choice("output_stride", output_stride, (8, 16, 32))
+    if zero_gamma and frozen_norm:
+        raise ValueError(
+            "`zero_gamma` must not be True with frozen_norm=True: the branches "
+            f"would stay silent. Received: zero_gamma={zero_gamma}"
+        )
+    if zero_gamma is None:
+        zero_gamma = not frozen_norm
+
+    def features(images, **options):
+        x = Stem(
+            variant, width, small_images=small_images, name="stem", **options
+        )(images)
+        options["zero_gamma"] = zero_gamma
+        return _stages(
+            x, depth, variant, width, drop_path, output_stride, options
+        )
+
+    return build_network(
+        features,
+        name=name or f"resnet{depth}_{variant.lower()}",
+        default_size=224,
+        smallest=32,
+        classes=classes,
+        include_top=include_top,
+        pooling=pooling,
+        dropout=dropout,
+        activation=activation,
+        small_images=small_images,
+        frozen_norm=frozen_norm,
+        input_shape=input_shape,
+        data_format=data_format,
+        dtype=dtype,
     )
-    images = keras.Input(input_shape, name="images")
-    x = Stem(variant, width, small_images=small_images, name="stem", **options)(
-        images
-    )
-    x = _stages(x, depth, variant, width, zero_gamma=zero_gamma, **options)
-    outputs = _head(x, classes, include_top, pooling, options)
-    name = name or f"resnet{depth}_{variant.lower()}"
-    model = PolicyModel(images, outputs, name=name)
-    if dtype is not None:
-        model.dtype_policy = dtype
-    return model
 
 
-def _stages(x, depth, variant, width, **options):
-    """Applies the four stages of residual blocks."""
+def _stages(x, depth, variant, width, drop_path, output_stride, options):
+    """Applies the four stages of residual blocks; returns their outputs."""
     block, counts = DEPTHS[depth]
-    for stage, count in enumerate(counts, start=1):
+    arguments = strides_and_dilation((1, 2, 2, 2), 4, output_stride)
+    rates = iter(np.linspace(0, drop_path, sum(counts)).tolist())
+    levels = {}
+    for stage, (count, (first, other)) in enumerate(
+        zip(counts, arguments, strict=True), start=1
+    ):
         for index in range(1, count + 1):
             x = block(
                 width * 2 ** (stage - 1),
-                strides=2 if stage > 1 and index == 1 else 1,
                 variant=variant,
+                drop_path=next(rates),
                 name=f"stage{stage}_block{index}",
+                **(first if index == 1 else other),
                 **options,
             )(x)
-    return x
-
-
-def _head(x, classes, include_top, pooling, options):
-    """Applies what follows the last stage."""
-    if not include_top and pooling is None:
-        return x
-    pool = (
-        keras.layers.GlobalMaxPooling2D
-        if pooling == "max"
-        else keras.layers.GlobalAveragePooling2D
-    )
-    x = pool(
-        data_format=options["data_format"], dtype=options["dtype"], name="pool"
-    )(x)
-    if not include_top:
-        return x
-    return keras.layers.Dense(
-        classes,
-        kernel_initializer="glorot_uniform",
-        dtype="float32",
-        name="logits",
-    )(x)
-
-
-def _check_pooling(pooling, include_top):
-    """Refuses an unknown pooling, and one that would be ignored."""
-    check_choice("pooling", pooling, (None, "avg", "max"))
-    if include_top and pooling is not None:
-        raise ValueError(
-            "`pooling` must be None when include_top=True, which averages. "
-            f"Received: pooling={pooling!r}"
-        )
-
-
-def _check_input_shape(shape, data_format, small_images):
-    """Returns the shape of one image, checked."""
-    last = data_format == "channels_last"
-    if shape is None:
-        return (224, 224, 3) if last else (3, 224, 224)
-    shape = tuple(shape)
-    channels = shape[-1 if last else 0] if len(shape) == 3 else None
-    if channels is None or channels < 1:
-        order = "height, width, channels" if last else "channels, height, width"
-        raise ValueError(
-            f"`input_shape` must be ({order}), with the channels given, for "
-            f"data_format='{data_format}'. Received: input_shape={shape}"
-        )
-    smallest = 8 if small_images else 32
-    sizes = shape[:2] if last else shape[1:]
-    if any(size is not None and size < smallest for size in sizes):
-        hint = "" if small_images else " (8 with small_images=True)"
-        raise ValueError(
-            f"`input_shape` must have height and width of at least {smallest}"
-            f"{hint}. Received: input_shape={shape}"
-        )
-    return shape
+        levels[f"P{stage + 1}"] = x
+    return levels

@@ -11,6 +11,7 @@ _DOCUMENTATION = """Builds ResNet-{depth}-{variant}.
     Args:
         **options: The other arguments of `ResNet`: `classes`, `zero_gamma`,
             `activation`, `small_images`, `include_top`, `pooling`, `width`,
+            `dropout`, `drop_path`, `output_stride`, `frozen_norm`,
             `input_shape`, `data_format`, `dtype` and `name`, with the same
             defaults.
 

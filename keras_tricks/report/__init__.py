@@ -6,6 +6,9 @@ from keras_tricks.report.comparison_report import (
 from keras_tricks.report.comparison_table import (
     comparison_table as comparison_table,
 )
+from keras_tricks.report.evaluation_report import (
+    write_evaluation_report as write_evaluation_report,
+)
 from keras_tricks.report.run_folder import Run as Run
 from keras_tricks.report.run_folder import read_run as read_run
 from keras_tricks.report.run_report import write_run_report as write_run_report

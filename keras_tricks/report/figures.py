@@ -42,8 +42,8 @@ def _matplotlib():
     return matplotlib
 
 
-def _as_svg(draw, size):
-    """Calls `draw(axes)` and returns the picture as a data URI."""
+def as_svg(draw, size):
+    """Calls `draw(axes)`; returns a picture of `size` inches as a data URI."""
     matplotlib = _matplotlib()
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
@@ -61,7 +61,7 @@ def _scale_epochs(axes, epochs):
     axes.set_xlim(epochs[0] - space, epochs[-1] + space)
 
 
-def _as_percent(axis):
+def as_percent(axis):
     """Labels an axis of shares in percent and ends it at 0 and 100 %."""
     from matplotlib.ticker import PercentFormatter
 
@@ -81,7 +81,7 @@ def _scale_values(axes, values, percent=False, from_zero=False):
     if from_zero and values.size:
         axes.set_ylim(0, 1.08 * values.max() or 1)
     if percent:
-        _as_percent(axes.yaxis)
+        as_percent(axes.yaxis)
     elif not from_zero and values.size and 0 < 20 * values.min() < values.max():
         axes.set_yscale("log")
         axes.set_ylabel("log scale")
@@ -127,7 +127,7 @@ def curve_figure(
         if any(curves):
             axes.legend()
 
-    return _as_svg(draw, (5.2, 3.0))
+    return as_svg(draw, (5.2, 3.0))
 
 
 def band_figure(curves: dict, percent: bool = False) -> str:
@@ -162,7 +162,7 @@ def band_figure(curves: dict, percent: bool = False) -> str:
         else:
             axes.legend()
 
-    return _as_svg(draw, (9.5, 4.4))
+    return as_svg(draw, (9.5, 4.4))
 
 
 def _draw_band(axes, label, values, index):
@@ -214,6 +214,6 @@ def dots_figure(values: dict, percent: bool = False) -> str:
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.08)
         if percent:
-            _as_percent(axes.xaxis)
+            as_percent(axes.xaxis)
 
-    return _as_svg(draw, (9.5, 0.7 + 0.5 * len(values)))
+    return as_svg(draw, (9.5, 0.7 + 0.5 * len(values)))

@@ -8,6 +8,9 @@ from keras_tricks.layers import (
     BasicBlock,
     BottleneckBlock,
     ConvNorm,
+    DropPath,
+    Pool,
+    SeparableBlock,
     Shortcut,
     Stem,
 )
@@ -175,10 +178,21 @@ def test_stem(variant, small):
     "layer",
     [
         ConvNorm(4, 5, 2, "gelu", zero_gamma=True, name="a"),
+        ConvNorm(4, (1, 7), padding="valid", dilation=2, epsilon=1e-3),
+        ConvNorm(None, depthwise=True, frozen_norm=True),
         Stem("B", 6, "silu", True, "channels_first", dtype="mixed_bfloat16"),
         Shortcut(4, 2, "C"),
         BasicBlock(4, 2, "A", False, "elu"),
         BottleneckBlock(4, 1, "D", True, None, data_format="channels_last"),
+        BasicBlock(4, 2, drop_path=0.1, dilation=2, keep_resolution=True),
+        BottleneckBlock(4, 2, frozen_norm=True),
+        Shortcut(4, 2, dilation=2, keep_resolution=True, frozen_norm=True),
+        Stem(frozen_norm=True),
+        SeparableBlock(4, 2, "elu", dilation=2, keep_resolution=True),
+        SeparableBlock(4, frozen_norm=True, data_format="channels_first"),
+        Pool("average", data_format="channels_first"),
+        Pool("max", 2, padding="valid"),
+        DropPath(0.2, seed=3),
     ],
 )
 def test_configuration(layer):
@@ -193,9 +207,35 @@ def test_configuration(layer):
 
 
 @pytest.mark.parametrize(
+    "layer", [ConvNorm(4), Shortcut(4), BasicBlock(4), Stem()]
+)
+def test_configurations_of_before_are_read(layer):
+    since = ("padding", "dilation", "depthwise", "epsilon", "frozen_norm")
+    since += ("drop_path", "keep_resolution")
+    config = layer.get_config()
+    before = {k: v for k, v in config.items() if k not in since}
+    assert type(layer).from_config(before).get_config() == config
+
+
+@pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: ConvNorm(4, 2), "`kernel_size` must be odd"),
+        (lambda: ConvNorm(4, (3, 2)), "Received: kernel_size=(3, 2)"),
+        (lambda: ConvNorm(4, (3, 3, 3)), "`kernel_size` must be an integer or"),
+        (lambda: ConvNorm(4, "3"), "`kernel_size` must be an integer of"),
+        (lambda: ConvNorm(4, padding=1), "`padding` must be one of 'same', "),
+        (lambda: ConvNorm(4, dilation=0), "`dilation` must be an integer of"),
+        (lambda: ConvNorm(4, strides=2, dilation=2), "`dilation` must be 1"),
+        (lambda: ConvNorm(4, depthwise=True), "`filters` must be None"),
+        (lambda: ConvNorm(4, epsilon=-1), "`epsilon` must be a number in"),
+        (lambda: Pool("min"), "`kind` must be one of 'max', 'average'"),
+        (lambda: Pool("max", 3), "`strides` must be one of 1, 2"),
+        (lambda: Pool("max", padding="no"), "Received: padding='no'"),
+        (lambda: BasicBlock(4, drop_path=1), "`drop_path` must be a number"),
+        (lambda: SeparableBlock(4, 3), "`strides` must be one of 1, 2"),
+        (lambda: DropPath(-0.1), "`rate` must be a number in [0, 1)"),
+        (lambda: DropPath(0.1, seed=-1), "`seed` must be an integer of at"),
         (lambda: ConvNorm(0), "`filters` must be an integer of at least 1"),
         (lambda: ConvNorm(4, 3, 3), "`strides` must be one of 1, 2"),
         (lambda: ConvNorm(4, activation="no"), "Received: activation='no'"),

@@ -18,14 +18,6 @@ PARAMETERS = {
 SMALL = {"classes": 7, "width": 8, "input_shape": (32, 32, 3)}
 
 
-@pytest.fixture
-def unfilled():
-    """Creates variables without values: only their shapes are wanted."""
-    with keras.StatelessScope(initialize_variables=False):
-        yield
-    keras.utils.clear_session()
-
-
 def count(weights):
     return sum(int(np.prod(weight.shape)) for weight in weights)
 
@@ -157,24 +149,6 @@ def test_data_formats_agree():
         for model, batch in ((last, x), (first, x.transpose(0, 3, 1, 2)))
     ]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
-
-
-def test_fits_and_survives_saving(tmp_path):
-    model = ResNet(18, "D", small_images=True, activation="silu", **SMALL)
-    model.compile(
-        keras.optimizers.SGD(0.01),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
-    x, y = images(8), np.arange(8) % 7
-    history = model.fit(x, y, batch_size=4, epochs=1, verbose=0)
-    assert np.isfinite(history.history["loss"][0])
-    model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(
-        again.predict_on_batch(x), model.predict_on_batch(x)
-    )
-    stem = again.get_layer("stem")
-    assert stem.small_images and stem.activation is keras.activations.silu
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])

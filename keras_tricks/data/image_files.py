@@ -1,0 +1,257 @@
+"""Which image files there are, and what their classes are."""
+
+import dataclasses
+import os
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from keras_tricks._checks import check_int
+from keras_tricks.data.class_names import ClassNames, read_class_names
+from keras_tricks.data.dataset import stratified_order
+from keras_tricks.data.decode import SUFFIXES, decode_image
+
+TEST_FOLDERS = ("val", "valid", "validation", "test")
+CLASSES_FILE = "classes.tsv"
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ImageFiles:
+    """Image files on disk or in a .tar, and their classes if known.
+
+    `list_image_files` makes one. `files[i]` decodes an image.
+
+    Args:
+        root: The folder, the .tar file, or `""`.
+        names: Names of the files inside it, or paths.
+        labels: int32, shape `(N,)`, or `None` if unknown.
+        classes: A `ClassNames`, or `None` if unknown.
+        places: For a .tar: offset and length of each file in it.
+
+    Example:
+    >>> import os, tempfile
+    >>> from PIL import Image
+    >>> path = os.path.join(tempfile.mkdtemp(), "one.png")
+    >>> Image.new("RGB", (8, 6)).save(path)
+    >>> files = list_image_files([path])
+    >>> len(files), files[0].shape
+    (1, (6, 8, 3))
+    """
+
+    root: str
+    names: tuple[str, ...]
+    labels: np.ndarray | None = None
+    classes: ClassNames | None = None
+    places: dict[str, tuple[int, int]] | None = None
+
+    def __len__(self):
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Decodes an image: uint8, shape `(H, W, 3)`.
+
+        Raises:
+            ValueError: If it cannot be read; the message names the file.
+        """
+        name = self.names[index]
+        return decode_image(self.read(index), name)
+
+    def read(self, index: int) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            ValueError: If it cannot be read; the message names the file.
+        """
+        name = self.names[index]
+        try:
+            if self.places is None:
+                return Path(self.root, name).read_bytes()
+            offset, length = self.places[name]
+            with open(self.root, "rb") as file:
+                file.seek(offset)
+                return file.read(length)
+        except OSError as error:
+            raise ValueError(f"{name}: {error.strerror or error}") from None
+
+    def take(self, samples: int | None) -> "ImageFiles":
+        """The first of a fixed order in which the classes alternate.
+
+        Args:
+            samples: How many, or `None` for all.
+
+        Returns:
+            An `ImageFiles`, in the order of the names.
+
+        Raises:
+            ValueError: If there are not that many.
+        """
+        if samples is None:
+            return self
+        check_int("samples", samples, 1)
+        if samples > len(self):
+            raise ValueError(
+                f"`samples` must not exceed the {len(self)} images. "
+                f"Received: samples={samples}"
+            )
+        labels = self.labels
+        groups = np.zeros(len(self), int) if labels is None else labels
+        chosen = np.sort(stratified_order(groups)[:samples])
+        return dataclasses.replace(
+            self,
+            names=tuple(self.names[i] for i in chosen),
+            labels=None if labels is None else labels[chosen],
+        )
+
+
+def list_image_files(
+    source: str | os.PathLike | Sequence[str | os.PathLike],
+    classes: ClassNames | None = None,
+) -> ImageFiles:
+    """Lists image files and finds out their classes.
+
+    The class of a file is that of its folder, `.../<class>/<file>`, or, for
+    files in one folder, what stands before the first underscore of its name,
+    `<class>_<rest>`. It is looked up in `classes`, by key or by name; without
+    them, in a `classes.tsv` in the folder, or beside the .tar; and without
+    that, the sorted names of the class folders are the classes.
+
+    Args:
+        source: A folder, a .tar file, or a list of paths of images, whose
+            classes remain unknown. Of a folder with `train` and one of
+            `val`, `valid`, `validation`, `test` in it, the latter is taken.
+        classes: The classes of the network. Defaults to `None`.
+
+    Returns:
+        An `ImageFiles`; its labels are `None` if nothing tells the classes.
+
+    Raises:
+        FileNotFoundError: If there is no such folder or file.
+        ValueError: If there is no image, or one belongs to no class.
+
+    Example:
+    >>> import os, tempfile
+    >>> from PIL import Image
+    >>> folder = tempfile.mkdtemp()
+    >>> for name in ("dog", "cat"):
+    ...     os.mkdir(f"{folder}/{name}")
+    ...     Image.new("RGB", (8, 6)).save(f"{folder}/{name}/1.png")
+    >>> files = list_image_files(folder)
+    >>> files.classes.names, files.labels.tolist()
+    (('cat', 'dog'), [0, 1])
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return ImageFiles("", tuple(os.fspath(path) for path in source))
+    root = os.path.abspath(source)
+    folder = os.path.isdir(root)
+    if not folder and not os.path.isfile(root):
+        raise FileNotFoundError(
+            "`data_dir` must be an existing folder or .tar file of images. "
+            f"Received: {root}"
+        )
+    places = None if folder else _members(root)
+    names = _test_part(sorted(_walk(root) if folder else places))
+    if not names:
+        raise ValueError(
+            f"`data_dir` must hold images ({', '.join(SUFFIXES)}). "
+            f"Received: {root}"
+        )
+    if classes is None:
+        beside = root if folder else os.path.dirname(root)
+        path = os.path.join(beside, CLASSES_FILE)
+        if os.path.isfile(path):
+            classes = read_class_names(path)
+        else:
+            classes = _class_folders(root, names)
+    labels = None if classes is None else _labels(root, names, classes)
+    return ImageFiles(root, tuple(names), labels, classes, places)
+
+
+def _is_image(name):
+    hidden = PurePosixPath(name).name.startswith(".")
+    return name.lower().endswith(SUFFIXES) and not hidden
+
+
+def _walk(root):
+    for folder, inside, files in os.walk(root, followlinks=True):
+        inside[:] = [name for name in inside if not name.startswith(".")]
+        relative = Path(folder).relative_to(root)
+        for file in files:
+            name = (relative / file).as_posix()
+            if _is_image(name):
+                yield name
+
+
+def _members(root):
+    try:
+        with tarfile.open(root, "r:") as tar:
+            return {
+                member.name: (member.offset_data, member.size)
+                for member in tar
+                if member.isfile() and _is_image(member.name)
+            }
+    except (OSError, tarfile.TarError) as error:
+        raise ValueError(
+            f"`data_dir` must be a readable .tar file, not compressed ({error}"
+            f"). Received: {root}"
+        ) from None
+
+
+def _split(names):
+    """Folders and name of each file, and how many folders all share."""
+    parts = [PurePosixPath(name).parts for name in names]
+    first = parts[0]
+    depth = 0
+    while all(
+        len(part) > depth + 1 and part[depth] == first[depth] for part in parts
+    ):
+        depth += 1
+    return parts, depth
+
+
+def _test_part(names):
+    """Leaves out the training part where there is another one."""
+    if not names:
+        return names
+    parts, depth = _split(names)
+    tops = {part[depth] for part in parts if len(part) > depth + 1}
+    test = [name for name in TEST_FOLDERS if name in tops]
+    if "train" not in tops or not test:
+        return names
+    return [
+        name
+        for name, part in zip(names, parts, strict=True)
+        if part[depth] == test[0]
+    ]
+
+
+def _class_folders(root, names):
+    parts, depth = _split(names)
+    folders = {part[depth] for part in parts if len(part) > depth + 1}
+    if not folders:
+        return None
+    loose = [part[-1] for part in parts if len(part) == depth + 1]
+    if loose:
+        raise ValueError(
+            "`data_dir` must hold class folders or images, not both. Received: "
+            f"{loose[0]} beside {min(folders)} in {root}"
+        )
+    return ClassNames(tuple(sorted(folders)))
+
+
+def _labels(root, names, classes):
+    labels = np.empty(len(names), "int32")
+    for i, name in enumerate(names):
+        *folders, file = PurePosixPath(name).parts
+        candidates = [*reversed(folders), file.partition("_")[0]]
+        found = [classes.index(text) for text in candidates]
+        found = [index for index in found if index is not None]
+        if not found:
+            raise ValueError(
+                "`classes` must have the class of every image, by the name of "
+                "its folder or the start of its own name before a `_`. "
+                f"Received: {name} in {root}, of none of {len(classes)} classes"
+            )
+        labels[i] = found[0]
+    return labels

@@ -1,0 +1,230 @@
+"""The labeled images that a classifier is evaluated on."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from keras_tricks.data import (
+    Preprocessing,
+    ViewBatches,
+    channel_statistics,
+    list_image_files,
+)
+from keras_tricks.data import load as load_data
+from keras_tricks.data.class_names import ClassNames
+from keras_tricks.data.dataset import ImageData
+from keras_tricks.data.preprocessing import normalize
+from keras_tricks.evaluation.classifier import Classifier
+from keras_tricks.evaluation.load_classifier import load_run_data
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class LabeledImages:
+    """Images with labels, and how a classifier looks at them.
+
+    `load_images` makes one.
+
+    Args:
+        images: `images[i]` is uint8 `(H, W, C)`, or raises a `ValueError`.
+        labels: Integers, shape `(N,)`.
+        names: What each image is called.
+        view: `function(image)`: one view or several, see `ViewBatches`.
+        normalize: `function(views)`: float32.
+        classes: The classes that the labels count; `None` if unknown.
+        source: Where they come from, for reports.
+        preprocessing: What `view` and `normalize` are of, for reports; `None`
+            if the images are seen as training saw them.
+
+    Raises:
+        ValueError: If the lengths differ.
+
+    Example:
+    >>> from keras_tricks.data import Preprocessing
+    >>> preprocessing = Preprocessing(8)
+    >>> images = LabeledImages(
+    ...     np.zeros((2, 9, 9, 3), "uint8"), np.array([0, 1]), ("a", "b"),
+    ...     preprocessing.view, preprocessing.normalize,
+    ... )
+    >>> len(images)
+    2
+    """
+
+    images: Sequence[np.ndarray]
+    labels: np.ndarray
+    names: Sequence[str]
+    view: Callable
+    normalize: Callable
+    classes: ClassNames | None = None
+    source: str = "images"
+    preprocessing: Preprocessing | None = None
+
+    def __post_init__(self):
+        lengths = {len(x) for x in (self.images, self.labels, self.names)}
+        if len(lengths) > 1 or not len(self.labels):
+            raise ValueError(
+                "`images`, `labels` and `names` must have the same length, at "
+                f"least 1. Received: {len(self.images)}, {len(self.labels)}, "
+                f"{len(self.names)}"
+            )
+
+    def __len__(self):
+        return len(self.labels)
+
+    @property
+    def how(self) -> str:
+        """What is done to an image, in a line."""
+        own = self.preprocessing
+        if own is None:
+            return "as in training"
+        crops = "central" if self.view == own.view else "ten crops of"
+        return (
+            f"short side {own.short_side} ({own.interpolation}), {crops} "
+            f"{own.image_size}, {own.channels}"
+        )
+
+    def batches(
+        self, batch_size: int = 64, workers: int | None = None
+    ) -> ViewBatches:
+        """Batches of the views, see `keras_tricks.data.ViewBatches`."""
+        return ViewBatches(
+            self.images,
+            self.view,
+            self.normalize,
+            batch_size,
+            workers,
+        )
+
+
+def load_images(
+    classifier: Classifier,
+    data_dir: str | os.PathLike | None = None,
+    dataset: str | None = None,
+    ten_crop: bool = False,
+    samples: int | None = None,
+) -> LabeledImages:
+    """Finds the images that a classifier is to be evaluated on.
+
+    Args:
+        classifier: From `load_classifier`.
+        data_dir: A folder or a .tar file of images, see
+            `keras_tricks.data.list_image_files`, or an `.npz`, whose test
+            part is taken.
+        dataset: The name of a data set, see `keras_tricks.data.load`, whose
+            test part is taken. With neither of the two, the validation
+            images of the training run, exactly as training saw them.
+        ten_crop: Whether to look at ten views of each image, see
+            `keras_tricks.data.ten_crop`. Defaults to `False`.
+        samples: How many images to take, the classes in turn; all by default.
+
+    Returns:
+        A `LabeledImages`.
+
+    Raises:
+        ValueError: If the data are not as described, have no labels, or have
+            another number of classes than the model has outputs.
+        FileNotFoundError: If `data_dir` does not exist.
+
+    Example:
+    >>> from keras_tricks import models
+    >>> from keras_tricks.data import Preprocessing
+    >>> model = models.ResNet18D(classes=10, width=4, input_shape=(32, 32, 3))
+    >>> classifier = Classifier(model, Preprocessing(32))
+    >>> images = load_images(classifier, dataset="digits", samples=50)
+    >>> len(images), images.classes.names[:2]
+    (50, ('0', '1'))
+    """
+    if data_dir is None and dataset is None:
+        images = _of_run(classifier, ten_crop, samples)
+    else:
+        images = _from_elsewhere(
+            classifier, data_dir, dataset, ten_crop, samples
+        )
+    count = None if images.classes is None else len(images.classes)
+    if count not in (None, classifier.num_classes):
+        raise ValueError(
+            "`classes` must name the classes of the model's "
+            f"{classifier.num_classes} outputs, because the data have others. "
+            f"Received: {count} classes in {images.source}"
+        )
+    return images
+
+
+def _of_run(classifier, ten_crop, samples):
+    """The validation images of a training run, as training saw them."""
+    if classifier.recipe is None:
+        raise ValueError(
+            "`data_dir` or `dataset` must be given, unless the model is in "
+            f"the folder of a training run. Received: {classifier.source}"
+        )
+    if ten_crop:
+        raise ValueError(
+            "`ten_crop` must be False for the validation images of a training "
+            "run, which have the size of the network. Received: ten_crop=True"
+        )
+    data = load_run_data(classifier.recipe)
+    mean, std = channel_statistics(data.x_train)
+    return _arrays(
+        data,
+        samples,
+        view=np.asarray,
+        normalize=functools.partial(normalize, mean=mean, std=std),
+    )
+
+
+def _arrays(data: ImageData, samples, **options):
+    data = data.take(test_samples=samples)
+    names = [f"{data.name}[{i}]" for i in range(len(data.x_test))]
+    classes = ClassNames(data.class_names)
+    return LabeledImages(
+        data.x_test,
+        data.y_test,
+        names,
+        classes=classes,
+        source=f"{data.name}, test part",
+        **options,
+    )
+
+
+def _from_elsewhere(classifier, data_dir, dataset, ten_crop, samples):
+    preprocessing = check_preprocessing(classifier)
+    options = {
+        "view": preprocessing.ten_views if ten_crop else preprocessing.view,
+        "normalize": preprocessing.normalize,
+        "preprocessing": preprocessing,
+    }
+    if data_dir is None:
+        return _arrays(load_data(dataset), samples, **options)
+    if str(data_dir).endswith(".npz"):
+        return _arrays(load_data(data_dir=data_dir), samples, **options)
+    files = list_image_files(data_dir, classifier.classes).take(samples)
+    if files.labels is None:
+        raise ValueError(
+            "`data_dir` must hold a folder for each class, or `classes` name "
+            f"the start of each file's name. Received: {data_dir}"
+        )
+    return LabeledImages(
+        files,
+        files.labels,
+        files.names,
+        classes=files.classes,
+        source=os.path.basename(os.fspath(data_dir).rstrip("/")),
+        **options,
+    )
+
+
+def check_preprocessing(classifier: Classifier) -> Preprocessing:
+    """The preprocessing of a classifier.
+
+    Raises:
+        ValueError: If it is unknown.
+    """
+    if classifier.preprocessing is None:
+        raise ValueError(
+            "`mean` and `std` must be given, because nothing tells how the "
+            f"images of this model are normalized. Received: "
+            f"{classifier.source}"
+        )
+    return classifier.preprocessing

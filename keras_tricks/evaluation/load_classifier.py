@@ -1,0 +1,215 @@
+"""From what users have on disk to a `Classifier`."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import keras
+
+from keras_tricks import _backend, models
+from keras_tricks.data import Preprocessing, channel_statistics, load
+from keras_tricks.data.class_names import ClassNames, read_class_names
+from keras_tricks.evaluation.classifier import Classifier
+from keras_tricks.recipe import Recipe
+
+PREPROCESSING_FILE = "preprocessing.json"
+
+
+def load_classifier(
+    model: str | os.PathLike,
+    weights: str | os.PathLike | None = None,
+    classes: str | os.PathLike | None = None,
+    **changes,
+) -> Classifier:
+    """Loads a network with all that it needs to classify images.
+
+    The preprocessing is what belongs to the weights: that of pretrained
+    ones; a `preprocessing.json` beside the model; or, in the folder of a
+    training run, the statistics of its training images. `changes` replace
+    parts of it. Where nothing is known, `mean` and `std` must be given.
+
+    Args:
+        model: A `.keras` file, the folder of a training run (its
+            `last.keras` is taken), or the name of a model in
+            `keras_tricks.models`, such as `"ResNet50D"`.
+        weights: What a named model is filled with: a `.weights.h5` file.
+            Defaults to `None`.
+        classes: A file of class names, see `read_class_names`. Defaults to
+            the class names of the training run, if there is one.
+        **changes: Fields of `keras_tricks.data.Preprocessing`; `None` leaves
+            one as it is.
+
+    Returns:
+        A `Classifier`.
+
+    Raises:
+        ValueError: If a file is missing or not as described, weights do not
+            belong to the model, or the preprocessing is unknown.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_tricks import models
+    >>> path = tempfile.mkdtemp() + "/model.keras"
+    >>> models.ResNet18D(classes=4, width=4, input_shape=(32, 32, 3)).save(path)
+    >>> classifier = load_classifier(path, mean=(0, 0, 0), std=(255,) * 3)
+    >>> classifier.preprocessing.image_size, classifier.num_classes
+    (32, 4)
+    """
+    changes = {k: v for k, v in changes.items() if v is not None}
+    names = None if classes is None else read_class_names(classes)
+    build = getattr(models, str(model), None)
+    if str(model)[:1].isupper() and callable(build):
+        return _named(str(model), build, weights, names, changes)
+    if weights is not None:
+        raise ValueError(
+            "`weights` must be None unless `model` is the name of one in "
+            f"keras_tricks.models. Received: model={str(model)!r}, "
+            f"weights={str(weights)!r}"
+        )
+    path = _model_file(Path(model))
+    network = _load(path)
+    recipe = read_recipe(path.parent)
+    known = read_preprocessing(path.parent)
+    if recipe is not None:
+        known, names = _complete_run(recipe, known, names, changes, path)
+    preprocessing = _complete(known, changes, network)
+    return Classifier(network, preprocessing, names, recipe, str(path))
+
+
+def load_run_data(recipe: Recipe):
+    """The data set of a recipe, as it was trained on."""
+    return load(
+        recipe.dataset,
+        recipe.data_dir,
+        image_size=recipe.image_size,
+        train_samples=recipe.train_samples,
+        test_samples=recipe.test_samples,
+        seed=recipe.seed,
+    )
+
+
+def read_recipe(folder: Path) -> Recipe | None:
+    """The recipe of the training run in a folder, if there is one."""
+    file = folder / "recipe.json"
+    return Recipe.load(file) if file.is_file() else None
+
+
+def read_preprocessing(folder: Path) -> Preprocessing | None:
+    """What preprocessing.json in a folder says, if there is one."""
+    file = folder / PREPROCESSING_FILE
+    if not file.is_file():
+        return None
+    return Preprocessing.from_json(file.read_text("utf-8"))
+
+
+def _model_file(path):
+    if path.is_dir():
+        path = path / "last.keras"
+    if not path.is_file():
+        raise ValueError(
+            "`model` must be a .keras file, the folder of a training run, or "
+            "the name of a model in keras_tricks.models, such as ResNet50D. "
+            f"Received: model={str(path)!r}"
+        )
+    return path
+
+
+def _load(path):
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"`model` must be a saved .keras model ({first_line(error)}). "
+            f"Received: model={str(path)!r}"
+        ) from None
+    return _fast(model)
+
+
+def _fast(model):
+    if _backend.fastest_settings()[1] is False:
+        model.jit_compile = False
+    return model
+
+
+def _named(name, build, weights, names, changes):
+    options = {} if names is None else {"classes": len(names)}
+    size = changes.get("image_size")
+    if size is not None:
+        channels = len(changes.get("channels", "RGB"))
+        first = keras.config.image_data_format() == "channels_first"
+        sides = (size, size)
+        options["input_shape"] = (
+            (channels, *sides) if first else (*sides, channels)
+        )
+    model = _fast(build(**options))
+    known = fill(model, weights)
+    preprocessing = _complete(known, changes, model)
+    return Classifier(model, preprocessing, names, None, f"{name}, {weights}")
+
+
+def fill(model: keras.Model, weights: str | os.PathLike | None):
+    """Fills a model with weights, and returns their preprocessing if known.
+
+    Raises:
+        ValueError: If there are none, or they do not belong to the model.
+    """
+    if weights is None or not Path(weights).is_file():
+        raise ValueError(
+            f"`weights` must be a file with the weights of {model.name}. "
+            f"Received: weights={weights!r}"
+        )
+    try:
+        model.load_weights(weights)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"`weights` must be those of {model.name} with "
+            f"{model.output_shape[-1]} classes ({first_line(error)}). "
+            f"Received: weights={str(weights)!r}"
+        ) from None
+    return read_preprocessing(Path(weights).parent)
+
+
+def _complete_run(recipe, known, names, changes, path):
+    """What a training run knows of its images and classes."""
+    stated = {"mean", "std"} <= set(changes)
+    if names is not None and (known is not None or stated):
+        return known, names
+    try:
+        data = load_run_data(recipe)
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        raise ValueError(
+            "`model` must be in the folder of a run whose data set can be "
+            "loaded, or `mean`, `std` and `classes` be given "
+            f"({first_line(error)}). Received: model={str(path)!r}"
+        ) from None
+    return known or _of_run(data), names or ClassNames(data.class_names)
+
+
+def _of_run(data):
+    """The preprocessing of a training run, for images from elsewhere."""
+    height, width, channels = data.image_shape
+    if height != width or channels not in (1, 3):
+        return None
+    mean, std = channel_statistics(data.x_train)
+    channels = "RGB" if channels == 3 else "L"
+    return Preprocessing(
+        height, 1.0, mean=tuple(mean), std=tuple(std), channels=channels
+    )
+
+
+def _complete(known, changes, model):
+    """Puts changes into what is known; None if the two are too little."""
+    if known is not None:
+        return dataclasses.replace(known, **changes)
+    if not {"mean", "std"} <= set(changes):
+        return None
+    shape = model.input_shape
+    sides = {n for n in shape[1:] if n is not None and n > 3}
+    if len(sides) == 1:
+        changes = {"image_size": sides.pop(), **changes}
+    return Preprocessing(**changes)
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of an error in one line."""
+    return " ".join(str(error).split())[:160]

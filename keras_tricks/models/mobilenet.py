@@ -1,0 +1,131 @@
+from keras_tricks._checks import check_choice, check_real
+from keras_tricks.layers.conv_norm import ConvNorm
+from keras_tricks.layers.separable import SeparableBlock
+from keras_tricks.models._network import (
+    build_network,
+    refuse_residual_options,
+    strides_and_dilation,
+)
+
+STAGES = ((64, 1), (128, 2), (256, 2), (512, 6), (1024, 2))
+"""Channels and number of blocks; from the second on the first strides."""
+
+
+def MobileNet(
+    classes=1000,
+    zero_gamma=False,
+    activation="relu",
+    small_images=False,
+    include_top=True,
+    pooling=None,
+    width_multiplier=1.0,
+    dropout=0.0,
+    drop_path=0.0,
+    output_stride=32,
+    frozen_norm=False,
+    input_shape=None,
+    data_format=None,
+    dtype=None,
+    name=None,
+):
+    """Builds MobileNet-V1, the smallest of the paper's students.
+
+    A 3x3 convolution of stride 2, thirteen depthwise separable blocks in five
+    stages, global average pooling, and one dense layer, whose outputs are
+    logits: there is no softmax. The logits are float32 under every dtype
+    policy.
+
+    Args:
+        classes: Integer, the number of logits. Defaults to 1000.
+        zero_gamma: Must be `False`: there are no residual branches.
+        activation: Name or function, in place of every ReLU. Defaults to
+            `"relu"`, as in the paper; the weights of `mobilenetv1_100` in
+            timm were trained with `"relu6"`.
+        small_images: Whether to keep the resolution up to the third stage,
+            for images of 28 to 64 pixels. Defaults to `False`.
+        include_top: Whether to end in logits. Defaults to `True`.
+        pooling: Without the top: `"avg"` or `"max"` for a vector per image,
+            `None` for the feature map. Defaults to `None`.
+        width_multiplier: Positive number that scales all channels, rounded
+            down. Defaults to 1.
+        dropout: Rate of the dropout before the logits. Defaults to 0.
+        drop_path: Must be 0: there are no residual branches.
+        output_stride: 8, 16 or 32: stages that would exceed it dilate instead,
+            and give at every second (or fourth) pixel what they give with
+            strides. `small_images` divides it by 4. Defaults to 32.
+        frozen_norm: Whether the batch norms keep statistics, gamma and beta
+            as they are, for fine-tuning. Defaults to `False`.
+        input_shape: Three integers; height and width may be `None`. Defaults
+            to 224 by 224 with 3 channels.
+        data_format: `"channels_last"`, `"channels_first"`, or `None` for
+            Keras' default.
+        dtype: Dtype policy of the layers, such as `"mixed_bfloat16"`, or
+            `None` for the global policy.
+        name: Name of the model. Defaults to `"mobilenet"`.
+
+    Returns:
+        A functional `keras.Model`. Input: images `(batch, *input_shape)`.
+        Output: `(batch, classes)` in float32, or the features. Its `pyramid`
+        holds the symbolic outputs of the stages, `"P2"` to `"P5"` of strides
+        4 to 32 (1 to 8 with `small_images`), for `keras.Model(model.input,
+        model.pyramid)`.
+
+    Raises:
+        ValueError: For an argument outside the values above, images below 32
+            pixels (8 for small images), or pooling together with the top.
+
+    Example:
+    >>> model = MobileNet(
+    ...     classes=10, width_multiplier=0.25, input_shape=(64, 64, 3)
+    ... )
+    >>> model.output_shape
+    (None, 10)
+
+    Reference:
+        - Howard et al., "MobileNets: Efficient Convolutional Neural Networks
+          for Mobile Vision Applications", arXiv 1704.04861.
+    """
+    refuse_residual_options("MobileNet", drop_path, zero_gamma)
+    check_real("width_multiplier", width_multiplier, 0, open_low=True)
+    check_choice("output_stride", output_stride, (8, 16, 32))
+
+    def width(channels):
+        return max(1, int(channels * width_multiplier))
+
+    def features(images, **options):
+        early = 1 if small_images else 2
+        x = ConvNorm(width(32), strides=early, name="stem", **options)(images)
+        arguments = strides_and_dilation(
+            (1, early, 2, 2, 2), 4 // early, output_stride
+        )
+        levels = {}
+        for stage, ((channels, count), (first, other)) in enumerate(
+            zip(STAGES, arguments, strict=True), start=1
+        ):
+            for index in range(1, count + 1):
+                x = SeparableBlock(
+                    width(channels),
+                    name=f"stage{stage}_block{index}",
+                    **(first if index == 1 else other),
+                    **options,
+                )(x)
+            levels[f"P{stage}"] = x
+        del levels["P1"]
+        return levels
+
+    return build_network(
+        features,
+        name=name or "mobilenet",
+        default_size=224,
+        smallest=32,
+        classes=classes,
+        include_top=include_top,
+        pooling=pooling,
+        dropout=dropout,
+        activation=activation,
+        small_images=small_images,
+        frozen_norm=frozen_norm,
+        input_shape=input_shape,
+        data_format=data_format,
+        dtype=dtype,
+    )

@@ -1,0 +1,263 @@
+"""Tensors out of files, told by what is in them, and into files."""
+
+import argparse
+import io
+import os
+import pickle
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+# In the order in which timm looks for them.
+STATE_DICTS = ("state_dict_ema", "model_ema", "state_dict", "model")
+PREFIXES = ("module.", "_orig_mod.", "model.")
+SUFFIXES = (".safetensors", ".npz", ".pth", ".pt")
+
+
+def missing_extra(what: str, extra: str) -> ImportError:
+    """Returns the error for a file that needs a package of an extra."""
+    return ImportError(f'{what} need `pip install "keras_tricks[{extra}]"`.')
+
+
+def refusal(path, reason) -> ValueError:
+    """Returns the error for a file that cannot be read."""
+    return ValueError(
+        "`source` must be a whole .safetensors, .pth, .pt, .npz or .h5 file of "
+        f"weights. Received: {os.fspath(path)!r}, {reason}"
+    )
+
+
+def read_tensors(path: Path, key: str | None = None):
+    """Reads a file of tensors, whatever its name.
+
+    Args:
+        path: The file.
+        key: Where several state dictionaries are in the file: which one.
+
+    Returns:
+        Arrays by name, and the key that was taken, or None.
+
+    Raises:
+        ValueError: If the file is damaged or of another kind.
+        ImportError: If a package is missing.
+    """
+    with open(path, "rb") as file:
+        start = file.read(512)
+    reader, reason = _kind(path, start)
+    if reader is None:
+        raise refusal(path, reason)
+    if reader is not _read_torch and key is not None:
+        raise ValueError(
+            "`key` must be None for a file that has no state dictionaries. "
+            f"Received: key={key!r}"
+        )
+    if reader is _read_torch:
+        tensors, key = _read_torch(path, key)
+    else:
+        tensors = reader(path)
+    if not tensors:
+        raise refusal(path, "which holds no tensors")
+    return _without_prefix(tensors), key
+
+
+def _kind(path, start):
+    """Returns the function that reads the file, or why there is none."""
+    text = start.lstrip().lower()
+    if not start:
+        return None, "an empty file"
+    if start.startswith(b"version https://git-lfs"):
+        return None, "a pointer of git-lfs: fetch the file with `git lfs pull`"
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return None, "a web page: the download went wrong"
+    if start.startswith(b"PK\x03\x04"):
+        return _zip_kind(path)
+    if start.startswith(b"\x89HDF\r\n"):
+        return _read_h5, ""
+    if len(start) > 8 and start[8:9] == b"{":
+        return _read_safetensors, ""
+    if start.startswith(b"\x80"):
+        return _read_torch, ""
+    return None, f"which begins with {start[:8]!r}"
+
+
+def _zip_kind(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        return None, "an archive that is cut short"
+    if any(name.endswith("data.pkl") for name in names):
+        return _read_torch, ""
+    if all(name.endswith(".npy") for name in names):
+        return _read_npz, ""
+    if "model.weights.h5" in names:
+        return None, "a Keras model: load it with Keras and give the model"
+    return None, f"an archive of {', '.join(sorted(names)[:3])}"
+
+
+def _read_npz(path):
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as e:
+        raise refusal(path, f"which is damaged: {_line(e)}") from e
+
+
+def _read_safetensors(path):
+    try:
+        import ml_dtypes
+        import safetensors
+    except ImportError as error:
+        raise missing_extra(".safetensors files", "weights") from error
+    try:
+        tensors = safetensors.deserialize(Path(path).read_bytes())
+    except safetensors.SafetensorError as error:
+        raise refusal(path, f"which is damaged: {_line(error)}") from error
+    types = {
+        "F64": np.float64,
+        "F32": np.float32,
+        "F16": np.float16,
+        "BF16": ml_dtypes.bfloat16,
+        "I64": np.int64,
+        "I32": np.int32,
+    }
+    for name, tensor in tensors:
+        if tensor["dtype"] not in types:
+            raise refusal(path, f"with {name!r} of type {tensor['dtype']}")
+    return {
+        name: np.frombuffer(t["data"], types[t["dtype"]]).reshape(t["shape"])
+        for name, t in tensors
+    }
+
+
+def _read_h5(path):
+    """Reads the files of keras.applications: `layer/layer/kernel:0`."""
+    import h5py
+
+    tensors = {}
+
+    def visit(name, item):
+        if isinstance(item, h5py.Dataset):
+            tensors[name] = np.asarray(item)
+
+    try:
+        with h5py.File(path) as file:
+            file.get("model_weights", file).visititems(visit)
+    except (OSError, RuntimeError) as error:
+        raise refusal(path, f"which is damaged: {_line(error)}") from error
+    if any("/vars/" in name for name in tensors):
+        raise refusal(
+            path,
+            "weights of Keras 3, which have no names: load them with Keras and "
+            "give the model",
+        )
+    return {
+        "/".join(name.split("/")[-2:])
+        .removesuffix(":0")
+        .replace("/depthwise_kernel", "/kernel"): tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def _read_torch(path, key):
+    try:
+        import torch
+    except ImportError as error:
+        raise missing_extra(".pth files", "torch") from error
+    try:
+        # The trainers of timm and torchvision save their arguments as well.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise refusal(
+            path,
+            "whose pickle holds more than tensors and could run code: save its "
+            "state_dict() alone",
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise refusal(path, f"which is damaged: {_line(error)}") from error
+    state, key = _state_dict(path, content, key)
+    return {name: _to_numpy(path, name, t) for name, t in state.items()}, key
+
+
+def _state_dict(path, content, key):
+    """Returns the dictionary of tensors in what a .pth file holds."""
+    import torch
+
+    if not isinstance(content, dict):
+        raise refusal(path, f"which holds a {type(content).__name__}")
+    if key is not None and not isinstance(content.get(key), dict):
+        raise ValueError(
+            "`key` must be that of a state dictionary in the file, which has "
+            f"{', '.join(map(str, content))}. Received: key={key!r}"
+        )
+    if key is None:
+        found = (k for k in STATE_DICTS if isinstance(content.get(k), dict))
+        key = next(found, None)
+    state = content if key is None else content[key]
+    others = [k for k, v in state.items() if not isinstance(v, torch.Tensor)]
+    if others:
+        raise refusal(
+            path,
+            f"with {', '.join(map(str, others[:5]))} beside the tensors: say "
+            "with `key` where the weights are",
+        )
+    return state, key
+
+
+def _to_numpy(path, name, tensor):
+    import ml_dtypes
+    import torch
+
+    if tensor.layout != torch.strided or tensor.is_quantized:
+        raise refusal(path, f"with {name!r} sparse or quantized")
+    tensor = tensor.detach()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.float().numpy().astype(ml_dtypes.bfloat16)
+    return tensor.numpy()
+
+
+def _without_prefix(tensors):
+    """Removes what wrappers put before every name, and their counters."""
+    tensors = {k: v for k, v in tensors.items() if k != "n_averaged"}
+    for prefix in PREFIXES * 2:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {k[len(prefix) :]: v for k, v in tensors.items()}
+    return tensors
+
+
+def _line(error) -> str:
+    """Returns the first line of an error."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def to_bytes(tensors: dict[str, np.ndarray], suffix: str) -> bytes:
+    """Returns the content of a file of tensors.
+
+    Args:
+        tensors: Arrays by name.
+        suffix: One of `SUFFIXES`.
+
+    Raises:
+        ImportError: If a package is missing.
+    """
+    tensors = {k: np.ascontiguousarray(v) for k, v in tensors.items()}
+    if suffix == ".safetensors":
+        try:
+            import safetensors.numpy
+        except ImportError as error:
+            raise missing_extra(".safetensors files", "weights") from error
+        # Some readers of PyTorch ask for the format.
+        return safetensors.numpy.save(tensors, {"format": "pt"})
+    buffer = io.BytesIO()
+    if suffix == ".npz":
+        np.savez(buffer, **tensors)
+        return buffer.getvalue()
+    try:
+        import torch
+    except ImportError as error:
+        raise missing_extra(".pth files", "torch") from error
+    torch.save({k: torch.from_numpy(v) for k, v in tensors.items()}, buffer)
+    return buffer.getvalue()

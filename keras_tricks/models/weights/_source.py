@@ -1,0 +1,146 @@
+"""What `load_weights_from` loads from: a file, a folder, the hub, a model."""
+
+import dataclasses
+import json
+import math
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_tricks.data.preprocessing import Preprocessing
+from keras_tricks.models.weights import _hub
+from keras_tricks.models.weights._files import read_tensors
+
+FILENAMES = ("model.safetensors", "pytorch_model.bin")
+CONFIG = "config.json"
+ENDINGS = (".safetensors", ".pth", ".pt", ".tar", ".bin", ".npz", ".h5")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Tensors and where they come from.
+
+    Attributes:
+        origin: File, name on the hub with its revision, or name of a model.
+        tensors: Arrays by name.
+        key: Which state dictionary of the file they are, or None.
+        config: What timm says about the weights, or None.
+    """
+
+    origin: str
+    tensors: dict[str, np.ndarray]
+    key: str | None = None
+    config: dict | None = None
+
+
+def read_source(source, key: str | None) -> Source:
+    """Reads all tensors of a source.
+
+    Raises:
+        ValueError: If there is no such source, or it is damaged.
+        ImportError: If a package is missing.
+        ConnectionError: If the hub cannot be reached.
+    """
+    if isinstance(source, keras.Model):
+        tensors = {
+            weight.path: keras.ops.convert_to_numpy(weight)
+            for weight in source.weights
+        }
+        return Source(f"model {source.name!r}", tensors)
+    if not isinstance(source, str | os.PathLike) or not os.fspath(source):
+        raise _no_source(source)
+    path = Path(source)
+    config = None
+    origin = os.fspath(source)
+    if path.is_dir():
+        config = path / CONFIG
+        found = [path / name for name in FILENAMES if (path / name).is_file()]
+        path = found[0] if found else None
+    elif path.is_file():
+        config = path.parent / CONFIG
+    elif (
+        isinstance(source, str)
+        and _hub.is_name(source)
+        and not source.endswith(ENDINGS)
+    ):
+        path = _hub.download(source, FILENAMES)
+        config = _hub.download(source, (CONFIG,))
+        if path is not None and "@" not in source:
+            origin += f"@{_hub.revision_of(path)}"
+    else:
+        raise _no_source(source)
+    if path is None:
+        raise ValueError(
+            f"`source` must have one of the files {', '.join(FILENAMES)}. "
+            f"Received: source={origin!r}"
+        )
+    tensors, key = read_tensors(path, key)
+    return Source(origin, tensors, key, _read_config(config))
+
+
+def _no_source(source):
+    return ValueError(
+        "`source` must be a file, a folder, a name on the hub such as "
+        "'timm/resnet50d.ra4_e3600_r224_in1k', or a model of "
+        f"keras.applications. Received: source={source!r}"
+    )
+
+
+def _read_config(path) -> dict | None:
+    """Returns what timm writes beside weights, or None."""
+    if path is None or not path.is_file():
+        return None
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            "`source` must have a config.json that is JSON. "
+            f"Received: {os.fspath(path)!r}"
+        ) from error
+    # The first files had no section of its own.
+    config = config.get("pretrained_cfg", config)
+    return config if {"mean", "std", "input_size"} <= set(config) else None
+
+
+def preprocessing_from_timm(
+    config: dict, image_size: int | None
+) -> Preprocessing | None:
+    """Reads what timm does to images before it evaluates a network.
+
+    Args:
+        config: The `pretrained_cfg` of its config.json.
+        image_size: The size that the model takes, or None if it takes any.
+            Unless it is another one, that of timm's evaluation is chosen, and
+            else that of its training.
+
+    Returns:
+        A `Preprocessing`, or None if it is none: for a crop other than the
+        central one.
+
+    Raises:
+        ValueError: If a value is out of range.
+
+    Example:
+    >>> preprocessing_from_timm(
+    ...     {"input_size": [3, 224, 224], "crop_pct": 0.95,
+    ...      "mean": [0.5] * 3, "std": [0.5] * 3}, None
+    ... ).short_side
+    235
+    """
+    if config.get("crop_mode", "center") != "center":
+        return None
+    size = config["input_size"][-1]
+    crop = config.get("crop_pct") or 0.875
+    test_size = (config.get("test_input_size") or config["input_size"])[-1]
+    if image_size in (None, test_size):
+        size, crop = test_size, config.get("test_crop_pct") or crop
+    return Preprocessing(
+        image_size=size,
+        # timm rounds the short side down.
+        crop_ratio=size / math.floor(size / crop),
+        interpolation=config.get("interpolation") or "bicubic",
+        mean=tuple(255 * value for value in config["mean"]),
+        std=tuple(255 * value for value in config["std"]),
+    )

@@ -1,0 +1,193 @@
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from keras_tricks._files import write_atomically
+from keras_tricks.report import evaluation_figures as figures
+from keras_tricks.report import page
+
+_MISTAKES = 24
+_ROWS = 50
+
+
+def write_evaluation_report(
+    path: str | Path,
+    evaluation,
+    images=None,
+    facts: dict | None = None,
+    title: str = "Evaluation",
+) -> Path:
+    """Writes a page on an evaluation: one file that needs no network.
+
+    Args:
+        path: File to write; its folder must exist.
+        evaluation: A `keras_tricks.evaluation.Evaluation`.
+        images: The `keras_tricks.evaluation.LabeledImages` it is of, for
+            pictures of the worst mistakes. Defaults to `None`: no pictures.
+        facts: What else to show, a dict of name to value.
+        title: Heading of the page.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: If the folder does not exist.
+        ImportError: If matplotlib, Jinja2 or SciPy is missing.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_tricks.evaluation import Evaluation
+    >>> evaluation = Evaluation(
+    ...     indices=np.arange(2), labels=np.array([0, 1]),
+    ...     top=np.array([[0, 1], [0, 1]]),
+    ...     top_probabilities=np.array([[0.9, 0.1], [0.6, 0.4]]),
+    ...     ranks=np.array([0, 1]),
+    ...     label_log_probabilities=np.log([0.9, 0.4]),
+    ...     names=("a.png", "b.png"), classes=None, num_classes=2,
+    ... )
+    >>> path = tempfile.mkdtemp() + "/evaluation.html"
+    >>> write_evaluation_report(path, evaluation).name
+    'evaluation.html'
+    """
+    rows = evaluation.per_class()
+    html = page.render(
+        "evaluation_report.html",
+        title=title,
+        subtitle=_subtitle(evaluation),
+        tiles=_tiles(evaluation),
+        figures=_figures(evaluation),
+        confusion=_confusion(evaluation),
+        mistakes=[] if images is None else _mistakes(evaluation, images),
+        wrong=len(evaluation.mistakes()),
+        rows=[_row(evaluation, result) for result in rows[:_ROWS]],
+        classes=len(rows),
+        bad=evaluation.bad,
+        facts=[(name, page.show(v)) for name, v in (facts or {}).items()],
+    )
+    return write_atomically(path, html)
+
+
+def _subtitle(evaluation):
+    count = f"{len(evaluation):,} images"
+    return f"{count} · {evaluation.num_classes:,} classes"
+
+
+def _percent(value, decimals=2):
+    return f"{100 * value:.{decimals}f} %"
+
+
+def _interval(share):
+    return f"{100 * share.low:.2f} to {100 * share.high:.2f}, 95 % interval"
+
+
+def _tiles(evaluation):
+    tiles = []
+    for k in (1, 5):
+        if evaluation.num_classes > k:
+            share = evaluation.accuracy(k)
+            tiles.append((f"Top-{k}", _percent(share.value), _interval(share)))
+    error = evaluation.calibration_error()
+    confidence = float(evaluation.confidences.mean())
+    tiles.append(
+        (
+            "Calibration error",
+            _percent(error),
+            f"15 bins; mean confidence {_percent(confidence, 1)}",
+        )
+    )
+    crossentropy = f"{evaluation.crossentropy:.4f}"
+    tiles.append(("Cross-entropy", crossentropy, "of the labels, in nats"))
+    if evaluation.seconds:
+        speed = len(evaluation) / evaluation.seconds
+        speed = f"{speed:,.0f}" if speed >= 10 else f"{speed:.1f}"
+        tiles.append(("Images per second", speed, "reading included"))
+    if evaluation.bad:
+        count = f"{len(evaluation.bad):,}"
+        tiles.append(("Unreadable images", count, "left out, see below"))
+    return [
+        {"label": label, "value": value, "note": note}
+        for label, value, note in tiles
+    ]
+
+
+def _figures(evaluation):
+    hits = evaluation.ranks == 0
+    count, confidence, right = evaluation.calibration_bins()
+    over = confidence.sum() > right.sum()
+    gap = abs(confidence.sum() - right.sum()) / count.sum()
+    word = "above" if over else "below"
+    return [
+        {
+            "title": "Reliability",
+            "note": "On the line, confidence is accuracy.",
+            "source": figures.reliability_figure(count, confidence, right),
+            "alt": f"Accuracy against confidence in {len(count)} bins; the "
+            f"mean confidence is {_percent(gap, 1)} {word} the accuracy.",
+        },
+        {
+            "title": "Confidence",
+            "note": "The largest probability of each image.",
+            "source": figures.confidence_figure(evaluation.confidences, hits),
+            "alt": f"Histogram of the confidence of {hits.sum()} right and "
+            f"{(~hits).sum()} wrong predictions.",
+        },
+    ]
+
+
+def _confusion(evaluation):
+    confusions = evaluation.confusions()
+    chosen = figures.most_confused(confusions)
+    if not len(chosen):
+        return None
+    names = [evaluation.class_name(index) for index in chosen]
+    some = len(chosen) < len(confusions)
+    part = confusions[np.ix_(chosen, chosen)]
+    return {
+        "title": "Confusions",
+        "note": f"The {len(chosen)} classes of the largest ones."
+        if some
+        else "Rows are labels, columns what the images were taken for.",
+        "source": figures.confusion_figure(
+            part, names, confusions.sum(1)[chosen]
+        ),
+        "alt": f"Matrix of {len(chosen)} classes: {np.trace(part)} images on "
+        f"the diagonal, {part.sum() - np.trace(part)} beside it.",
+    }
+
+
+def _mistakes(evaluation, images):
+    worst = evaluation.mistakes()[:_MISTAKES]
+    return [_mistake(evaluation, images, position) for position in worst]
+
+
+def _mistake(evaluation, images, position):
+    view = images.view(images.images[evaluation.indices[position]])
+    # Of ten crops the fifth is the central one.
+    view = view if view.ndim == 3 else view[len(view) // 2 - 1]
+    label_share = float(np.exp(evaluation.label_log_probabilities[position]))
+    return {
+        "source": figures.thumbnail(view),
+        "name": PurePath(evaluation.names[position]).name,
+        "label": evaluation.class_name(evaluation.labels[position]),
+        "label_share": _percent(label_share, 1),
+        "taken_for": evaluation.class_name(evaluation.predicted[position]),
+        "share": _percent(float(evaluation.confidences[position]), 1),
+        "small": max(view.shape) <= 64,
+    }
+
+
+def _row(evaluation, result):
+    confused = "–"
+    if result.confused_with is not None:
+        name = evaluation.class_name(result.confused_with)
+        confused = f"{name} ({result.confusions})"
+    return {
+        "index": result.index,
+        "name": evaluation.class_name(result.index),
+        "count": result.top_1.count,
+        "top_1": _percent(result.top_1.value, 1),
+        "top_5": _percent(result.top_5.value, 1)
+        if evaluation.num_classes > 5
+        else "–",
+        "confused": confused,
+    }

@@ -1,0 +1,95 @@
+"""Flags that say which trained network to use, and how it sees images."""
+
+import dataclasses
+import pathlib
+
+from absl import flags
+
+from keras_tricks import evaluation
+from keras_tricks.data import Preprocessing
+from keras_tricks.data.crops import INTERPOLATIONS
+from keras_tricks.data.preprocessing import CHANNELS
+
+_MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "A .keras file, the folder of a training run, or the name of a model in "
+    "keras_tricks.models, such as ResNet50D.",
+    required=True,
+)
+_WEIGHTS = flags.DEFINE_string(
+    "weights", None, "Weights of a model that is given by name."
+)
+_CLASSES = flags.DEFINE_string(
+    "classes",
+    None,
+    "File of class names in the order of the outputs: .tsv, .csv, .txt or "
+    ".json. By default those of the training run.",
+)
+_PREPROCESSING = flags.DEFINE_string(
+    "preprocessing",
+    None,
+    "A preprocessing.json, in place of what belongs to the weights.",
+)
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", None, "Side in pixels of what the network sees.", 1
+)
+_CROP_RATIO = flags.DEFINE_float(
+    "crop_ratio", None, "image_size over the short side of the resized image."
+)
+_INTERPOLATION = flags.DEFINE_enum(
+    "interpolation", None, INTERPOLATIONS, "Filter of the resizing."
+)
+_MEAN = flags.DEFINE_list(
+    "mean", None, "What is subtracted from each channel, in 0 ... 255."
+)
+_STD = flags.DEFINE_list(
+    "std", None, "What each channel is divided by, in 0 ... 255."
+)
+_CHANNELS = flags.DEFINE_enum(
+    "channels", None, CHANNELS, "Order of the channels; L is gray."
+)
+
+
+def changes() -> dict:
+    """Returns the fields of `Preprocessing` that the command line sets.
+
+    Raises:
+        ValueError: If a file is no preprocessing, or numbers are none.
+    """
+    values = {}
+    if _PREPROCESSING.value is not None:
+        path = pathlib.Path(_PREPROCESSING.value)
+        values = dataclasses.asdict(Preprocessing.from_json(path.read_text()))
+    given = {
+        "image_size": _IMAGE_SIZE.value,
+        "crop_ratio": _CROP_RATIO.value,
+        "interpolation": _INTERPOLATION.value,
+        "mean": _numbers("mean", _MEAN.value),
+        "std": _numbers("std", _STD.value),
+        "channels": _CHANNELS.value,
+    }
+    return values | {k: v for k, v in given.items() if v is not None}
+
+
+def load() -> evaluation.Classifier:
+    """Returns the network that the command line names.
+
+    Raises:
+        ValueError: As `keras_tricks.evaluation.load_classifier` does.
+    """
+    return evaluation.load_classifier(
+        _MODEL.value, _WEIGHTS.value, _CLASSES.value, **changes()
+    )
+
+
+def _numbers(name, texts):
+    if texts is None:
+        return None
+    try:
+        return tuple(float(text) for text in texts)
+    except ValueError:
+        raise ValueError(
+            f"`{name}` must be numbers with commas between them. "
+            f"Received: --{name}={','.join(texts)}"
+        ) from None

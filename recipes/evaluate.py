@@ -1,0 +1,133 @@
+"""Evaluates an image classifier: accuracy, calibration, mistakes.
+
+    python recipes/evaluate.py --model=runs/first
+    python recipes/evaluate.py --model=model.keras --data_dir=val --ten_crop
+
+Of a training run it takes the validation images, exactly as training saw
+them; `--data_dir` gives others. The folder gets evaluation.json and
+evaluation.html.
+"""
+
+import json
+import pathlib
+import sys
+
+import keras_backend as keras_backend  # Before Keras: it picks the backend.
+import classifier_flags
+import keras
+from absl import app, flags
+
+from keras_tricks import __version__, evaluation
+from keras_tricks._files import write_atomically
+from keras_tricks.report import write_evaluation_report
+
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Folder of class folders, or of files called <class>_..., or a .tar of "
+    "either, or an .npz.",
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Name of a data set whose test part is taken."
+)
+_TEN_CROP = flags.DEFINE_bool(
+    "ten_crop", False, "Average over four corners, the center and mirrored."
+)
+_SAMPLES = flags.DEFINE_integer(
+    "samples", None, "Number of images; all by default.", lower_bound=1
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 64, "Views that the network gets at a time.", lower_bound=1
+)
+_FOLDER = flags.DEFINE_string(
+    "folder", "evaluation", "Folder for evaluation.json and evaluation.html."
+)
+_WORST = flags.DEFINE_integer(
+    "worst", 5, "How many classes to print, the worst first.", lower_bound=0
+)
+_VERBOSE = flags.DEFINE_bool("verbose", True, "Show a progress bar.")
+flags.adopt_module_key_flags(classifier_flags)
+
+
+def describe(classifier, images):
+    """Returns what is evaluated, a dict of name to text."""
+    end = "a softmax" if classifier.gives_probabilities else "logits"
+    return {
+        "model": classifier.source,
+        "ends in": end,
+        "images": images.source,
+        "view": images.how,
+        "backend": keras.backend.backend(),
+        "keras": keras.__version__,
+        "keras_tricks": __version__,
+    }
+
+
+def print_table(result, facts, worst):
+    """Prints the figures, and the classes that fare worst."""
+    rows = [(name, facts[name]) for name in ("model", "images", "view")]
+    if facts["ends in"] != "logits":
+        rows.append(("note", "the network ends in a softmax: it is used as is"))
+    for k in (1, 5):
+        if result.num_classes > k:
+            rows.append((f"top-{k}", result.accuracy(k)))
+    rows.append(("cross-entropy", f"{result.crossentropy:.4f}"))
+    error = f"{100 * result.calibration_error():.2f} %, 15 bins"
+    rows.append(("calibration error", error))
+    count = f"{len(result)} in {result.seconds:.1f} s"
+    rows.append(("classified", count))
+    if result.bad:
+        rows.append(("unreadable", f"{len(result.bad)}, left out"))
+    print("\n".join(f"{name:<19}{value}" for name, value in rows))
+    if worst:
+        print("\nThe worst classes:")
+    for row in result.per_class()[:worst]:
+        share = f"{row.top_1.hits} of {row.top_1.count}"
+        line = f"  {result.class_name(row.index):<28.28}{share:>12}"
+        if row.confused_with is not None:
+            other = result.class_name(row.confused_with)
+            line += f", {row.confusions} taken for {other}"
+        print(line)
+    for line in result.bad[:5]:
+        print(f"Unreadable: {line}", file=sys.stderr)
+
+
+def main(argv):
+    """Evaluates, or says in one line why it cannot."""
+    if len(argv) > 1:
+        sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
+    folder = pathlib.Path(_FOLDER.value)
+    try:
+        classifier = classifier_flags.load()
+        images = evaluation.load_images(
+            classifier,
+            _DATA_DIR.value,
+            _DATASET.value,
+            ten_crop=_TEN_CROP.value,
+            samples=_SAMPLES.value,
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        result = evaluation.evaluate(
+            classifier, images, _BATCH_SIZE.value, verbose=_VERBOSE.value
+        )
+        facts = describe(classifier, images)
+        own = images.preprocessing
+        seen = {} if own is None else own.get_config()
+        content = {**facts, "preprocessing": seen, **result.to_dict()}
+        text = json.dumps(content, indent=2)
+        write_atomically(folder / "evaluation.json", text + "\n")
+        report = write_evaluation_report(
+            folder / "evaluation.html",
+            result,
+            images,
+            {**facts, **seen},
+            title=f"{classifier.model.name} on {images.source}",
+        )
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    print_table(result, facts, _WORST.value)
+    print(f"Report: {report}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,111 @@
+r"""Classifies images that are given on the command line.
+
+    python recipes/predict.py --model=runs/first digit.png
+    python recipes/predict.py --model=model.keras --classes=classes.tsv \
+      --format=json *.jpg
+
+An image that cannot be read is named; the others are classified, and the
+script ends with the code 1.
+"""
+
+import json
+import sys
+
+import keras_backend as keras_backend  # Before Keras: it picks the backend.
+import classifier_flags
+import numpy as np
+from absl import app, flags
+
+from keras_tricks import evaluation
+from keras_tricks.data import ViewBatches, list_image_files
+
+_TOP_K = flags.DEFINE_integer(
+    "top_k", 5, "How many classes to give of each image.", lower_bound=1
+)
+_FORMAT = flags.DEFINE_enum(
+    "format", "table", ["table", "json"], "What to print."
+)
+_TEN_CROP = flags.DEFINE_bool(
+    "ten_crop", False, "Average over four corners, the center and mirrored."
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 64, "Views that the network gets at a time.", lower_bound=1
+)
+flags.adopt_module_key_flags(classifier_flags)
+
+
+def classify(classifier, paths, top_k, ten_crop, batch_size):
+    """Classifies image files.
+
+    Args:
+        classifier: An `evaluation.Classifier`.
+        paths: List of paths.
+        top_k: How many classes to give of each.
+        ten_crop: Whether to average over ten views.
+        batch_size: Views that the network gets at a time.
+
+    Returns:
+        For each path a dict: its `file`, and its `classes`, the likeliest
+        first, or its `error`.
+    """
+    own = evaluation.check_preprocessing(classifier)
+    view = own.ten_views if ten_crop else own.view
+    files = list_image_files(paths)
+    size = min(batch_size, len(files) * (10 if ten_crop else 1))
+    batches = ViewBatches(files, view, own.normalize, size)
+    results = [{"file": path} for path in paths]
+    for x, indices in batches:
+        log_p = evaluation.merge_views(classifier.log_probabilities(x, size))
+        for index, row in zip(indices, np.exp(log_p), strict=True):
+            best = np.argsort(-row, kind="stable")[:top_k]
+            results[index]["classes"] = [
+                {
+                    "index": int(i),
+                    "name": classifier.class_name(i),
+                    "probability": float(row[i]),
+                }
+                for i in best
+            ]
+    for index, error in batches.bad.items():
+        results[index]["error"] = error
+    return results
+
+
+def print_table(results):
+    """Prints a block for each image that could be classified."""
+    for result in results:
+        if "error" in result:
+            continue
+        print(result["file"])
+        for row in result["classes"]:
+            share = f"{100 * row['probability']:.2f} %"
+            print(f"{share:>10}  {row['name']}")
+
+
+def main(argv):
+    """Classifies, or says in one line why it cannot."""
+    paths = argv[1:]
+    if not paths:
+        sys.exit("Arguments must be image files. Received: none")
+    try:
+        results = classify(
+            classifier_flags.load(),
+            paths,
+            _TOP_K.value,
+            _TEN_CROP.value,
+            _BATCH_SIZE.value,
+        )
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    if _FORMAT.value == "json":
+        print(json.dumps(results, indent=2))
+    else:
+        print_table(results)
+    bad = [result["error"] for result in results if "error" in result]
+    for error in bad:
+        print(f"Unreadable: {error}", file=sys.stderr)
+    sys.exit(bool(bad))
+
+
+if __name__ == "__main__":
+    app.run(main)
