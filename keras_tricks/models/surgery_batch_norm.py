@@ -1,6 +1,7 @@
 import keras
 
 from keras_tricks.models._graph import has_graph
+from keras_tricks.models.surgery_rebuild import is_its_graph
 from keras_tricks.models.surgery_report import SurgeryReport
 
 
@@ -51,43 +52,46 @@ def freeze_batch_norm(model: keras.Model) -> SurgeryReport:
             "`model` must be a Keras model that is built. "
             f"Received: model={model!r}"
         )
-    norms = {
-        id(layer): layer
-        for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization)
-    }
-    active = [norm for norm in norms.values() if norm.trainable]
+    norms = {id(norm): (norm, *rest) for norm, *rest in _norms(model)}
+    active = [entry for entry in norms.values() if entry[0].trainable]
     if not active:
         raise ValueError(
             "`model` must have batch norms that are not frozen. "
             f"Received: model={model.name!r} with {len(norms)} batch norms"
         )
-    for norm in active:
+    for norm, _, _ in active:
         norm.trainable = False
-    lost = _not_saved(model, active)
+    for layer in model._flatten_layers():
+        if hasattr(layer, "frozen_norm"):
+            layer.frozen_norm = True
     notes = []
     if model.compiled:
         _forget_compile(model)
         notes.append("compile the model again before training")
+    lost = [path for _, path, saved in active if not saved]
     if lost:
         notes.append(
             f"saving may not keep {len(lost)} of them, as {lost[0]!r}: call "
             "freeze_batch_norm again after loading the model"
         )
-    changed = tuple((norm.path, "trainable", "frozen") for norm in active)
+    changed = tuple((path, "trainable", "frozen") for _, path, _ in active)
     return SurgeryReport("froze batch norms", changed, notes=tuple(notes))
 
 
-def _not_saved(model, norms) -> list[str]:
-    """Returns the paths of the norms that a configuration may leave out."""
-    kept = set()
-    models = [part for part in model._flatten_layers() if has_graph(part)]
-    for layer in (layer for part in models for layer in part.layers):
-        kept.add(id(layer))
-        if getattr(layer, "frozen_norm", None) is not None:
-            layer.frozen_norm = True
-            kept.update(id(part) for part in layer._flatten_layers())
-    return [norm.path for norm in norms if id(norm) not in kept]
+def _norms(layer, path="", saved=True):
+    """Yields each batch norm, its path, and whether saving keeps it frozen."""
+    if isinstance(layer, keras.layers.BatchNormalization):
+        yield layer, path, saved
+    elif has_graph(layer):
+        prefix = f"{path}/" if path else ""
+        saved = saved and is_its_graph(layer)
+        for child in layer.layers:
+            yield from _norms(child, prefix + child.name, saved)
+    else:
+        saved = saved and hasattr(layer, "frozen_norm")
+        for part in layer._flatten_layers():
+            if isinstance(part, keras.layers.BatchNormalization):
+                yield part, part.path, saved
 
 
 def _forget_compile(model):

@@ -85,7 +85,8 @@ class Plan:
 
 
 def _geometry(layer):
-    """Returns kernels and strides of all convolutions and pools in a layer."""
+    """Returns kernels and strides of the convolutions and pools in a layer."""
+    kinds = (keras.layers.Conv2D, keras.layers.AveragePooling2D)
     return sorted(
         (
             type(part).__name__,
@@ -93,9 +94,7 @@ def _geometry(layer):
             part.strides,
         )
         for part in layer._flatten_layers()
-        if not hasattr(part, "variant")
-        and not isinstance(part, ConvNorm)
-        and hasattr(part, "strides")
+        if isinstance(part, kinds)
     )
 
 

@@ -117,8 +117,8 @@ def rebuild(
         if has_graph(old):
             if type(copy) is not type(old):
                 notes.append(
-                    f"{old.name}, a {type(old).__name__}, is now a "
-                    f"{type(copy).__name__}: it has the layers only"
+                    f"{old.name} ({type(old).__name__}) is now a "
+                    f"{type(copy).__name__}: only its layers are kept"
                 )
             if copy.trainable != old.trainable:
                 copy.trainable = old.trainable
@@ -171,15 +171,31 @@ def _copy_input(tensor):
     return from_config(tensor._keras_history.operation).output
 
 
+def is_its_graph(model: keras.Model) -> bool:
+    """Whether a model is made of its graph alone, and saved as such.
+
+    Others, such as those of KerasHub, make their graph from arguments of
+    their own.
+    """
+    init = type(model).__init__
+    if isinstance(model, keras.Sequential):
+        return init is keras.Sequential.__init__
+    return has_graph(model) and init is _plain(model).__init__
+
+
+def _plain(model):
+    """Returns the class of a plain functional model."""
+    return next(c for c in type(model).__mro__ if c.__name__ == "Functional")
+
+
 def _like(model, inputs, outputs):
     """Returns a functional model, of the class of another where it can be."""
-    plain = next(c for c in type(model).__mro__ if c.__name__ == "Functional")
-    if type(model).__init__ is not plain.__init__:
+    if not is_its_graph(model):
         return keras.Model(inputs, outputs, name=model.name)
     new = type(model)(inputs, outputs, name=model.name)
-    if type(model) is not plain:
+    if type(model) is not _plain(model):
         # What a class adds to the configuration are attributes of its own.
-        for key in set(model.get_config()) - set(plain.get_config(new)):
+        for key in set(model.get_config()) - set(_plain(model).get_config(new)):
             setattr(new, key, getattr(model, key))
     return new
 
