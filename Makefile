@@ -30,7 +30,7 @@ docs: $(VENV)/dev.done
 
 bench: $(VENV)/dev.done
 	@for backend in $(BACKENDS); do \
-	  for script in sgd_update trick_cost resnet50_step; do \
+	  for script in sgd_update trick_cost distillation_step resnet50_step; do \
 	    echo "== $$script on $$backend"; \
 	    KERAS_BACKEND=$$backend $(BIN)/python benchmarks/$$script.py \
 	      || exit 1; \

@@ -1,15 +1,9 @@
 import keras
 
-_CLASSES = (
-    keras.layers.Activation,
-    keras.layers.ReLU,
-    keras.layers.LeakyReLU,
-    keras.layers.PReLU,
-    keras.layers.ELU,
-    keras.layers.Softmax,
-)
-# Operations of `keras.ops` in a functional graph that leave logits alone.
-_NEUTRAL = ("Identity", "Cast", "Reshape", "Squeeze")
+# Names of classes: of layers, and of operations of `keras.ops` in a graph.
+_ACTIVATIONS = {name.replace("_", "") for name in dir(keras.activations)}
+_ACTIVATIONS.add("prelu")
+_NEUTRAL = ("Identity", "Cast", "Reshape", "Squeeze", "Flatten", "Dropout")
 
 
 def last_activation(model: keras.Model) -> tuple[str, str] | None:
@@ -17,8 +11,9 @@ def last_activation(model: keras.Model) -> tuple[str, str] | None:
 
     Args:
         model: Any Keras model. The graph of a functional model is followed
-            back from its output, into the models inside it; of others the
-            last layer is looked at.
+            back from its output, into the models inside it. Of a subclassed
+            one the last layer is looked at, and only a softmax counts:
+            another activation may be used before the end.
 
     Returns:
         The names of the layer and of its activation, or None if the model
@@ -29,28 +24,38 @@ def last_activation(model: keras.Model) -> tuple[str, str] | None:
     >>> last_activation(keras.Sequential([keras.Input((2,)), head]))
     ('head', 'softmax')
     """
-    last = _last_operation(model)
-    activation = getattr(last, "activation", None)
-    name = getattr(activation, "__name__", None)
-    if isinstance(last, _CLASSES) and name is None:
-        name = type(last).__name__.lower()
-    if type(last).__module__.endswith("ops.nn"):
-        name = type(last).__name__.lower()
-    return None if name in (None, "linear") else (last.name, name)
+    last, certain = _last_operation(model)
+    name = _activation_name(last)
+    if name in (None, "linear") or not (certain or name == "softmax"):
+        return None
+    return last.name, name
+
+
+def _activation_name(operation):
+    """Name of the activation that a layer has or is, or None."""
+    activation = getattr(operation, "activation", operation)
+    if activation is None or isinstance(activation, str):
+        return None
+    kinds = [kind.__name__.lower() for kind in type(activation).__mro__]
+    known = [kind for kind in kinds if kind in _ACTIVATIONS]
+    if known or activation is operation:
+        return known[0] if known else None
+    return getattr(activation, "__name__", kinds[0])
 
 
 def _last_operation(model):
-    """The operation that makes the output, nested models entered."""
-    last = model
+    """The operation that makes the output, and whether that is certain."""
+    last, certain = model, True
     while isinstance(last, keras.Model):
         outputs = getattr(last, "outputs", None)
         if outputs and hasattr(outputs[0], "_keras_history"):
             last = _before_neutral(outputs[0])
         elif last.layers:
+            certain = certain and isinstance(last, keras.Sequential)
             last = last.layers[-1]
         else:
             break
-    return last
+    return last, certain
 
 
 def _before_neutral(tensor):

@@ -9,11 +9,15 @@ from absl import flags
 
 from keras_tricks.losses import LabelSmoothedCrossentropy
 
-from . import mistakes_in_code, mistakes_in_runs
+from . import mistakes_in_code, mistakes_in_distillation, mistakes_in_runs
 from .mistakes_in_code import LABELS, LOGITS
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-MISTAKES = mistakes_in_code.MISTAKES | mistakes_in_runs.MISTAKES
+MISTAKES = (
+    mistakes_in_code.MISTAKES
+    | mistakes_in_distillation.MISTAKES
+    | mistakes_in_runs.MISTAKES
+)
 
 
 def matches(message, expected):

@@ -158,7 +158,7 @@ class Batches(keras.utils.PyDataset):
         check_int("workers", workers, 1)
         self._prefetch = _Prefetch(self, workers) if workers > 1 else None
         self._driven = False
-        self._within_epoch = self._saw_last = False
+        self._within_epoch, self._seen = False, set()
         self._order = None
         self.epoch = 0
 
@@ -182,14 +182,15 @@ class Batches(keras.utils.PyDataset):
         self._within_epoch = True
 
     def on_epoch_end(self):
-        whole = self._within_epoch and self._saw_last
+        # Keras also reads a batch to learn its shape, or one ahead.
+        whole = self._within_epoch and len(self._seen) == self.num_batches
         if whole and not self._driven:
             self.epoch += 1
-        self._within_epoch = self._saw_last = False
+        self._within_epoch, self._seen = False, set()
 
     def __getitem__(self, index):
         step = range(self.num_batches)[index]
-        self._saw_last = self._saw_last or step == self.num_batches - 1
+        self._seen.add(step)
         if self._prefetch is not None:
             return self._prefetch.get(self.epoch, step)
         return self.batch(self.epoch, step)

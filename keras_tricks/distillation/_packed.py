@@ -171,9 +171,12 @@ class PackedSamples:
 
     def __getitem__(self, index):
         row = range(len(self))[index]
-        x, y, *rest = self.dataset[row]
-        batch = _store.to_numpy(x)[None], _store.to_numpy(y)[None]
-        return x, self.reader.pack([row], batch)[1][0], *rest
+        x, *others = self.dataset[row]
+        batch = [
+            p if p is None else _store.to_numpy(p)[None]
+            for p in (x, *others[:1])
+        ]
+        return x, self.reader.pack([row], batch)[1][0], *others[1:]
 
 
 def x_of(batch):

@@ -5,10 +5,11 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from keras_tricks import _backend, _checks
+from keras_tricks import _backend
 from keras_tricks.distillation import feature_match
 from keras_tricks.distillation.check_teacher import (
     call_teacher,
+    check_adapt,
     measure_teacher,
     refuse_activation,
     refuse_classes,
@@ -53,7 +54,7 @@ class Teachers:
                 "`teacher` must hold at least one model. Received: teacher=[]"
             )
         self.adapts = _adapters(adapt, len(self.models))
-        self.ensemble = _checks.check_choice("ensemble", ensemble, ENSEMBLES)
+        self.ensemble = ensemble
         for model in self.models:
             refuse_activation(model)
         self.features = tuple(features)
@@ -189,10 +190,7 @@ def _adapters(adapt, count):
             f"teachers. Received: {len(adapts)}"
         )
     for function in adapts:
-        if function is not None and not callable(function):
-            raise ValueError(
-                f"`adapt` must be callable or None. Received: adapt={adapt!r}"
-            )
+        check_adapt(function)
     return adapts
 
 

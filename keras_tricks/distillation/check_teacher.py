@@ -83,6 +83,7 @@ def check_teacher(teacher, x, y, classes=None, adapt=None) -> TeacherReport:
     1.0
     """
     refuse_activation(teacher)
+    check_adapt(adapt)
     with _backend.no_gradient():
         logits = call_teacher(teacher, x, adapt)
     return measure_teacher(teacher, logits, y, classes)
@@ -91,6 +92,14 @@ def check_teacher(teacher, x, y, classes=None, adapt=None) -> TeacherReport:
 def call_teacher(teacher, x, adapt=None):
     """Returns what the teacher says in inference mode."""
     return teacher(x if adapt is None else adapt(x), training=False)
+
+
+def check_adapt(adapt):
+    """Raises ValueError for what cannot adapt images."""
+    if adapt is not None and not callable(adapt):
+        raise ValueError(
+            f"`adapt` must be callable or None. Received: adapt={adapt!r}"
+        )
 
 
 def refuse_activation(teacher):

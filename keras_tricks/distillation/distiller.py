@@ -4,16 +4,16 @@ import dataclasses
 import keras
 from keras import ops
 
-from keras_tricks import _backend
-from keras_tricks._last_activation import last_activation
+from keras_tricks import _backend, _checks
 from keras_tricks.distillation import feature_match
 from keras_tricks.distillation._first_batch import first_batch
+from keras_tricks.distillation._student import StudentTap, check_student
 from keras_tricks.distillation._teachers import (
+    ENSEMBLES,
     Answer,
     Lesson,
     Teachers,
     to_channels_last,
-    to_channels_last_shape,
 )
 from keras_tricks.distillation.feature_match import FeatureMatch
 from keras_tricks.losses import (
@@ -23,8 +23,6 @@ from keras_tricks.losses import (
     pack_targets,
 )
 from keras_tricks.metrics import teacher_agreement
-
-_AUGMENTATIONS = ("Random", "RandAugment", "MixUp", "CutMix", "AugMix")
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -109,16 +107,16 @@ class Distiller(keras.Model):
         check_teacher=True,
         name=None,
     ):
-        _check_student(student)
+        check_student(student)
         # The student casts its input by itself.
         super().__init__(name=name, dtype=student.dtype_policy, autocast=False)
         self.student = student
-        self.ensemble = ensemble
-        self.features = _check_features(features)
+        self.ensemble = _checks.check_choice("ensemble", ensemble, ENSEMBLES)
+        self.features = feature_match.check_features(features)
         self.check_teacher = bool(check_teacher)
         self.projections = []
         names = [match.student_layer for match in self.features]
-        self._student_tap = _StudentTap(student, names) if names else None
+        self._student_tap = StudentTap(student, names) if names else None
         self._teachers = None
         self._checked = self._evaluating = False
         self._lesson_metrics = [
@@ -127,6 +125,11 @@ class Distiller(keras.Model):
         ]
         if teacher is not None:
             self.set_teacher(teacher, adapt)
+        elif adapt is not None:
+            raise ValueError(
+                "`adapt` must be given together with the teacher, to "
+                f"`set_teacher`. Received: adapt={adapt!r}, teacher=None"
+            )
         self.built = student.built
 
     def set_teacher(self, teacher, adapt=None):
@@ -160,7 +163,7 @@ class Distiller(keras.Model):
         Raises:
             ValueError: As `keras_tricks.distillation.check_teacher` does.
         """
-        return self._teachers.check_batch(self.student, x, y)
+        return self._needed_teachers().check_batch(self.student, x, y)
 
     def call(self, inputs, training=None):
         if not (training and self.features):
@@ -179,8 +182,7 @@ class Distiller(keras.Model):
         return super().fit(x, y, batch_size, *args, **kwargs)
 
     def train_on_batch(self, x, y=None, *args, **kwargs):
-        if not self._checked:
-            self._before_training(x, y, len(keras.tree.flatten(x)[0]))
+        self._before_training(x, y, len(keras.tree.flatten(x)[0]))
         return super().train_on_batch(x, y, *args, **kwargs)
 
     def evaluate(self, *args, **kwargs):
@@ -215,18 +217,22 @@ class Distiller(keras.Model):
                 "soft term alone). "
                 f"Received: loss={getattr(self, 'loss', None)!r}"
             )
+        teachers = self._needed_teachers()
+        if self.check_teacher and not self._checked:
+            images, labels, x = first_batch(x, y, batch_size)
+            if labels is None:
+                raise ValueError("`y` must hold the labels. Received: y=None")
+            teachers.check_batch(self.student, images, labels)
+        self._checked = True
+        return x
+
+    def _needed_teachers(self):
         if self._teachers is None:
             raise ValueError(
                 "`teacher` must be given to the Distiller, or to its "
                 "`set_teacher` after loading. Received: teacher=None"
             )
-        if self.check_teacher and not self._checked:
-            images, labels, x = first_batch(x, y, batch_size)
-            if labels is None:
-                raise ValueError("`y` must hold the labels. Received: y=None")
-            self._teachers.check_batch(self.student, images, labels)
-        self._checked = True
-        return x
+        return self._teachers
 
     def train_step(self, *args):
         *state, data = args
@@ -347,56 +353,6 @@ class Distiller(keras.Model):
         return distiller
 
 
-class _StudentTap:
-    """The student with features beside its logits: no weights of its own."""
-
-    def __init__(self, student, layers):
-        self.model = feature_match.tap("student", student, layers)
-        self.axes = [
-            feature_match.channels_axis(student, layer) for layer in layers
-        ]
-        self.shapes = [
-            to_channels_last_shape(output.shape, axis)
-            for output, axis in zip(
-                self.model.outputs[1:], self.axes, strict=True
-            )
-        ]
-
-
 def _answer(y_pred):
     """The answer to a lesson; without features it is the logits alone."""
     return y_pred if isinstance(y_pred, Answer) else Answer(y_pred)
-
-
-def _check_features(features):
-    for match in features:
-        if not isinstance(match, FeatureMatch):
-            raise ValueError(
-                "`features` must be a list of FeatureMatch. "
-                f"Received: features={features!r}"
-            )
-    return tuple(features)
-
-
-def _check_student(student):
-    if not isinstance(student, keras.Model):
-        raise ValueError(
-            f"`student` must be a Keras model. Received: student={student!r}"
-        )
-    found = last_activation(student)
-    if found is not None:
-        raise ValueError(
-            "`student` must end in logits, without an activation. Received: "
-            f"student={student.name!r}, whose layer {found[0]!r} has "
-            f"{found[1]}"
-        )
-    for layer in student._flatten_layers():
-        kind = type(layer)
-        if ".preprocessing." in kind.__module__ and kind.__name__.startswith(
-            _AUGMENTATIONS
-        ):
-            raise ValueError(
-                "`student` must not augment its input, or the teacher would "
-                "see another view of it: augment in the data. Received: "
-                f"student={student.name!r} with a layer {kind.__name__}"
-            )

@@ -27,7 +27,8 @@ class FeatureMatch:
         weight: At least 0. Defaults to 1.
 
     Raises:
-        ValueError: If the weight is negative or no number.
+        ValueError: If a layer is not given by its name, or the weight is
+            negative or no number.
 
     Example:
     >>> FeatureMatch("stage4_block2", "stage4_block3", weight=0.5).weight
@@ -43,8 +44,27 @@ class FeatureMatch:
     weight: float = 1.0
 
     def __post_init__(self):
+        for field in ("student_layer", "teacher_layer"):
+            name = getattr(self, field)
+            if not isinstance(name, str):
+                raise ValueError(
+                    f"`{field}` must be the name of a layer. "
+                    f"Received: {field}={name!r}"
+                )
         weight = _checks.check_real("weight", self.weight, 0)
         object.__setattr__(self, "weight", weight)
+
+
+def check_features(features) -> tuple[FeatureMatch, ...]:
+    """Returns a tuple of pairs, or raises ValueError."""
+    if not isinstance(features, (list, tuple)) or not all(
+        isinstance(match, FeatureMatch) for match in features
+    ):
+        raise ValueError(
+            "`features` must be a list of FeatureMatch. "
+            f"Received: features={features!r}"
+        )
+    return tuple(features)
 
 
 def tap(name: str, model: keras.Model, layers: list[str]) -> keras.Model:
@@ -76,7 +96,13 @@ def tap(name: str, model: keras.Model, layers: list[str]) -> keras.Model:
                 f"{model.name!r}{hint}. Received: {name}_layer={layer!r}"
             )
     features = [known[layer].output for layer in layers]
-    return keras.Model(model.inputs, [model.outputs[0], *features])
+    try:
+        return keras.Model(model.inputs, [model.outputs[0], *features])
+    except ValueError:
+        raise ValueError(
+            f"`{name}_layer` must be a layer of {model.name!r} itself, and no "
+            f"model in it. Received: {name}_layer={layers!r}"
+        ) from None
 
 
 def channels_axis(model: keras.Model, layer: str) -> int:

@@ -9,6 +9,7 @@ from keras_tricks import _backend, _checks
 from keras_tricks.distillation import _kinds, _packed, _store
 from keras_tricks.distillation.check_teacher import (
     call_teacher,
+    check_adapt,
     measure_teacher,
     refuse_activation,
 )
@@ -92,6 +93,7 @@ def precompute_logits(
             "`teacher` must be built and have its weights. "
             f"Received: teacher={teacher.name!r}"
         )
+    check_adapt(adapt)
     batch_size = _checks.check_int("batch_size", batch_size, 1)
     if epochs is not None:
         epochs = _checks.check_int("epochs", epochs, 1)

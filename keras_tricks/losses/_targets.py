@@ -23,7 +23,8 @@ def check_logits(name, logits):
     return shape[-1]
 
 
-def _compatible(shape, expected):
+def compatible(shape, expected):
+    """Say whether two shapes are the same, as far as they are known."""
     return len(shape) == len(expected) and all(
         a is None or b is None or a == b
         for a, b in zip(shape, expected, strict=True)
@@ -47,11 +48,11 @@ def kind_of_labels(labels, logits, packed=False):
     """
     shape, full = tuple(labels.shape), tuple(logits.shape)
     classes, lead = full[-1], full[:-1]
-    if _compatible(shape, lead) or _compatible(shape, (*lead, 1)):
+    if compatible(shape, lead) or compatible(shape, (*lead, 1)):
         return "integer"
-    if _compatible(shape, full):
+    if compatible(shape, full):
         return "dense"
-    if packed and _compatible(shape, (*lead, 2 * classes)):
+    if packed and compatible(shape, (*lead, 2 * classes)):
         return "packed"
     widths = f"{classes} or {2 * classes}" if packed else f"{classes}"
     raise ValueError(

@@ -48,7 +48,7 @@ def distillation_loss(
     check_soft_term(temperature, form)
     r = ops.convert_to_tensor(teacher_logits)
     z = ops.convert_to_tensor(student_logits)
-    _check_pair(r, z)
+    check_pair(r, z)
     r = _targets.shifted(ops.stop_gradient(r)) / temperature
     z = _targets.shifted(z) / temperature
     teacher = ops.softmax(r, axis=-1)
@@ -80,9 +80,10 @@ def check_soft_term(temperature, form="crossentropy"):
     return _checks.check_real("temperature", temperature, 0, open_low=True)
 
 
-def _check_pair(teacher, student):
+def check_pair(teacher, student):
+    """Raises ValueError unless both are logits of one shape."""
     _targets.check_logits("student_logits", student)
-    if _targets.kind_of_labels(teacher, student) != "dense":
+    if not _targets.compatible(tuple(teacher.shape), tuple(student.shape)):
         raise ValueError(
             "`teacher_logits` must have the shape of the student's logits, "
             f"{tuple(student.shape)}. "
@@ -140,7 +141,7 @@ class KnowledgeDistillation(_targets.LogitsLoss):
 
     def check(self, y_true, y_pred):
         """Refuses targets and logits that do not fit, by their values too."""
-        _check_pair(y_true, y_pred)
+        check_pair(y_true, y_pred)
         _targets.check_logit_values("teacher_logits", y_true)
         _targets.check_logit_values("student_logits", y_pred)
 

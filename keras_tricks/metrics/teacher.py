@@ -4,7 +4,11 @@ import keras
 from keras import ops
 
 from keras_tricks.losses import _targets
-from keras_tricks.losses.distillation import check_soft_term, distillation_loss
+from keras_tricks.losses.distillation import (
+    check_pair,
+    check_soft_term,
+    distillation_loss,
+)
 
 
 def teacher_agreement(teacher_logits, student_logits):
@@ -19,14 +23,18 @@ def teacher_agreement(teacher_logits, student_logits):
     Returns:
         A float32 tensor of shape (B,).
 
+    Raises:
+        ValueError: If the shapes differ.
+
     Example:
     >>> r, z = np.array([[2.0, 1.0]]), np.array([[5.0, -5.0]])
     >>> float(teacher_agreement(r, z)[0])
     1.0
     """
-    same = ops.equal(
-        ops.argmax(teacher_logits, axis=-1), ops.argmax(student_logits, axis=-1)
-    )
+    r = ops.convert_to_tensor(teacher_logits)
+    z = ops.convert_to_tensor(student_logits)
+    check_pair(r, z)
+    same = ops.equal(ops.argmax(r, axis=-1), ops.argmax(z, axis=-1))
     return ops.cast(same, "float32")
 
 

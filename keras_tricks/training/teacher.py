@@ -1,5 +1,6 @@
 """The teacher of a recipe, and the distiller around its student."""
 
+import zipfile
 from pathlib import Path
 
 import keras
@@ -7,6 +8,8 @@ import keras
 from keras_tricks import models
 from keras_tricks.distillation import AdaptImages, Distiller
 from keras_tricks.recipe import Recipe
+
+_UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 def load_teacher(
@@ -36,17 +39,24 @@ def load_teacher(
     >>> load_teacher(Recipe(teacher=path), (32, 32, 3), 10).name
     'resnet18_d'
     """
-    build = getattr(models, recipe.teacher, None)
-    if recipe.teacher.startswith("ResNet") and callable(build):
+    build = getattr(models, recipe.teacher, models.ResNet)
+    if recipe.teacher.startswith("ResNet") and build is not models.ResNet:
         return _named(recipe, build, image_shape, num_classes)
     try:
-        return keras.saving.load_model(recipe.teacher, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        teacher = keras.saving.load_model(recipe.teacher, compile=False)
+    except (*_UNREADABLE, TypeError) as error:
         raise ValueError(
             "`teacher` must be the path of a saved .keras model, or the name "
             "of one in keras_tricks.models, such as ResNet50D "
             f"({_first_line(error)}). Received: teacher={recipe.teacher!r}"
         ) from None
+    if recipe.teacher_weights is not None:
+        raise ValueError(
+            "`teacher_weights` must be None for a saved model, which has its "
+            f"own. Received: teacher={recipe.teacher!r}, "
+            f"teacher_weights={recipe.teacher_weights!r}"
+        )
+    return teacher
 
 
 def _named(recipe, build, image_shape, num_classes):
@@ -65,7 +75,7 @@ def _named(recipe, build, image_shape, num_classes):
         )
     try:
         model.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         raise ValueError(
             f"`teacher_weights` must hold the weights of {recipe.teacher} "
             f"with {num_classes} classes ({_first_line(error)}). "
@@ -103,7 +113,7 @@ def adapt_to(
     >>> adapt_to(teacher, (28, 28, 3), "channels_last").image_size
     (32, 32)
     """
-    shape = teacher.input_shape
+    shape = getattr(teacher, "input_shape", None)
     channels = image_shape[2]
     first = isinstance(shape, tuple) and len(shape) == 4
     formats = [

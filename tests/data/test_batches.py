@@ -183,6 +183,16 @@ def test_fit_without_callback_reshuffles():
     )
 
 
+def test_only_a_whole_pass_in_any_order_advances_the_epoch():
+    batches = make()
+    for steps, epoch in (((2,), 0), ((2, 2, 1), 0), ((2, 0, 1), 1)):
+        batches.on_epoch_begin()
+        for step in steps:
+            batches[step]
+        batches.on_epoch_end()
+        assert batches.epoch == epoch
+
+
 BAD = [
     ({"batch_size": 0}, "batch_size=0"),
     ({"batch_size": 27}, "`batch_size` times .*26.*batch_size=27"),

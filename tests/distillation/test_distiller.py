@@ -339,24 +339,6 @@ def test_data_of_every_kind_reaches_the_check_unused():
     assert int(model.optimizer.iterations) == 3
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="tf.distribute"
-)
-def test_mirrored_strategy_gives_the_same():
-    import tensorflow as tf
-
-    devices = tf.config.list_logical_devices("CPU")
-    if len(devices) < 2:
-        pytest.skip("needs two logical devices, see test_distribution")
-    strategy = tf.distribute.MirroredStrategy(devices[:2])
-    with strategy.scope():
-        model = distiller(check_teacher=False)
-        model.fit(X, Y, batch_size=B, shuffle=False, verbose=0)
-    _, gradient = reference(X, np.eye(K)[Y], None, 4.0, 0.1)
-    got = STUDENT - ops.convert_to_numpy(model.student.weights[0])
-    np.testing.assert_allclose(got, gradient, atol=1e-5)
-
-
 # Refusals.
 
 

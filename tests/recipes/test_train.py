@@ -100,13 +100,18 @@ ROWS = {
         "epochs": 120,
         "teacher": "runs/resnet152_d/last.keras",
     },
-    "refinement_5_mixup_distillation": {"mixup_alpha": 0.2, "epochs": 200},
+    "refinement_5_mixup_distillation": {
+        "mixup_alpha": 0.2,
+        "epochs": 200,
+        "teacher": "runs/resnet152_d_mixup/last.keras",
+    },
     "teacher_resnet152_d": {
         "mixup_alpha": 0.0,
         "epochs": 120,
         "teacher": None,
         "depth": 152,
     },
+    "teacher_resnet152_d_mixup": {"mixup_alpha": 0.2, "epochs": 200},
 }
 
 

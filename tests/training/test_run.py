@@ -32,6 +32,7 @@ AVERAGED = PLAIN.replace(ema_decay=0.9, base_learning_rate=1.0, seed=4)
 KILLED = {
     "in an epoch": (BAG, 1),
     "behind the backup": (AVERAGED, 2),
+    "with a teacher": (BAG.replace(teacher="teacher.keras"), 1),
 }
 
 
@@ -58,6 +59,24 @@ def small():
         yield
 
 
+def recipe_of(name, root):
+    """The recipe of a killed run; its teacher lies in the root folder."""
+    recipe = KILLED[name][0]
+    if recipe.teacher is None:
+        return recipe
+    return recipe.replace(teacher=str(root / recipe.teacher))
+
+
+def save_teacher(root):
+    """Trains a network as long as it takes to be better than chance."""
+    data, train, _ = build_data(PLAIN)
+    teacher = small_network(PLAIN, data.image_shape, data.num_classes)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    teacher.compile(keras.optimizers.Adam(0.02), loss)
+    teacher.fit(train, epochs=15, verbose=0)
+    teacher.save(root / "teacher.keras")
+
+
 class Kill(keras.callbacks.Callback):
     """Ends the process as a power cut would, within the second epoch."""
 
@@ -81,7 +100,7 @@ class KillBehind(callbacks.Backup):
 def run_and_be_killed(name, folder):
     """Trains in a process that does not outlive it."""
     training.run.build_model = small_network
-    run = training.prepare(KILLED[name][0], folder)
+    run = training.prepare(recipe_of(name, Path(folder).parent), folder)
     if name == "behind the backup":
         run.backup = KillBehind(run.folder / "backup", run.average)
         run.fit(0)
@@ -108,6 +127,7 @@ test_run.run_and_be_killed({name!r}, {str(folder)!r})
 def killed(tmp_path_factory):
     """A function that gives the folder of a run that was killed."""
     root = tmp_path_factory.mktemp("killed")
+    save_teacher(root)
     started = {name: start(name, root / name) for name in KILLED}
 
     def wait(name):
@@ -117,9 +137,8 @@ def killed(tmp_path_factory):
 
     yield wait
     for process in started.values():
-        if process.poll() is None:
+        with process:  # Closes its pipes, whoever has waited for it.
             process.kill()
-            process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -207,19 +226,22 @@ def assert_same_run(run, whole):
 
 @pytest.mark.parametrize("name", KILLED)
 def test_a_killed_run_continues_bit_for_bit(name, killed, whole_run, tmp_path):
-    recipe, epochs_done = KILLED[name]
+    folder, epochs_done = killed(name), KILLED[name][1]
+    recipe = recipe_of(name, folder.parent)
     whole, _ = whole_run
     if whole.recipe != recipe:
         whole = training.prepare(recipe, tmp_path)
         whole.fit(verbose=0)
-    run = training.prepare(recipe, killed(name))
+    run = training.prepare(recipe, folder)
     assert run.epochs_done == epochs_done
     run.fit(verbose=0)
     assert_same_run(run, whole)
     assert not (run.folder / "backup").exists()
     for model in ("best.keras", "last.keras"):
         paths = run.folder / model, whole.folder / model
-        assert_same_weights(*map(keras.saving.load_model, paths))
+        saved = [*map(keras.saving.load_model, paths)]
+        assert_same_weights(*saved)
+        assert saved[0].name == "small"
 
 
 def test_a_complete_run_is_refused(whole_run):
