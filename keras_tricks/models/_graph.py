@@ -15,7 +15,10 @@ class Node:
         parents: The nodes whose outputs it takes.
         index: Position in topological order.
         ancestors: Bit set of the indices of all it depends on and its own.
+        output: Its first output, symbolic.
+        children: The nodes that take its outputs.
         consumers: How often its outputs are used, as model outputs too.
+        is_output: Whether it makes an output of the model.
     """
 
     operation: keras.Operation
@@ -23,7 +26,10 @@ class Node:
     parents: list["Node"]
     index: int
     ancestors: int
+    output: keras.KerasTensor
+    children: list["Node"] = dataclasses.field(default_factory=list)
     consumers: int = 0
+    is_output: bool = False
 
     @property
     def kind(self) -> str:
@@ -35,7 +41,7 @@ class Node:
         """How many weighted layers the call goes through: its kernels."""
         if not isinstance(self.operation, keras.layers.Layer):
             return 0
-        return sum(len(w.shape) > 1 for w in self.operation.trainable_weights)
+        return sum(len(w.shape) > 1 for w in self.operation.weights)
 
 
 def flatten(model: keras.Model) -> list[Node]:
@@ -48,19 +54,21 @@ def flatten(model: keras.Model) -> list[Node]:
         The nodes, inputs included; empty without a graph.
     """
     nodes = []
-    if _has_graph(model):
+    if has_graph(model):
         for node in _unfold(model, None, "", nodes):
             node.consumers += 1
+            node.is_output = True
     return nodes
 
 
-def _functional(operation):
+def functional(operation):
     """Returns the functional model of a `Sequential`, or what it is given."""
     return getattr(operation, "_functional", None) or operation
 
 
-def _has_graph(operation) -> bool:
-    return hasattr(_functional(operation), "_nodes_by_depth")
+def has_graph(operation) -> bool:
+    """Whether an operation is a functional or a built `Sequential` model."""
+    return hasattr(functional(operation), "_nodes_by_depth")
 
 
 def _unfold(model, sources, prefix, nodes) -> list[Node]:
@@ -68,14 +76,14 @@ def _unfold(model, sources, prefix, nodes) -> list[Node]:
 
     Each input that has no source becomes a node of its own.
     """
-    model = _functional(model)
+    model = functional(model)
     known = {}
     for position, tensor in enumerate(model.inputs):
         operation = tensor._keras_history.operation
         known[id(tensor)] = (
             sources[position]
             if sources is not None
-            else _append(operation, prefix, [], nodes)
+            else _append(operation, prefix, [], tensor, nodes)
         )
     by_depth = model._nodes_by_depth
     for depth in sorted(by_depth, reverse=True):
@@ -84,22 +92,27 @@ def _unfold(model, sources, prefix, nodes) -> list[Node]:
             if not call.input_tensors or not ready:
                 continue
             parents = [known[id(t)] for t in call.input_tensors]
-            if _has_graph(call.operation):
+            if has_graph(call.operation):
                 inner = f"{prefix}{call.operation.name}/"
                 outputs = _unfold(call.operation, parents, inner, nodes)
             else:
-                node = _append(call.operation, prefix, parents, nodes)
+                node = _append(
+                    call.operation, prefix, parents, call.outputs[0], nodes
+                )
                 outputs = [node] * len(call.outputs)
             for tensor, node in zip(call.outputs, outputs, strict=True):
                 known.setdefault(id(tensor), node)
     return [known[id(tensor)] for tensor in model.outputs]
 
 
-def _append(operation, prefix, parents, nodes) -> Node:
+def _append(operation, prefix, parents, output, nodes) -> Node:
     ancestors = 1 << len(nodes)
     for parent in parents:
-        parent.consumers += 1
         ancestors |= parent.ancestors
     path = prefix + operation.name
-    nodes.append(Node(operation, path, parents, len(nodes), ancestors))
-    return nodes[-1]
+    node = Node(operation, path, parents, len(nodes), ancestors, output)
+    for parent in parents:
+        parent.consumers += 1
+        parent.children.append(node)
+    nodes.append(node)
+    return node

@@ -5,28 +5,12 @@ from keras import ops
 
 from keras_tricks.layers.conv_norm import ConvNorm
 from keras_tricks.models._graph import Node, flatten
-
-NORMS = (
-    keras.layers.BatchNormalization,
-    keras.layers.GroupNormalization,
-    keras.layers.LayerNormalization,
+from keras_tricks.models.surgery_nodes import (
+    is_activation,
+    is_linear,
+    longest,
+    norm_of,
 )
-LINEAR = (
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout2D,
-    keras.layers.GaussianDropout,
-    keras.layers.Identity,
-    keras.layers.Rescaling,
-)
-ACTIVATIONS = (
-    keras.layers.Activation,
-    keras.layers.ReLU,
-    keras.layers.LeakyReLU,
-    keras.layers.PReLU,
-    keras.layers.ELU,
-)
-# Layers outside Keras that scale or drop a whole branch, by class name.
-LINEAR_NAMES = ("StochasticDepth", "DropPath", "LayerScale")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,43 +114,13 @@ def zero_gamma(model: keras.Model) -> ZeroGammaReport:
         if calls > sum(other.operation is end.operation for other in ends):
             skipped.append((end.path, "the norm is called elsewhere too"))
             continue
-        norm = _norm_of(end.operation)
+        norm = norm_of(end.operation)
         norms[id(norm)] = norm
         paths[id(norm)] = end.path
     _check(model, norms, skipped)
     for norm in norms.values():
         norm.gamma.assign(ops.zeros(norm.gamma.shape))
     return ZeroGammaReport(tuple(paths.values()), tuple(skipped))
-
-
-def _norm_of(operation):
-    """Returns the norm that a layer is or ends in, else `None`."""
-    if isinstance(operation, ConvNorm):
-        linear = operation.activation is keras.activations.linear
-        return operation.norm if linear else None
-    return operation if isinstance(operation, NORMS) else None
-
-
-def _is_linear(node: Node) -> bool:
-    """Whether a node only scales, drops or passes on its one input."""
-    operation = node.operation
-    if len(node.parents) != 1:
-        return False
-    if isinstance(operation, keras.layers.Activation):
-        return operation.activation is keras.activations.linear
-    if isinstance(operation, LINEAR) or node.kind in LINEAR_NAMES:
-        return True
-    # A product with a constant; one of two tensors has two parents.
-    return node.kind in ("Multiply", "TrueDivide") and not isinstance(
-        operation, keras.layers.Layer
-    )
-
-
-def _is_activation(node: Node) -> bool:
-    """Whether a node is a nonlinearity without a kernel."""
-    if isinstance(node.operation, ACTIVATIONS):
-        return True
-    return type(node.operation).__module__.endswith("ops.nn")
 
 
 def _branch_ends(addition: Node) -> tuple[list[Node], str]:
@@ -180,7 +134,7 @@ def _branch_ends(addition: Node) -> tuple[list[Node], str]:
         common &= parent.ancestors
     if not common:
         return [], "its inputs have no common origin"
-    depths = [_longest(parent, common) for parent in addition.parents]
+    depths = [longest(parent, common) for parent in addition.parents]
     branches = [
         parent
         for parent, depth in zip(addition.parents, depths, strict=True)
@@ -198,40 +152,18 @@ def _branch_ends(addition: Node) -> tuple[list[Node], str]:
     return ends, reason
 
 
-def _longest(node: Node, common: int) -> int:
-    """Returns the most weighted layers on a path from `common` to `node`."""
-    depths = {}
-    order = {node.index: node}
-    queue = [node]
-    while queue:
-        for parent in queue.pop().parents:
-            if not common >> parent.index & 1 and parent.index not in order:
-                order[parent.index] = parent
-                queue.append(parent)
-    if common >> node.index & 1:
-        return 0
-    for index in sorted(order):
-        current = order[index]
-        before = [depths.get(parent.index, 0) for parent in current.parents]
-        depths[index] = current.depth + max(before, default=0)
-    return depths[node.index]
-
-
 def _branch_end(node: Node) -> tuple[Node | None, str]:
     """Follows a branch back from the addition to the norm that ends it."""
     activation = None
     alone = True
-    while _is_linear(node) or _is_activation(node):
-        if not _is_linear(node):
+    while is_linear(node) or is_activation(node):
+        if not is_linear(node):
             activation = node
         alone = alone and node.consumers == 1
         node = node.parents[0]
-    if (
-        isinstance(node.operation, ConvNorm)
-        and _norm_of(node.operation) is None
-    ):
+    if isinstance(node.operation, ConvNorm) and norm_of(node.operation) is None:
         activation = node
-    elif _norm_of(node.operation) is None:
+    elif norm_of(node.operation) is None:
         return None, f"its branch ends in {node.kind} {node.path!r}"
     if activation is not None:
         raise ValueError(

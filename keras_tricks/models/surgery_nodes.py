@@ -1,0 +1,95 @@
+"""What the calls in a graph are: norms, activations, linear layers, paths."""
+
+import keras
+
+from keras_tricks.layers.conv_norm import ConvNorm
+from keras_tricks.models._graph import Node
+
+NORMS = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+)
+LINEAR = (
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout2D,
+    keras.layers.GaussianDropout,
+    keras.layers.Identity,
+    keras.layers.Rescaling,
+)
+ACTIVATIONS = (
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.PReLU,
+    keras.layers.ELU,
+)
+# Classes of the operations that are activation functions, in lower case.
+FUNCTION_NAMES = {name.replace("_", "") for name in dir(keras.activations)}
+# Layers outside Keras that scale or drop a whole branch, by class name.
+LINEAR_NAMES = ("StochasticDepth", "DropPath", "LayerScale")
+
+
+def norm_of(operation):
+    """Returns the norm that a layer is or ends in, else `None`."""
+    if isinstance(operation, ConvNorm):
+        linear = operation.activation is keras.activations.linear
+        return operation.norm if linear else None
+    return operation if isinstance(operation, NORMS) else None
+
+
+def is_linear(node: Node) -> bool:
+    """Whether a node only scales, drops or passes on its one input."""
+    operation = node.operation
+    if len(node.parents) != 1:
+        return False
+    if isinstance(operation, keras.layers.Activation):
+        return operation.activation is keras.activations.linear
+    if isinstance(operation, LINEAR) or node.kind in LINEAR_NAMES:
+        return True
+    # A product with a constant; one of two tensors has two parents.
+    return node.kind in ("Multiply", "TrueDivide") and not isinstance(
+        operation, keras.layers.Layer
+    )
+
+
+def is_activation(node: Node) -> bool:
+    """Whether a node is a nonlinearity without a kernel."""
+    if isinstance(node.operation, ACTIVATIONS):
+        return True
+    return is_function(node.operation)
+
+
+def is_function(operation: keras.Operation) -> bool:
+    """Whether an operation is a call of an activation function."""
+    layer = isinstance(operation, keras.layers.Layer)
+    return not layer and type(operation).__name__.lower() in FUNCTION_NAMES
+
+
+def between(common: int, node: Node) -> list[Node]:
+    """Returns the nodes that `node` depends on outside `common`, and itself.
+
+    Args:
+        common: Bit set of the indices of nodes, with all their ancestors.
+        node: The last node.
+
+    Returns:
+        The nodes in topological order.
+    """
+    found = {}
+    queue = [node]
+    while queue:
+        node = queue.pop()
+        if not common >> node.index & 1:
+            found[node.index] = node
+            queue += node.parents
+    return [found[index] for index in sorted(found)]
+
+
+def longest(node: Node, common: int) -> int:
+    """Returns the most weighted layers on a path from `common` to `node`."""
+    depths = {}
+    for current in between(common, node):
+        before = [depths.get(parent.index, 0) for parent in current.parents]
+        depths[current.index] = current.depth + max(before, default=0)
+    return depths.get(node.index, 0)
