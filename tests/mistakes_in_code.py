@@ -141,7 +141,7 @@ MISTAKES = {
         ValueError,
         "`label_smoothing` must be … [0, 1). Received: label_smoothing=-0.1",
     ),
-    "temperature 0": (
+    "soft loss at temperature 0": (
         lambda _: KnowledgeDistillation(temperature=0),
         ValueError,
         "`temperature` must be … (0, inf). Received: temperature=0",

@@ -1,5 +1,6 @@
 """Mistakes with data, callbacks, recipes, training and reports."""
 
+import keras
 import numpy as np
 from PIL import Image
 
@@ -11,9 +12,21 @@ from keras_tricks.callbacks import (
     SetEpoch,
 )
 from keras_tricks.data import Batches, load
+from keras_tricks.distillation import (
+    AdaptImages,
+    Distiller,
+    FeatureMatch,
+    precompute_logits,
+    with_teacher_logits,
+)
 from keras_tricks.layers import MixUp
+from keras_tricks.losses import LabelSmoothedKD
+from keras_tricks.metrics import teacher_agreement
+from keras_tricks.training.teacher import adapt_to
 
 from .mistakes_in_code import IMAGES, LABELS, LOGITS, dense, fit
+
+LAST = {"data_format": "channels_last"}
 
 
 def folder(path, images=2, broken=0, classes=("cat", "dog")):
@@ -55,6 +68,48 @@ def run_folder(path, seed):
 def other_recipe(path):
     (path / "recipe.json").write_text(Recipe().to_json())
     return training.prepare(Recipe(epochs=3), path)
+
+
+class Points(keras.utils.PyDataset):
+    """Two batches, in another order each time or not."""
+
+    def __init__(self, shuffle=False):
+        super().__init__()
+        self.rng = np.random.default_rng(0) if shuffle else None
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        order = np.arange(4) if self.rng is None else self.rng.permutation(4)
+        x = np.stack([order, order**2], 1).astype("float32")
+        return x[2 * index : 2 * index + 2], np.zeros(2, int)
+
+
+def logits_of(data, path):
+    return precompute_logits(dense(), data, path, verbose=0)
+
+
+def interrupted_store(path):
+    data = Points()
+    logits_of(data, path)
+    checks = np.load(path / "checks.npy")
+    checks[2:] = 0  # As of rows that were not reached.
+    np.save(path / "checks.npy", checks)
+    with_teacher_logits(data, path)
+
+
+def loaded_distiller(path):
+    model = Distiller(dense(), dense(), check_teacher=False)
+    model.compile("sgd", LabelSmoothedKD())
+    model.save(path / "distiller.keras")
+    keras.saving.load_model(path / "distiller.keras").fit(*Points()[0])
+
+
+def saved_teacher(path, **fields):
+    dense().save(path / "teacher.keras")
+    recipe = Recipe(teacher=str(path / "teacher.keras"), **fields)
+    return training.load_teacher(recipe, (8, 8, 1), 3)
 
 
 # The mistake, its error, and the message, in which an ellipsis stands for
@@ -166,6 +221,68 @@ MISTAKES = {
         report.write_run_report,
         ValueError,
         "`folder` must hold … history.csv … Received: folder=…",
+    ),
+    "stored logits of shuffled points": (
+        lambda path: logits_of(Points(shuffle=True), path / "store"),
+        ValueError,
+        "`dataset` must show each sample in one view and one order, … "
+        "Received: a data set whose first batch changes …",
+    ),
+    "store of an interrupted run": (
+        interrupted_store,
+        ValueError,
+        "`path` must hold all logits; row 2 of logits.npy is not written: … "
+        "Received: path=…",
+    ),
+    "loaded distiller without its teacher": (
+        loaded_distiller,
+        ValueError,
+        "`teacher` must be given … `set_teacher` … Received: teacher=None",
+    ),
+    "adapter before its teacher": (
+        lambda _: Distiller(dense(), adapt=AdaptImages(8)),
+        ValueError,
+        "`adapt` must be given together with the teacher, … Received: adapt=…",
+    ),
+    "feature that is no list": (
+        lambda _: Distiller(dense(), features=FeatureMatch("a", "b")),
+        ValueError,
+        "`features` must be a list of FeatureMatch. Received: features=…",
+    ),
+    "layer in the place of its name": (
+        lambda _: FeatureMatch(keras.layers.Dense(3), "b"),
+        ValueError,
+        "`student_layer` must be the name … Received: student_layer=<Dense…",
+    ),
+    "image in the place of a batch": (
+        lambda _: AdaptImages(8)(IMAGES[0]),
+        ValueError,
+        "`images` must be a batch of rank 4. Received: …shape=(8, 8, 3)",
+    ),
+    "means of other channels": (
+        lambda _: AdaptImages(student_mean=(1, 2), **LAST)(IMAGES),
+        ValueError,
+        "`student_mean` must hold … of the 3 channels. Received: …(1.0, 2.0)",
+    ),
+    "agreement with one sample": (
+        lambda _: teacher_agreement(LOGITS[:1], LOGITS),
+        ValueError,
+        "`teacher_logits` must have the shape … (4, 3). Received: …(1, 3)",
+    ),
+    "weight of the labels without a teacher": (
+        lambda _: Recipe(hard_weight=0.5),
+        ValueError,
+        "`hard_weight` must be None without a teacher. Received: …=0.5",
+    ),
+    "weights beside a saved teacher": (
+        lambda path: saved_teacher(path, teacher_weights="w.weights.h5"),
+        ValueError,
+        "`teacher_weights` must be None for a saved model, … Received: …",
+    ),
+    "teacher of no images": (
+        lambda path: adapt_to(saved_teacher(path), (8, 8, 1), *LAST.values()),
+        ValueError,
+        "`teacher` must take images of 1 channels. Received: …(None, 2)",
     ),
     "comparison without a common seed": (
         lambda path: report.comparison_table(

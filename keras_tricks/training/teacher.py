@@ -60,6 +60,12 @@ def load_teacher(
 
 
 def _named(recipe, build, image_shape, num_classes):
+    path = recipe.teacher_weights
+    if path is None or not Path(path).is_file():
+        raise ValueError(
+            "`teacher_weights` must be a file with the weights of "
+            f"{recipe.teacher}. Received: teacher_weights={path!r}"
+        )
     if keras.config.image_data_format() == "channels_first":
         image_shape = (image_shape[2], *image_shape[:2])
     model = build(
@@ -67,12 +73,6 @@ def _named(recipe, build, image_shape, num_classes):
         input_shape=image_shape,
         small_images=recipe.small_images,
     )
-    path = recipe.teacher_weights
-    if path is None or not Path(path).is_file():
-        raise ValueError(
-            "`teacher_weights` must be a file with the weights of "
-            f"{recipe.teacher}. Received: teacher_weights={path!r}"
-        )
     try:
         model.load_weights(path)
     except _UNREADABLE as error:

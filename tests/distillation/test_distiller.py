@@ -99,6 +99,36 @@ def test_a_float16_student_of_a_float32_teacher(temperature):
     assert logs["loss"] == pytest.approx(want.mean(), rel=1e-5)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 4.0, 20.0])
+def test_the_gradient_of_float16_logits_is_rounded_once(temperature):
+    """All is float32 up to the logits, where autograd rounds to float16.
+
+    With the identity for images the logits are the kernel, here of numbers
+    that float16 holds, and the kernel's gradient is that of the logits: every
+    sum in its matrix product has one term that is not 0.
+    """
+    z, r, t = np.round(STUDENT * 8) / 8, TEACHER, temperature
+    model = distiller(
+        dense(z, "mixed_float16"),
+        dense(r),
+        losses.LabelSmoothedKD(0.1, t),
+        check_teacher=False,
+    )
+    y = np.arange(D) % K
+    model.train_on_batch(np.eye(D, dtype="float32"), y)
+    assert float(model.optimizer.dynamic_scale) == 2**15
+    p = np.eye(K)[y]
+    q = 0.9 * p + 0.1 / (K - 1) * (1 - p)
+    z, r = z.astype("float64"), r.astype("float64")
+    want = softmax(z) - q + t * (softmax(z / t) - softmax(r / t))
+    got = z - ops.convert_to_numpy(model.student.weights[0])
+    # Half a unit in the last of 11 bits; the loss scale keeps all of it out
+    # of float16's subnormal numbers. Beside it the softmaxes, known to 2**-24,
+    # and the step of SGD on a kernel below 4.
+    atol = (1 + t) * 2**-22 / D + 2**-23
+    np.testing.assert_allclose(got, want / D, rtol=2**-11, atol=atol)
+
+
 def test_the_log_is_hard_loss_divergence_and_agreement():
     model = distiller()
     logs = model.train_on_batch(X, Y, return_dict=True)
@@ -261,6 +291,47 @@ def test_every_way_to_compile_gives_the_same(jit_compile):
     _, gradient = reference(X, np.eye(K)[Y], None, 4.0, 0.1)
     got = STUDENT - ops.convert_to_numpy(model.student.weights[0])
     np.testing.assert_allclose(got, gradient, atol=1e-5)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="others always or never do"
+)
+def test_xla_compiles_a_step_of_convolutions():
+    """Both in one program, with statistics, and as without compilation."""
+    images = RNG.normal(size=(B, 8, 8, 2)).astype("float32")
+    results = []
+    for jit_compile in (False, True):
+        keras.utils.set_random_seed(1)
+        student, teacher = (
+            keras.Sequential(
+                [
+                    keras.Input((8, 8, 2)),
+                    keras.layers.Conv2D(width, 3, strides=2),
+                    keras.layers.BatchNormalization(momentum=0.5),
+                    keras.layers.ReLU(),
+                    keras.layers.GlobalAveragePooling2D(),
+                    keras.layers.Dense(K),
+                ]
+            )
+            for width in (3, 5)
+        )
+        model = Distiller(
+            student, teacher, adapt=lambda x: 2 * x, check_teacher=False
+        )
+        model.compile(
+            keras.optimizers.SGD(0.1, momentum=0.9),
+            losses.LabelSmoothedKD(0.1, 4.0),
+            jit_compile=jit_compile,
+        )
+        logs = model.fit(
+            images, Y, batch_size=4, shuffle=False, verbose=0
+        ).history
+        results.append((student.get_weights(), logs))
+    (plain, logs), (compiled, same) = results
+    for a, b in zip(plain, compiled, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    for name in logs:
+        np.testing.assert_allclose(logs[name], same[name], rtol=1e-4)
 
 
 @pytest.mark.parametrize("ensemble", ["logits", "probabilities"])

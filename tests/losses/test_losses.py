@@ -17,6 +17,7 @@ Y = np.array([0, 4, 2, 2, 1, 3])
 W = np.array([1.0, 0.0, 2.0, 0.5, 1.0, 3.0], "float32")
 ONE_HOT = np.eye(K)[Y]
 MIXED = 0.3 * ONE_HOT + 0.7 * ONE_HOT[::-1]
+PAIR = st.tuples(*[st.floats(-30, 30, width=32)] * 2)
 
 
 def log_softmax(z):
@@ -42,6 +43,11 @@ def soft(r, z, t):
     teacher = np.exp(log_softmax(np.asarray(r, "float64") / t))
     student = log_softmax(np.asarray(z, "float64") / t)
     return -(t**2) * (teacher * student).sum(-1)
+
+
+def divergence(r, z, t):
+    teacher, student = (log_softmax(np.asarray(a, "f8") / t) for a in (r, z))
+    return t**2 * (np.exp(teacher) * (teacher - student)).sum(-1)
 
 
 def numeric_gradient(f, z, step=1e-6):
@@ -143,6 +149,94 @@ def test_distillation_value_and_gradient(temperature):
     np.testing.assert_allclose(gradient, want, atol=3e-6)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 4.0, 20.0])
+def test_the_kl_form_has_its_value_and_the_gradient_of_the_other(temperature):
+    loss = losses.KnowledgeDistillation(temperature, form="kl")
+    value, gradient = value_and_gradient(loss, R, Z)
+
+    def reference(z):
+        return divergence(R, z, temperature).mean()
+
+    assert value == pytest.approx(reference(Z), rel=1e-5)
+    want = numeric_gradient(reference, Z)
+    np.testing.assert_allclose(gradient, want, atol=3e-6)
+    other = losses.KnowledgeDistillation(temperature)
+    _, same = value_and_gradient(other, R, Z)
+    np.testing.assert_allclose(gradient, same, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "step"),
+    [(1.0, 1e-1), (1.0, 1e-3), (20.0, 1.0), (20.0, 1e-2), (1000.0, 1.0)],
+)
+def test_a_small_divergence_keeps_its_digits(temperature, step):
+    """A crossentropy less the entropy would lose all of them in float32."""
+    z = (R + step * np.linspace(-1, 1, K)).astype("float32")
+    got = losses.distillation_loss(R, z, temperature, form="kl")
+    want = divergence(R, z, temperature)
+    # It is half the variance of d = (z - r) / T. That d has the mean 0 is
+    # true to some 2**-24 |d|, and z - r is off by a rounding of z.
+    rtol = 8 * 2**-24 * (temperature + np.abs(z).max()) / step
+    assert rtol < 0.01
+    np.testing.assert_allclose(to_numpy(got), want, rtol=rtol)
+
+
+def test_the_divergence_is_zero_where_the_student_agrees():
+    for t in (0.5, 20.0):
+        got = losses.distillation_loss(R, R, t, form="kl")
+        np.testing.assert_array_equal(to_numpy(got), np.zeros(B))
+        got = losses.distillation_loss(R, R + 3, t, form="kl")
+        np.testing.assert_allclose(to_numpy(got), 0, atol=1e-7 * t**2)
+        _, gradient = value_and_gradient(
+            losses.KnowledgeDistillation(t, form="kl"), R, R
+        )
+        np.testing.assert_allclose(gradient, 0, atol=2e-7)
+
+
+def test_near_and_far_rows_do_not_disturb_each_other():
+    """Both ways to compute a row run for all rows; neither may overflow."""
+    z = R.copy()
+    z[1:] += np.array([[1e-3], [0.9], [3.0], [100.0], [3e4]]) * np.eye(K)
+    z = z.astype("float32")
+    value, gradient = value_and_gradient(
+        losses.KnowledgeDistillation(1.0, form="kl"), R, z
+    )
+    assert value == pytest.approx(divergence(R, z, 1.0).mean(), rel=1e-6)
+    p, q = (np.exp(log_softmax(a)) for a in (R, z))
+    # A kernel of up to 3e4 in float32 cannot tell small gradients of a step.
+    far = np.abs(z) > 1e3
+    np.testing.assert_allclose(gradient[~far], ((q - p) / B)[~far], atol=3e-6)
+    assert np.isfinite(gradient).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.sampled_from([2, 7]).flatmap(
+        lambda k: st.lists(PAIR, min_size=k, max_size=k)
+    ),
+    st.sampled_from([0.5, 1.0, 4.0, 20.0]),
+)
+def test_a_divergence_is_what_is_above_the_entropy(pairs, t):
+    r, z = np.array(pairs, "float32").T[:, None]
+    kl = to_numpy(losses.distillation_loss(r, z, t, form="kl"))
+    np.testing.assert_allclose(
+        kl, divergence(r, z, t), rtol=1e-4, atol=1e-6 * t**2
+    )
+    assert (kl >= -1e-7 * t**2).all()
+
+
+@pytest.mark.parametrize("weight", [None, 0.3])
+def test_label_smoothed_kd_takes_the_form(weight):
+    targets = losses.pack_targets(Y, R)
+    loss = losses.LabelSmoothedKD(0.1, 4.0, weight, form="kl")
+    a, b = (1, 1) if weight is None else (weight, 1 - weight)
+    want = (W * (a * hard(ONE_HOT, Z) + b * divergence(R, Z, 4.0))).mean()
+    assert float(loss(targets, Z, W)) == pytest.approx(want, rel=1e-5)
+    rows = losses.label_smoothed_kd(targets, Z, 0.1, 4.0, weight, form="kl")
+    assert (W * to_numpy(rows)).mean() == pytest.approx(want, rel=1e-5)
+    assert float(loss(Y, Z)) == pytest.approx(hard(ONE_HOT, Z).mean(), rel=1e-6)
+
+
 @pytest.mark.parametrize("weight", [None, 0.0, 0.3, 1.0])
 @pytest.mark.parametrize("eps", [0.0, 0.1])
 @pytest.mark.parametrize("mixed", [False, True])
@@ -200,13 +294,15 @@ def test_segmentation_maps():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_low_precision_logits_are_computed_in_float32(dtype):
+@pytest.mark.parametrize("form", ["crossentropy", "kl"])
+def test_low_precision_logits_are_computed_in_float32(dtype, form):
     z, r = (ops.cast(x, dtype) for x in (Z, R))
     z64, r64 = (np.asarray(to_numpy(ops.cast(x, "float32"))) for x in (z, r))
-    got = losses.label_smoothed_kd(losses.pack_targets(Y, r64), z)
-    want = hard(ONE_HOT, z64) + soft(r64, z64, 20.0)
+    got = losses.label_smoothed_kd(losses.pack_targets(Y, r64), z, form=form)
+    term = {"crossentropy": soft, "kl": divergence}[form]
+    want = hard(ONE_HOT, z64) + term(r64, z64, 20.0)
     np.testing.assert_allclose(to_numpy(got), want, rtol=1e-6)
-    loss = losses.LabelSmoothedKD(dtype=dtype)
+    loss = losses.LabelSmoothedKD(form=form, dtype=dtype)
     value = loss(losses.pack_targets(Y, r64), z)
     assert float(value) == pytest.approx(want.mean(), rel=1e-6)
 
@@ -244,7 +340,9 @@ def test_a_label_out_of_range_is_nan_in_a_compiled_step():
         losses.LabelSmoothedCrossentropy(0.2, "uniform", name="a"),
         losses.LabelSmoothedCrossentropy(from_logits=False, reduction="sum"),
         losses.KnowledgeDistillation(3.0),
+        losses.KnowledgeDistillation(3.0, form="kl"),
         losses.LabelSmoothedKD(0.2, 3.0, 0.4, "uniform"),
+        losses.LabelSmoothedKD(0.2, 3.0, form="kl"),
     ],
 )
 def test_losses_survive_serialization(loss):
@@ -314,6 +412,9 @@ def table():
     yield lambda: kd(temperature=0), "`temperature`"
     yield lambda: losses.KnowledgeDistillation(-1.0), "`temperature`"
     yield lambda: kd(hard_weight=1.5), "`hard_weight`"
+    yield lambda: kd(form="KL"), "`form` must be one of 'crossentropy', 'kl'"
+    yield lambda: losses.KnowledgeDistillation(form=None), "`form`"
+    yield lambda: losses.distillation_loss(R, Z, form="mse"), "`form`"
     yield lambda: smoothed()(Y + 1, Z), "`y_true`.*0 to 4.*Received: 5"
     yield lambda: smoothed()(Y - 1, Z), "`y_true`.*Received: -1"
     yield lambda: smoothed()(Y + 0.5, Z), "`y_true`.*integer labels"
@@ -333,7 +434,12 @@ def table():
     )
     yield lambda: losses.pack_targets(Y + 1, R), "`y_true`.*Received: 5"
     yield lambda: losses.pack_targets(Y[:3], R), "`y_true`.*shape"
-    yield lambda: losses.distillation_loss(R[:, :3], Z), "logits"
+    yield (
+        lambda: losses.distillation_loss(R[:, :3], Z),
+        r"`teacher_logits`.*shape of the student's.*\(6, 5\).*\(6, 3\)",
+    )
+    yield lambda: losses.distillation_loss(R[:1], Z), "`teacher_logits`"
+    yield lambda: losses.KnowledgeDistillation()(Y, Z), "`teacher_logits`"
     yield lambda: losses.smooth_labels(Y, 0.1, num_classes=1), "`num_classes`"
 
 
