@@ -152,33 +152,56 @@ def test_without_the_top(unfilled, family, pooling):
 
 
 @every_family
-def test_trains_and_survives_saving(family, tmp_path):
-    residual = {"drop_path": 0.5} if family.startswith("resnet") else {}
-    model = small(
-        family,
-        dtype="mixed_float16",
-        activation="silu",
-        dropout=0.2,
-        **residual,
-    )
-    shake(model)
+def test_low_precision(unfilled, family):
+    model = small(family, dtype="mixed_float16")
     assert model.output.dtype == "float32"
     assert model.pyramid["P2"].dtype == "float16"
+    layers = [
+        layer
+        for layer in model._flatten_layers(include_self=False)
+        if layer.name not in ("images", "logits")
+    ]
+    assert {layer.compute_dtype for layer in layers} == {"float16"}
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    # By it `compile` decides whether to scale the loss.
+    assert model.dtype_policy.name == "mixed_float16"
+
+
+# One in float16: on JAX it takes as long to compile as the others together.
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("resnet18_d", {"drop_path": 0.5, "frozen_norm": True}),
+        ("inception_v3", {}),
+        ("mobilenet", {"dtype": "mixed_float16"}),
+    ],
+)
+def test_trains_and_survives_saving(family, options, tmp_path):
+    model = small(family, activation="silu", dropout=0.2, **options)
+    shake(model)
     compile_quickly(model)
-    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     x, y = images(), np.arange(4)
-    history = model.fit(x, y, epochs=1, verbose=0)
-    assert np.isfinite(history.history["loss"][0])
+    before = {weight.path: numpy(weight) for weight in model.weights}
+    # Several steps: the first in float16 may overflow.
+    history = model.fit(x, y, epochs=4, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    moved = [
+        weight.path
+        for weight in model.weights
+        if (numpy(weight) != before[weight.path]).any()
+    ]
+    assert "logits/kernel" in moved
+    assert any("/norm/" in path for path in moved) != ("frozen_norm" in options)
     expected = model.predict_on_batch(x)
     assert expected.dtype == np.float32
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    assert again.dtype_policy.name == "mixed_float16"
+    assert again.dtype_policy.name == options.get("dtype", "float32")
     assert list(again.pyramid) == LEVELS
     levels = keras.Model(again.input, {**again.pyramid, "logits": again.output})
     compile_quickly(levels)
     levels = levels.predict_on_batch(x)
-    np.testing.assert_array_equal(levels["logits"], expected)
+    np.testing.assert_allclose(levels["logits"], expected, rtol=1e-3, atol=1e-3)
     pooled = levels["P5"].astype("float32").mean((1, 2))
     head = again.get_layer("logits")
     logits = pooled @ numpy(head.kernel) + numpy(head.bias)
@@ -188,51 +211,26 @@ def test_trains_and_survives_saving(family, tmp_path):
         for layer in again._flatten_layers()
         if isinstance(layer, ConvNorm)
     }
-    linear = {keras.activations.linear} if residual else set()
-    assert activations == {keras.activations.silu} | linear
-
-
-def frozen_and_free(model):
-    """Values of what must stay and of what must move."""
-    free = [weight.path for weight in model.trainable_weights]
-    values = {weight.path: numpy(weight) for weight in model.weights}
-    return {p: v for p, v in values.items() if p not in free}, {
-        p: values[p] for p in free
-    }
-
-
-def test_frozen_norms_stay(tmp_path):
-    model = small("mobilenet", frozen_norm=True, width_multiplier=0.25)
-    shake(model)
-    model.trainable = True
-    frozen, free = frozen_and_free(model)
-    assert all(path.endswith(("kernel", "logits/bias")) for path in free)
-    assert sum("norm/" in path for path in frozen) == len(frozen)
-    compile_quickly(model)
-    x = images()
-    model.fit(x, np.arange(4), epochs=2, verbose=0)
-    still, moved = frozen_and_free(model)
-    for path, value in frozen.items():
-        np.testing.assert_array_equal(still[path], value, err_msg=path)
-    assert sum((moved[path] != value).any() for path, value in free.items()) > 9
-    model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras")
-    again.trainable = True
-    assert len(again.trainable_weights) == len(free)
-    np.testing.assert_array_equal(
-        again.predict_on_batch(x), model.predict_on_batch(x)
-    )
+    # The last convolution of a residual branch is linear.
+    activations.discard(keras.activations.linear)
+    assert activations == {keras.activations.silu}
 
 
 @every_family
-def test_every_norm_is_frozen(unfilled, family):
-    norms = [
-        type(layer)
-        for layer in small(family, frozen_norm=True)._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    assert set(norms) == {FrozenBatchNormalization}
-    assert len(norms) > 15
+def test_frozen_norms_stay_frozen(unfilled, family):
+    model = small(family, frozen_norm=True)
+    again = type(model).from_config(model.get_config())
+    for network in (model, again):
+        network.trainable = True
+        norms = [
+            type(layer)
+            for layer in network._flatten_layers()
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        assert set(norms) == {FrozenBatchNormalization}
+        paths = [weight.path for weight in network.trainable_weights]
+        assert len(paths) == len(norms) + 2
+        assert all(path.endswith(("/kernel", "logits/bias")) for path in paths)
 
 
 def test_frozen_branches_are_not_silent():
