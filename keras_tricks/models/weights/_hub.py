@@ -45,12 +45,14 @@ def download(source: str, filenames: tuple[str, ...]) -> Path | None:
     except ImportError as error:
         raise missing_extra("Weights of the hub", "weights") from error
     name, revision = NAME.fullmatch(source).groups()
+    offline = False
     for filename in filenames:
         try:
             path = huggingface_hub.hf_hub_download(
-                name, filename, revision=revision
+                name, filename, revision=revision, local_files_only=offline
             )
         except errors.LocalEntryNotFoundError as error:
+            offline = True
             if filename != filenames[-1]:
                 continue
             raise ConnectionError(
@@ -68,7 +70,8 @@ def download(source: str, filenames: tuple[str, ...]) -> Path | None:
                 "`source` must be the name of a repository of the hub to which "
                 f"you have access. Received: source={source!r}"
             ) from error
-        except OSError as error:
+        except Exception as error:
+            # Of the HTTP library, which is another one in each major version.
             raise ConnectionError(
                 "`source` could not be downloaded from the hub: "
                 f"{type(error).__name__}. Received: source={source!r}"

@@ -190,4 +190,4 @@ def load_weights_from(
 def _image_size(model: keras.Model, network: Network) -> int | None:
     """Returns the height of the images that a model takes."""
     last = network.units[0].layer.data_format == "channels_last"
-    return model.input_shape[1 if last else 2]
+    return model.inputs[0].shape[1 if last else 2]

@@ -145,11 +145,12 @@ def answer(error):
         ("RevisionNotFoundError", ValueError, "to which you have access"),
         ("EntryNotFoundError", ValueError, "one of the files model.saf"),
         ("HfHubHTTPError", ConnectionError, "not be downloaded .*HfHubHTTPE"),
+        ("OfAnyLibrary", ConnectionError, "not be downloaded .*LookupError"),
     ],
 )
 def test_answers(error, expected, message, monkeypatch):
     def download(*args, **kwargs):
-        raise answer(getattr(errors, error))
+        raise answer(getattr(errors, error, LookupError))
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     with pytest.raises(expected, match=message) as caught:
