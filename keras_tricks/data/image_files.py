@@ -108,6 +108,7 @@ class ImageFiles:
 def list_image_files(
     source: str | os.PathLike | Sequence[str | os.PathLike],
     classes: ClassNames | None = None,
+    labels: bool = True,
 ) -> ImageFiles:
     """Lists image files and finds out their classes.
 
@@ -122,6 +123,7 @@ def list_image_files(
             classes remain unknown. Of a folder with `train` and one of
             `val`, `valid`, `validation`, `test` in it, the latter is taken.
         classes: The classes of the network. Defaults to `None`.
+        labels: Whether to find out the classes. Defaults to `True`.
 
     Returns:
         An `ImageFiles`; its labels are `None` if nothing tells the classes.
@@ -157,6 +159,8 @@ def list_image_files(
             f"`data_dir` must hold images ({', '.join(SUFFIXES)}). "
             f"Received: {root}"
         )
+    if not labels:
+        return ImageFiles(root, tuple(names), places=places)
     if classes is None:
         beside = root if folder else os.path.dirname(root)
         path = os.path.join(beside, CLASSES_FILE)
@@ -164,8 +168,8 @@ def list_image_files(
             classes = read_class_names(path)
         else:
             classes = _class_folders(root, names)
-    labels = None if classes is None else _labels(root, names, classes)
-    return ImageFiles(root, tuple(names), labels, classes, places)
+    found = None if classes is None else _labels(root, names, classes)
+    return ImageFiles(root, tuple(names), found, classes, places)
 
 
 def _is_image(name):

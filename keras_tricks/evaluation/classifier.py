@@ -113,6 +113,12 @@ class Classifier:
             )
         return formats[0]
 
+    def to_layout(self, x: np.ndarray) -> np.ndarray:
+        """Images `(B, H, W, C)` in the layout that the model takes."""
+        if self.data_format(x.shape[-1]) == "channels_last":
+            return x
+        return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+
     def class_name(self, index: int) -> str:
         """The name of a class, or its number if the names are unknown."""
         if self.classes is None:
@@ -141,9 +147,7 @@ class Classifier:
             ValueError: If an output is not a number, or the outputs are
                 probabilities although the model seems to end in logits.
         """
-        flat = x.reshape(-1, *x.shape[2:])
-        if self.data_format(x.shape[-1]) == "channels_first":
-            flat = np.ascontiguousarray(flat.transpose(0, 3, 1, 2))
+        flat = self.to_layout(x.reshape(-1, *x.shape[2:]))
         size = len(flat) if batch_size is None else batch_size
         outputs = [
             self._predict(flat[start : start + size], size)

@@ -220,6 +220,12 @@ def check_preprocessing(classifier: Classifier) -> Preprocessing:
 
     Raises:
         ValueError: If it is unknown.
+
+    Example:
+    >>> from keras_tricks import models
+    >>> model = models.ResNet18D(classes=10, width=4, input_shape=(32, 32, 3))
+    >>> check_preprocessing(Classifier(model, Preprocessing(32))).short_side
+    37
     """
     if classifier.preprocessing is None:
         raise ValueError(

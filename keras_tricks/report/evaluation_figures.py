@@ -40,11 +40,11 @@ def reliability_figure(
         axes.plot([0, 1], [0, 1], color="#8a95a3", linestyle="--", zorder=3)
         axes.bar(
             edges[full], accuracy[full], width, align="edge",
-            color=COLORS[1], edgecolor="white", label="accuracy",
+            color=COLORS[1], edgecolor="white",
         )  # fmt: skip
         axes.plot(
             mean[full], accuracy[full], "o", color=COLORS[2], markersize=4,
-            label="at the mean confidence", clip_on=False, zorder=4,
+            clip_on=False, zorder=4,
         )  # fmt: skip
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
@@ -52,7 +52,6 @@ def reliability_figure(
         axes.set_ylabel("accuracy")
         as_percent(axes.xaxis)
         as_percent(axes.yaxis)
-        axes.legend(loc="upper left")
 
     return as_svg(draw, (5.2, 3.6))
 
@@ -152,7 +151,8 @@ def confusion_figure(
 
         colors = LinearSegmentedColormap.from_list("", ["#ffffff", COLORS[1]])
         axes.imshow(share, cmap=colors, vmin=0, vmax=1)
-        axes.set_xticks(range(size), names, rotation=90 if size > 4 else 0)
+        long = size * max(map(len, names)) > 40
+        axes.set_xticks(range(size), names, rotation=90 if long else 0)
         axes.set_yticks(range(size), names)
         axes.set_xlabel("taken for")
         axes.set_ylabel("label")

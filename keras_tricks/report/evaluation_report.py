@@ -119,7 +119,8 @@ def _figures(evaluation):
     return [
         {
             "title": "Reliability",
-            "note": "On the line, confidence is accuracy.",
+            "note": "Dots are at the mean confidence of a bin; on the line, "
+            "confidence is accuracy.",
             "source": figures.reliability_figure(count, confidence, right),
             "alt": f"Accuracy against confidence in {len(count)} bins; the "
             f"mean confidence is {_percent(gap, 1)} {word} the accuracy.",

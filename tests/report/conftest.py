@@ -18,11 +18,10 @@ class Page(html.parser.HTMLParser):
         self.close()
         text = " ".join(" ".join(self._text).split())
         self.text = text.replace("\N{NO-BREAK SPACE}", " ")
-        self.pictures = [
-            self._picture(attributes)
-            for tag, attributes in self.tags
-            if tag == "img"
-        ]
+        images = [attributes for tag, attributes in self.tags if tag == "img"]
+        drawn = [i for i in images if "image/svg+xml" in i["src"]]
+        self.pictures = [self._picture(attributes) for attributes in drawn]
+        self.photos = [self._photo(i) for i in images if i not in drawn]
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
@@ -38,6 +37,12 @@ class Page(html.parser.HTMLParser):
         svg = base64.b64decode(code, validate=True).decode("utf-8")
         xml.etree.ElementTree.fromstring(svg)
         return svg
+
+    def _photo(self, attributes):
+        kind, code = attributes["src"].split(",")
+        assert kind in ("data:image/png;base64", "data:image/jpeg;base64")
+        assert attributes["alt"]
+        return base64.b64decode(code, validate=True)
 
     def assert_self_contained(self):
         """Checks that a browser fetches and runs nothing for the page."""

@@ -1,0 +1,97 @@
+"""Inputs to compare an exported file with its network on."""
+
+import os
+
+import numpy as np
+
+from keras_tricks._checks import check_int
+from keras_tricks.data import (
+    ViewBatches,
+    channel_statistics,
+    list_image_files,
+    load,
+    load_digits,
+)
+from keras_tricks.data.preprocessing import normalize
+from keras_tricks.evaluation import Classifier, check_preprocessing
+from keras_tricks.evaluation.load_classifier import load_run_data
+
+_SEED = 0
+
+
+def example_inputs(
+    classifier: Classifier,
+    data_dir: str | os.PathLike | None = None,
+    random_images: bool = False,
+    samples: int = 16,
+) -> np.ndarray:
+    """Makes inputs of a network from images.
+
+    Args:
+        classifier: From `keras_tricks.evaluation.load_classifier`.
+        data_dir: A folder or a .tar of images, with classes or without, or an
+            `.npz`. Defaults to the validation images of the training run, or
+            scikit-learn's digits for a network of 8 x 8 gray images.
+        random_images: Whether to take noise instead, of mean 0 and
+            deviation 1. It says little about real images.
+        samples: How many. Defaults to 16.
+
+    Returns:
+        float32, shape `(N, H, W, C)` or `(N, C, H, W)`, as the network takes
+        them. N is less than `samples` if there are fewer images.
+
+    Raises:
+        ValueError: If there are no images, none of them can be read, or the
+            preprocessing is unknown.
+        FileNotFoundError: If `data_dir` does not exist.
+
+    Example:
+    >>> from keras_tricks import models
+    >>> model = models.ResNet18D(classes=4, width=4, input_shape=(32, 32, 3))
+    >>> examples = example_inputs(Classifier(model), random_images=True)
+    >>> examples.shape[0], examples.dtype.name
+    (16, 'float32')
+    """
+    check_int("samples", samples, 2)
+    if random_images:
+        return _noise(classifier, samples)
+    if data_dir is not None:
+        return _from_files(classifier, data_dir, samples)
+    if classifier.recipe is not None:
+        data = load_run_data(classifier.recipe)
+    elif classifier.model.input_shape[1:] == (8, 8, 1):
+        data = load_digits()
+    else:
+        raise ValueError(
+            "`data_dir` must be given to verify the file on real images, or "
+            "`random_images` to do without. Received: neither of them"
+        )
+    mean, std = channel_statistics(data.x_train)
+    x = normalize(data.x_test[:samples], mean, std)
+    return classifier.to_layout(x)
+
+
+def _noise(classifier, samples):
+    shape = classifier.model.input_shape[1:]
+    if None in shape:
+        size = check_preprocessing(classifier).image_size
+        shape = tuple(size if side is None else side for side in shape)
+    generator = np.random.default_rng(_SEED)
+    return generator.standard_normal((samples, *shape), "float32")
+
+
+def _from_files(classifier, data_dir, samples):
+    own = check_preprocessing(classifier)
+    if str(data_dir).endswith(".npz"):
+        images = load(data_dir=data_dir).x_test[:samples]
+    else:
+        images = list_image_files(data_dir, labels=False)
+        images = images.take(min(samples, len(images)))
+    batches = ViewBatches(images, own.view, own.normalize, samples)
+    x = [views[:, 0] for views, _ in batches]
+    if not x:
+        raise ValueError(
+            "`data_dir` must hold images that can be read. Received: "
+            f"{next(iter(batches.bad.values()))}"
+        )
+    return classifier.to_layout(np.concatenate(x))

@@ -1,0 +1,222 @@
+"""Write, read back, compare, and only then keep."""
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_tricks._checks import check_real
+from keras_tricks._precision import compute_dtypes
+from keras_tricks.export.formats import check_format
+
+# Of what the outputs may differ by, relative to the largest of them.
+_TOLERANCES = {"float16": 2e-2, "bfloat16": 1e-1}
+_TOLERANCE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportReport:
+    """How an exported file compares with the network.
+
+    Attributes:
+        path: The file, or the folder.
+        format: Its format.
+        images: How many images the two were compared on.
+        difference: Largest difference of an output.
+        scale: Largest output of the network, in magnitude.
+        same_class: On how many images the two agree on the first class.
+        size: Bytes of the file, or of all files in the folder.
+
+    Example:
+    >>> report = ExportReport("m.onnx", "onnx", 16, 1e-5, 10.0, 16, 400_000)
+    >>> print(report)
+    m.onnx: onnx, 0.4 MB; on 16 images outputs up to 10 differ by at most \
+1e-05, and 16 of 16 have the same first class
+    """
+
+    path: str
+    format: str
+    images: int
+    difference: float
+    scale: float
+    same_class: int
+    size: int
+
+    def __str__(self):
+        return (
+            f"{self.path}: {self.format}, {self.size / 1e6:.1f} MB; on "
+            f"{self.images} images outputs up to {self.scale:.3g} differ by at "
+            f"most {self.difference:.2g}, and {self.same_class} of "
+            f"{self.images} have the same first class"
+        )
+
+
+def export_model(
+    model: keras.Model,
+    path: str | os.PathLike,
+    format: str,
+    examples: np.ndarray,
+    tolerance: float | None = None,
+    overwrite: bool = False,
+) -> ExportReport:
+    """Exports a network and makes sure that the file computes the same.
+
+    The file is written under another name, read back by the runtime that it
+    is for, and run on `examples`, all at once and the first one alone. Only
+    if its outputs are those of the network does it get its name; otherwise
+    nothing is left.
+
+    Formula: `max |y_file - y| <= tolerance * max |y|`.
+
+    Args:
+        model: A Keras model of one input and one output.
+        path: File to write, with the suffix of the format; for
+            `"savedmodel"` a folder. Its parent must exist.
+        format: A key of `FORMATS`: `"keras"`, `"savedmodel"`, `"onnx"`,
+            `"litert"` or `"torch"`.
+        examples: float32, shape `(N, ...)`: inputs of the network, of real
+            images if possible, N at least 2.
+        tolerance: Defaults to 1e-3, to 2e-2 of networks that compute in
+            float16, and to 1e-1 in bfloat16.
+        overwrite: Whether to replace a file of that name. Defaults to
+            `False`.
+
+    Returns:
+        An `ExportReport`.
+
+    Raises:
+        ValueError: If an argument is not as described, or this backend
+            cannot write the format.
+        ImportError: If a package is missing.
+        RuntimeError: If the conversion fails, the file cannot be read back
+            or run, or its outputs differ too much.
+
+    Example:
+    >>> import tempfile
+    >>> layers = [keras.Input((4,)), keras.layers.Dense(3)]
+    >>> path = tempfile.mkdtemp() + "/small.keras"
+    >>> report = export_model(
+    ...     keras.Sequential(layers), path, "keras", np.eye(4, dtype="float32")
+    ... )
+    >>> report.same_class, report.difference
+    (4, 0.0)
+    """
+    format_ = check_format(format)
+    path = _check_path(Path(path), format_, overwrite)
+    examples = _check_examples(model, examples)
+    if tolerance is None:
+        dtypes = compute_dtypes(model)
+        tolerance = max(_TOLERANCES.get(d, _TOLERANCE) for d in dtypes)
+    check_real("tolerance", tolerance, 0)
+    expected = _run(model.predict_on_batch, examples)
+    folder = Path(tempfile.mkdtemp(prefix=".export-", dir=path.parent))
+    try:
+        temporary = folder / path.name
+        try:
+            format_.write(model, str(temporary))
+            # The first alone, too: a file may be made for one batch size.
+            run = format_.read(str(temporary))
+            outputs = _run(run, examples)
+            alone = _run(run, examples[:1])
+        except Exception as error:
+            # Converters and runtimes fail in ways of their own.
+            raise RuntimeError(
+                f"`model` must be one that {format} can hold; of mixed "
+                "precision, its float32 form may be "
+                f"({_first_line(error)}). Received: model={model.name!r}"
+            ) from error
+        report = _compare(path, format, expected, outputs, alone, temporary)
+        _check_difference(report, tolerance)
+        _replace(temporary, path, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return report
+
+
+def _run(function, x):
+    return np.asarray(function(x)).astype("float64")
+
+
+def _check_path(path, format_, overwrite):
+    if path.suffix != format_.suffix and format_.suffix:
+        raise ValueError(
+            f"`path` must end in {format_.suffix}. Received: path={str(path)!r}"
+        )
+    if not path.parent.is_dir():
+        raise ValueError(
+            "`path` must be in a folder that exists. "
+            f"Received: path={str(path)!r}"
+        )
+    if path.exists() and not overwrite:
+        raise ValueError(
+            "`path` must be new unless `overwrite` is given. "
+            f"Received: path={str(path)!r}"
+        )
+    return path
+
+
+def _check_examples(model, examples):
+    examples = np.asarray(examples)
+    shape = model.input_shape
+    fits = len(examples.shape) == len(shape) and all(
+        want in (None, have)
+        for want, have in zip(shape[1:], examples.shape[1:], strict=True)
+    )
+    if examples.dtype != np.float32 or not fits or len(examples) < 2:
+        raise ValueError(
+            f"`examples` must be at least two float32 inputs of shape {shape}. "
+            f"Received: examples.dtype={examples.dtype}, "
+            f"examples.shape={examples.shape}"
+        )
+    return examples
+
+
+def _compare(path, format_, expected, outputs, alone, temporary):
+    if outputs.shape != expected.shape or alone.shape != expected[:1].shape:
+        raise RuntimeError(
+            f"The file must give outputs of shape {expected.shape}, and of one "
+            f"image {expected[:1].shape}. Received: {outputs.shape} and "
+            f"{alone.shape}"
+        )
+    differences = (
+        np.abs(outputs - expected).max(),
+        np.abs(alone - expected[:1]).max(),
+    )
+    files = [temporary, *temporary.rglob("*")]
+    return ExportReport(
+        path=str(path),
+        format=format_,
+        images=len(expected),
+        # `max` of Python would lose a NaN.
+        difference=float(np.max(differences)),
+        scale=float(np.abs(expected).max()),
+        same_class=int((outputs.argmax(-1) == expected.argmax(-1)).sum()),
+        size=sum(file.stat().st_size for file in files if file.is_file()),
+    )
+
+
+def _check_difference(report, tolerance):
+    allowed = tolerance * report.scale
+    # Written so that NaN is refused.
+    if not report.difference <= allowed:
+        raise RuntimeError(
+            f"The file's outputs must differ by at most {allowed:.3g} "
+            f"(`tolerance` {tolerance:g} of {report.scale:.3g}); it was not "
+            f"kept. Received: a difference of {report.difference:.3g}, "
+            f"{report.same_class} of {report.images} images with the same class"
+        )
+
+
+def _replace(temporary, path, folder):
+    """Gives the file its name; an old one goes when the new one is there."""
+    if temporary.is_dir() and path.exists():
+        os.replace(path, folder / "replaced")
+    os.replace(temporary, path)
+
+
+def _first_line(error):
+    return " ".join(str(error).split())[:200] or type(error).__name__

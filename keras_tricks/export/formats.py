@@ -1,0 +1,201 @@
+"""The formats, and on which backends Keras can write them."""
+
+import dataclasses
+import importlib.util
+import warnings
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from keras_tricks._checks import check_choice
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A file format for trained networks.
+
+    Attributes:
+        name: What it is called here.
+        suffix: How its files end; `""` for a folder.
+        write: `function(model, path)`.
+        read: `function(path)` that returns `function(x)`, which gives the
+            outputs of the network in the file.
+        backends: Where Keras can write it.
+        packages: What must be installed, by module, to write and verify it.
+
+    Example:
+    >>> FORMATS["keras"].suffix
+    '.keras'
+    """
+
+    name: str
+    suffix: str
+    write: Callable
+    read: Callable
+    backends: tuple[str, ...] = ("tensorflow", "jax", "torch")
+    packages: dict[str, tuple[str, ...]] = dataclasses.field(
+        default_factory=dict
+    )
+
+
+def check_format(name: str) -> Format:
+    """Returns a format that this backend can write and verify.
+
+    Args:
+        name: A key of `FORMATS`.
+
+    Raises:
+        ValueError: If the name is unknown, or Keras cannot write the format
+            on this backend; the message says which backend can.
+        ImportError: If a package is missing.
+
+    Example:
+    >>> check_format("keras").name
+    'keras'
+    """
+    format_ = FORMATS[check_choice("format", name, tuple(FORMATS))]
+    backend = keras.backend.backend()
+    if backend not in format_.backends:
+        other = format_.backends[0]
+        raise ValueError(
+            f"`format` must be one that Keras can write on {backend}. A .keras "
+            f"file is the same on every backend: run it again with "
+            f"KERAS_BACKEND={other}. Received: format={name!r}"
+        )
+    needed = format_.packages.get(backend, format_.packages.get("any", ()))
+    missing = [p for p in needed if importlib.util.find_spec(p) is None]
+    if missing:
+        raise ImportError(
+            f"The format {name} on {backend} needs `pip install "
+            f'"keras_tricks[export]"`. Received: no module {missing[0]!r}'
+        )
+    return format_
+
+
+def _save(model, path):
+    model.save(path)
+
+
+def _load_keras(path):
+    model = keras.saving.load_model(path, compile=False)
+
+    def run(x):
+        return keras.ops.convert_to_numpy(model(x, training=False))
+
+    return run
+
+
+def _exporter(format_):
+    def write(model, path):
+        with warnings.catch_warnings():
+            # Of the converters' own code, which nobody here can change.
+            warnings.simplefilter("ignore")
+            model.export(path, format=format_, verbose=False)
+
+    return write
+
+
+def _export_torch(model, path):
+    import torch
+
+    batch = torch.export.Dim("batch", min=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.export(
+            path, format="torch", verbose=False, dynamic_shapes={0: batch}
+        )
+
+
+def _load_torch(path):
+    import torch
+
+    module = torch.export.load(path).module()
+    device = next(iter(module.state_dict().values())).device
+
+    def run(x):
+        with torch.no_grad():
+            outputs = module(torch.from_numpy(x).to(device))
+        return outputs.float().cpu().numpy()
+
+    return run
+
+
+def _load_saved_model(path):
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(path)
+    return lambda x: loaded.serve(x).numpy()
+
+
+def _load_onnx(path):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(
+        path, providers=["CPUExecutionProvider"]
+    )
+    name = session.get_inputs()[0].name
+    return lambda x: session.run(None, {name: x})[0]
+
+
+def _load_litert(path):
+    interpreter = _litert_interpreter()(model_path=path)
+    index = interpreter.get_input_details()[0]["index"]
+
+    def run(x):
+        interpreter.resize_tensor_input(index, x.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(index, x)
+        interpreter.invoke()
+        output = interpreter.get_output_details()[0]["index"]
+        return np.array(interpreter.get_tensor(output))
+
+    return run
+
+
+def _litert_interpreter():
+    """LiteRT's own interpreter, or the one that TensorFlow still has."""
+    if importlib.util.find_spec("ai_edge_litert") is not None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        return Interpreter
+    import tensorflow as tf
+
+    def make(**options):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return tf.lite.Interpreter(**options)
+
+    return make
+
+
+FORMATS = {
+    "keras": Format("keras", ".keras", _save, _load_keras),
+    "savedmodel": Format(
+        "savedmodel",
+        "",
+        _exporter("tf_saved_model"),
+        _load_saved_model,
+        ("tensorflow", "jax"),
+        {"any": ("tensorflow",)},
+    ),
+    "onnx": Format(
+        "onnx",
+        ".onnx",
+        _exporter("onnx"),
+        _load_onnx,
+        ("torch", "tensorflow"),
+        {
+            "torch": ("onnx", "onnxruntime"),
+            "tensorflow": ("onnx", "onnxruntime", "tf2onnx"),
+        },
+    ),
+    "litert": Format(
+        "litert",
+        ".tflite",
+        _exporter("litert"),
+        _load_litert,
+        ("tensorflow",),
+    ),
+    "torch": Format("torch", ".pt2", _export_torch, _load_torch, ("torch",)),
+}

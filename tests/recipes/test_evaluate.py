@@ -1,0 +1,149 @@
+"""recipes/evaluate.py, predict.py and export.py on a run of train.py."""
+
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_tricks import Recipe, evaluation
+from keras_tricks.data import load_digits
+from keras_tricks.export import FORMATS
+
+
+@pytest.fixture
+def run(tmp_path):
+    """What a run on digits leaves behind, with a network that loads fast."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    inputs = keras.Input((8, 8, 1))
+    outputs = keras.layers.Dense(10)(keras.layers.Flatten()(inputs))
+    keras.Model(inputs, outputs).save(folder / "last.keras")
+    (folder / "recipe.json").write_text(Recipe().to_json())
+    return folder
+
+
+def test_a_run_evaluates_to_what_training_reported(run_script, tmp_path):
+    run = tmp_path / "run"
+    done = run_script(
+        "train.py",
+        "--epochs=1",
+        "--warmup_epochs=0",
+        "--width=2",
+        "--train_samples=128",
+        "--test_samples=64",
+        "--verbose=0",
+        f"--run_folder={run}",
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    done = run_script("evaluate.py", f"--model={run}", f"--folder={tmp_path}")
+    assert done.returncode == 0, done.stderr[-2000:]
+    reported = json.loads((run / "result.json").read_text())
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    accuracy = np.float32(found["top_1"]["value"])
+    assert accuracy == np.float32(reported["val_accuracy"])
+    assert found["crossentropy"] == pytest.approx(
+        reported["val_crossentropy"], rel=1e-5
+    )
+    assert found["images"] == 64 and found["unreadable"] == []
+    assert found["view"] == "as in training"
+    assert f"{100 * accuracy:.2f} % (" in done.stdout
+    page = tmp_path / "evaluation.html"
+    assert done.stdout.endswith(f"Report: {page}\n")
+    assert "</html>" in page.read_text("utf-8")
+
+
+def test_images_are_classified_and_bad_ones_named(run, run_script, tmp_path):
+    digits = load_digits().x_test[:3, ..., 0]
+    paths = [str(tmp_path / f"{i}.png") for i in range(3)]
+    for path, pixels in zip(paths, digits, strict=True):
+        Image.fromarray(pixels).convert("RGB").save(path)
+    (tmp_path / "bad.png").write_bytes(b"damaged")
+    paths.insert(1, str(tmp_path / "bad.png"))
+    done = run_script(
+        "predict.py", f"--model={run}", "--format=json", "--top_k=4", *paths
+    )
+    assert done.returncode == 1
+    assert done.errors[-1].startswith(f"Unreadable: {tmp_path}/bad.png: ")
+    results = json.loads(done.stdout)
+    assert [result["file"] for result in results] == paths
+    bad = results.pop(1)
+    assert "classes" not in bad and bad["error"].startswith(paths[1])
+    classifier = evaluation.load_classifier(run)
+    own = classifier.preprocessing
+    x = own.normalize(digits[:, None, :, :, None])
+    p = np.exp(classifier.log_probabilities(x)[:, 0])
+    for result, row in zip(results, p, strict=True):
+        rows = result["classes"]
+        best = np.argsort(-row)[:4]
+        assert [one["index"] for one in rows] == best.tolist()
+        assert [one["name"] for one in rows] == [str(i) for i in best]
+        shares = [one["probability"] for one in rows]
+        np.testing.assert_allclose(shares, row[best], rtol=1e-4)
+
+
+def test_a_table_names_classes(run, run_script, tmp_path):
+    path, names = tmp_path / "one.png", tmp_path / "names.txt"
+    Image.fromarray(load_digits().x_test[0, ..., 0]).save(path)
+    names.write_text("".join(f"the {i}\n" for i in range(10)))
+    done = run_script(
+        "predict.py",
+        f"--model={run}/last.keras",
+        f"--classes={names}",
+        "--top_k=2",
+        str(path),
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, *rows = done.stdout.splitlines()
+    assert first == str(path) and len(rows) == 2
+    assert all(" %  the " in row for row in rows)
+
+
+def test_a_file_is_exported_and_described(run, run_script, tmp_path):
+    path = tmp_path / "new" / "digits.keras"
+    done = run_script(
+        "export.py", f"--model={run}", "--format=keras", f"--output={path}"
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith(f"{path}: keras, ")
+    described = json.loads((tmp_path / "new/digits.keras.json").read_text())
+    assert described["classes"] == [str(i) for i in range(10)]
+    assert described["preprocessing"]["channels"] == "L"
+    assert described["outputs"] == "logits"
+    assert described["verified"]["same_class"] == 16
+    assert len(list(path.parent.iterdir())) == 2
+    model = keras.saving.load_model(path)
+    original = keras.saving.load_model(run / "last.keras")
+    for ours, theirs in zip(
+        model.get_weights(), original.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+IMPOSSIBLE = next(
+    name
+    for name, format_ in FORMATS.items()
+    if keras.backend.backend() not in format_.backends
+)
+MISTAKES = {
+    "evaluate.py": (
+        ["--model=nothere.keras"],
+        "ValueError: `model` must be .* Received: model='nothere.keras'$",
+    ),
+    "export.py": (
+        ["--model=nothere.keras", f"--format={IMPOSSIBLE}"],
+        f"ValueError: `format` must be .* Received: format='{IMPOSSIBLE}'$",
+    ),
+}
+
+
+@pytest.mark.parametrize("script", MISTAKES)
+def test_a_mistake_ends_the_script_with_one_line(script, run_script):
+    arguments, expected = MISTAKES[script]
+    done = run_script(script, *arguments)
+    assert done.returncode == 1
+    assert not done.stdout
+    (line,) = done.errors
+    assert re.search(expected, line)
