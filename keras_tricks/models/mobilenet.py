@@ -24,6 +24,8 @@ def MobileNet(
     output_stride=32,
     frozen_norm=False,
     padding="same",
+    weights=None,
+    skip_head=False,
     input_shape=None,
     data_format=None,
     dtype=None,
@@ -59,6 +61,12 @@ def MobileNet(
         padding: Of the strided convolutions: `"same"`, on all sides, or
             `"end"`, the `"same"` of Keras and TensorFlow, which their weights
             need. Defaults to `"same"`.
+        weights: Trained weights to begin with: a file, a name on the hub, or
+            a model, see `load_weights_from`. The preprocessing that belongs
+            to them, if known, is `model.preprocessing`. Defaults to `None`,
+            random ones.
+        skip_head: Whether the last layer stays random, say for other
+            `classes` than the weights have. Defaults to `False`.
         input_shape: Three integers; height and width may be `None`. Defaults
             to 224 by 224 with 3 channels.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for
@@ -138,6 +146,8 @@ def MobileNet(
         activation=activation,
         small_images=small_images,
         frozen_norm=frozen_norm,
+        weights=weights,
+        skip_head=skip_head,
         input_shape=input_shape,
         data_format=data_format,
         dtype=dtype,
