@@ -14,11 +14,13 @@ class PolicyModel(keras.Model):
     By the policy of the model `compile` decides whether to scale the loss;
     core Keras' functional models take the global one, and again when they
     are loaded. `preprocessing` is what its weights expect to be done to
-    images, a `keras_tricks.data.Preprocessing`, or None.
+    images, a `keras_tricks.data.Preprocessing`, or None. `weights_report` is
+    what `load_weights_from` said last; it is not saved.
     """
 
     pyramid_layers = {}
     preprocessing = None
+    weights_report = None
 
     @property
     def pyramid(self):

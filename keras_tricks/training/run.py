@@ -20,10 +20,12 @@ from keras_tricks.recipe import Recipe
 from keras_tricks.report import read_run, write_run_report
 from keras_tricks.training.build import (
     build_average,
-    build_data,
+    build_batches,
     build_model,
     choose_data_format,
     compile_model,
+    load_data,
+    run_preprocessing,
 )
 from keras_tricks.training.teacher import build_distiller
 
@@ -115,9 +117,12 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
     (22, 0)
     """
     folder = _open_folder(recipe, run_folder)
-    data, train_batches, validation_batches = build_data(recipe)
+    data = load_data(recipe)
     size = len(data.x_train)
     model = student = build_model(recipe, data.image_shape, data.num_classes)
+    pretrained = getattr(student, "preprocessing", None)
+    train_batches, validation_batches = build_batches(recipe, data, pretrained)
+    student.preprocessing = run_preprocessing(data, pretrained)
     explanation = f"data      {data!r}\n"
     if recipe.teacher is not None:
         model = build_distiller(

@@ -130,8 +130,9 @@ def load_weights_from(
             `"state_dict"`, `"model"`, whichever comes first.
 
     Returns:
-        A `WeightsReport`. Its `preprocessing` becomes `model.preprocessing`,
-        and is saved and loaded with the model.
+        A `WeightsReport`, which is `model.weights_report` as well. Its
+        `preprocessing` becomes `model.preprocessing`, and is saved and loaded
+        with the model.
 
     Raises:
         ValueError: If the source is none or damaged, or does not fit the
@@ -176,8 +177,7 @@ def load_weights_from(
         )
     for variable, value in result.values:
         variable.assign(value.astype("float32"))
-    model.preprocessing = preprocessing
-    return WeightsReport(
+    report = WeightsReport(
         source=found.origin,
         layout=chosen.name,
         tensors=len(result.used),
@@ -191,6 +191,9 @@ def load_weights_from(
         key=found.key,
         preprocessing=preprocessing,
     )
+    model.preprocessing = preprocessing
+    model.weights_report = report
+    return report
 
 
 def _image_size(model: keras.Model, network: Network) -> int | None:
