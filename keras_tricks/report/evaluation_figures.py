@@ -87,7 +87,10 @@ def confidence_figure(
         axes.set_xlabel("confidence")
         axes.set_ylabel("images")
         as_percent(axes.xaxis)
-        axes.legend(loc="upper left")
+        # Above the axes: no bar is there, however the images are spread.
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderpad=0
+        )
 
     return as_svg(draw, (5.2, 3.6))
 

@@ -119,8 +119,7 @@ def _figures(evaluation):
     return [
         {
             "title": "Reliability",
-            "note": "Dots are at the mean confidence of a bin; on the line, "
-            "confidence is accuracy.",
+            "note": "Dots are the means of bins; on the line they are equal.",
             "source": figures.reliability_figure(count, confidence, right),
             "alt": f"Accuracy against confidence in {len(count)} bins; the "
             f"mean confidence is {_percent(gap, 1)} {word} the accuracy.",
@@ -181,7 +180,7 @@ def _row(evaluation, result):
     confused = "–"
     if result.confused_with is not None:
         name = evaluation.class_name(result.confused_with)
-        confused = f"{name} ({result.confusions})"
+        confused = f"{name} ({result.confusions}×)"
     return {
         "index": result.index,
         "name": evaluation.class_name(result.index),

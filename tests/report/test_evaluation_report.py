@@ -66,6 +66,9 @@ def test_the_page_has_all_figures(read_page, tmp_path):
     assert "Unreadable images 1" in page.text
     assert "cut.png: damaged & cut" in page.text
     assert "class <3>" in page.text
+    worst = result.per_class()[0]
+    other = f"class <{worst.confused_with}> ({worst.confusions}×)"
+    assert other in page.text
     reliability, confidence, confusion = page.pictures
     assert "accuracy" in reliability and "confidence" in confidence
     assert "taken for" in confusion
