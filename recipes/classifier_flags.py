@@ -2,14 +2,13 @@
 
 import ast
 import dataclasses
-import pathlib
 
 from absl import flags
 
 from keras_tricks import evaluation
-from keras_tricks.data import Preprocessing
 from keras_tricks.data.crops import INTERPOLATIONS
 from keras_tricks.data.preprocessing import CHANNELS
+from keras_tricks.evaluation.load_classifier import read_preprocessing_file
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -68,8 +67,8 @@ def changes() -> dict:
     """
     values = {}
     if _PREPROCESSING.value is not None:
-        path = pathlib.Path(_PREPROCESSING.value)
-        values = dataclasses.asdict(Preprocessing.from_json(path.read_text()))
+        own = read_preprocessing_file(_PREPROCESSING.value)
+        values = dataclasses.asdict(own)
     given = {
         "image_size": _IMAGE_SIZE.value,
         "crop_ratio": _CROP_RATIO.value,

@@ -49,6 +49,21 @@ _VERBOSE = flags.DEFINE_bool("verbose", True, "Show a progress bar.")
 flags.adopt_module_key_flags(classifier_flags)
 
 
+def check_flags():
+    """Refuses a preprocessing that the images of a run would not get.
+
+    Raises:
+        ValueError: If there is one, and no other images.
+    """
+    changed = classifier_flags.changes()
+    if changed and _DATA_DIR.value is None and _DATASET.value is None:
+        raise ValueError(
+            "`data_dir` or `dataset` must be given to change the "
+            "preprocessing: the images of a run are seen as training saw "
+            f"them. Received: --{next(iter(changed))}"
+        )
+
+
 def describe(classifier, images):
     """Returns what is evaluated, a dict of name to text."""
     end = "a softmax" if classifier.gives_probabilities else "logits"
@@ -98,6 +113,7 @@ def main(argv):
         sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
     folder = pathlib.Path(_FOLDER.value)
     try:
+        check_flags()
         classifier = classifier_flags.load()
         images = evaluation.load_images(
             classifier,

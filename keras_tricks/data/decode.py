@@ -61,6 +61,9 @@ def decode_image(
     try:
         with pillow.open(file) as image:
             return _to_rgb(pillow_ops.exif_transpose(image))
+    except pillow.UnidentifiedImageError:
+        # Pillow's own words name an object in memory, not the file.
+        raise ValueError(f"{name}: no image of a known format") from None
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{name}: {reason}") from None

@@ -265,8 +265,10 @@ def _check_numbers(name, values, channels, above=None):
         numbers = ()
     if len(numbers) != len(channels):
         limit = "" if above is None else f" above {above}"
+        wanted = f"3 numbers{limit}, one for each of {channels}"
+        if channels == "L":
+            wanted = f"one number{limit} for the one channel L"
         raise ValueError(
-            f"`{name}` must be {len(channels)} numbers{limit}, one for each "
-            f"of {channels}. Received: {name}={values!r}"
+            f"`{name}` must be {wanted}. Received: {name}={values!r}"
         )
     return numbers

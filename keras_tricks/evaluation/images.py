@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from keras_tricks._checks import check_int
 from keras_tricks.data import (
     Preprocessing,
     ViewBatches,
     channel_statistics,
     list_image_files,
+    stratified_order,
 )
 from keras_tricks.data import load as load_named
 from keras_tricks.data.class_names import ClassNames
@@ -192,14 +194,20 @@ def training_normalize(classifier: Classifier, data: ImageData) -> Callable:
 
 
 def _arrays(data: ImageData, samples, **options):
-    data = data.take(test_samples=samples)
-    names = [f"{data.name}[{i}]" for i in range(len(data.x_test))]
-    classes = ClassNames(data.class_names)
+    x, y, chosen = data.x_test, data.y_test, range(len(data.y_test))
+    if samples is not None:
+        if check_int("samples", samples, 1) > len(y):
+            raise ValueError(
+                f"`samples` must not exceed the {len(y)} images. "
+                f"Received: samples={samples}"
+            )
+        chosen = np.sort(stratified_order(y)[:samples])
+        x, y = x[chosen], y[chosen]
     return LabeledImages(
-        data.x_test,
-        data.y_test,
-        names,
-        classes=classes,
+        x,
+        y,
+        [f"{data.name}[{i}]" for i in chosen],
+        classes=ClassNames(data.class_names),
         source=f"{data.name}, test part",
         **options,
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import zipfile
 from pathlib import Path
 
 import keras
@@ -92,9 +93,23 @@ def read_recipe(folder: Path) -> Recipe | None:
 def read_preprocessing(folder: Path) -> Preprocessing | None:
     """What preprocessing.json in a folder says, if there is one."""
     file = folder / PREPROCESSING_FILE
-    if not file.is_file():
-        return None
-    return Preprocessing.from_json(file.read_text("utf-8"))
+    return read_preprocessing_file(file) if file.is_file() else None
+
+
+def read_preprocessing_file(file: str | os.PathLike) -> Preprocessing:
+    """Reads a file that holds what `Preprocessing.to_json` gives.
+
+    Raises:
+        ValueError: If it is missing or holds something else.
+    """
+    try:
+        return Preprocessing.from_json(Path(file).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            "`preprocessing` must be a file of what `Preprocessing.to_json` "
+            f"gives ({first_line(error)}). Received: "
+            f"preprocessing={str(file)!r}"
+        ) from None
 
 
 def _model_file(path):
@@ -110,6 +125,11 @@ def _model_file(path):
 
 
 def _load(path):
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise ValueError(
+            "`model` must be a saved .keras model; this file is cut off, or "
+            f"of another kind. Received: model={str(path)!r}"
+        )
     try:
         model = keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -186,6 +206,8 @@ def _complete(known, changes, model):
     sides = {n for n in shape[1:] if n is not None and n > 3}
     if len(sides) == 1:
         changes = {"image_size": sides.pop(), **changes}
+    if 1 in shape[1:]:
+        changes = {"channels": "L", **changes}
     return Preprocessing(**changes)
 
 

@@ -1,4 +1,4 @@
-"""The formats, and on which backends Keras can write them."""
+"""The formats, and on which backends they can be written."""
 
 import dataclasses
 import importlib.util
@@ -21,7 +21,7 @@ class Format:
         write: `function(model, path)`.
         read: `function(path)` that returns `function(x)`, which gives the
             outputs of the network in the file.
-        backends: Where Keras can write it.
+        backends: Where it can be written.
         packages: What must be installed, by module, to write and verify it.
 
     Example:
@@ -46,8 +46,8 @@ def check_format(name: str) -> Format:
         name: A key of `FORMATS`.
 
     Raises:
-        ValueError: If the name is unknown, or Keras cannot write the format
-            on this backend; the message says which backend can.
+        ValueError: If the name is unknown, or the format cannot be written
+            on this backend; the message says on which one it can.
         ImportError: If a package is missing.
 
     Example:
@@ -58,9 +58,12 @@ def check_format(name: str) -> Format:
     backend = keras.backend.backend()
     if backend not in format_.backends:
         other = format_.backends[0]
+        here = ", ".join(
+            repr(f.name) for f in FORMATS.values() if backend in f.backends
+        )
         raise ValueError(
-            f"`format` must be one that Keras can write on {backend}. A .keras "
-            f"file is the same on every backend: run it again with "
+            f"`format` must be one of {here} on {backend}. A .keras file is "
+            f"the same on every backend: run it again with "
             f"KERAS_BACKEND={other}. Received: format={name!r}"
         )
     needed = format_.packages.get(backend, format_.packages.get("any", ()))

@@ -17,6 +17,9 @@ def with_precision(model: keras.Model, dtype: str = "float32") -> keras.Model:
     Returns:
         A new model with copies of the weights, not compiled.
 
+    Raises:
+        ValueError: If there is no such policy.
+
     Example:
     >>> layer = keras.layers.Dense(3, dtype="mixed_bfloat16")
     >>> model = keras.Sequential([keras.Input((4,)), layer])
@@ -24,13 +27,23 @@ def with_precision(model: keras.Model, dtype: str = "float32") -> keras.Model:
     'float32'
     """
     config = keras.saving.serialize_keras_object(model)
-    policy = keras.saving.serialize_keras_object(keras.DTypePolicy(dtype))
+    policy = keras.saving.serialize_keras_object(_policy(dtype))
     # Keras keeps the policies of layers as objects inside the configuration.
     config = _replace_policies(json.loads(json.dumps(config)), policy)
     config.pop("compile_config", None)
     copy = keras.saving.deserialize_keras_object(config)
     copy.set_weights(model.get_weights())
     return copy
+
+
+def _policy(dtype):
+    try:
+        return keras.DTypePolicy(dtype)
+    except (TypeError, ValueError):
+        raise ValueError(
+            "`dtype` must be the name of a dtype policy, such as 'float32' or "
+            f"'mixed_bfloat16'. Received: dtype={dtype!r}"
+        ) from None
 
 
 def _replace_policies(value, policy):

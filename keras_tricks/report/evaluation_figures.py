@@ -87,7 +87,10 @@ def confidence_figure(
         axes.set_xlabel("confidence")
         axes.set_ylabel("images")
         as_percent(axes.xaxis)
-        axes.legend(loc="upper left")
+        # Above the axes: no bar is there, however the images are spread.
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderpad=0
+        )
 
     return as_svg(draw, (5.2, 3.6))
 
@@ -126,46 +129,62 @@ def most_confused(confusions: np.ndarray, most: int = MOST_CLASSES):
 
 
 def confusion_figure(
-    confusions: np.ndarray, names: list[str], totals: np.ndarray
+    confusions: np.ndarray,
+    labels: list[str],
+    names: list[str],
+    totals: np.ndarray,
 ) -> str:
     """Draws which class is taken for which.
 
     Args:
-        confusions: Images of class i taken for class j, shape (K, K).
-        names: K names.
-        totals: Images of each class, shape (K,); what a full color means.
+        confusions: Images of class i taken for class j, shape (L, K).
+        labels: Names of the L rows.
+        names: Names of the K columns.
+        totals: Images of each row's class, shape (L,); what a full color
+            means.
 
     Returns:
         An SVG picture as a data URI.
 
     Example:
-    >>> figure = confusion_figure(np.eye(2), ["a", "b"], np.ones(2))
+    >>> names = ["a", "b"]
+    >>> figure = confusion_figure(np.eye(2), names, names, np.ones(2))
     >>> figure[:18]
     'data:image/svg+xml'
     """
-    size = len(names)
+    height, width = confusions.shape
     share = confusions / np.maximum(totals, 1)[:, None]
+    labels, names = ([_short(name) for name in x] for x in (labels, names))
+    longest = [max(map(len, x)) for x in (labels, names)]
+    upright = width * longest[1] > 40
 
     def draw(axes):
         from matplotlib.colors import LinearSegmentedColormap
 
         colors = LinearSegmentedColormap.from_list("", ["#ffffff", COLORS[1]])
         axes.imshow(share, cmap=colors, vmin=0, vmax=1)
-        long = size * max(map(len, names)) > 40
-        axes.set_xticks(range(size), names, rotation=90 if long else 0)
-        axes.set_yticks(range(size), names)
+        axes.set_xticks(range(width), names, rotation=90 if upright else 0)
+        axes.set_yticks(range(height), labels)
         axes.set_xlabel("taken for")
         axes.set_ylabel("label")
-        axes.tick_params(length=0, labelsize=9 if size <= 12 else 8)
+        axes.tick_params(length=0, labelsize=9)
         axes.grid(visible=False)
         for i, j in np.argwhere(confusions > 0):
             axes.text(
                 j, i, f"{confusions[i, j]:g}", ha="center", va="center",
-                fontsize=8, color="white" if share[i, j] > 0.5 else "#1c2733",
+                fontsize=9, color="white" if share[i, j] > 0.5 else "#1c2733",
             )  # fmt: skip
 
-    side = 2.8 + 0.3 * size
-    return as_svg(draw, (side, side))
+    # Inches of the cells, the letters beside and below, and the titles.
+    size = (
+        0.36 * width + 0.08 * longest[0] + 0.6,
+        0.36 * height + 0.08 * (longest[1] if upright else 2) + 0.6,
+    )
+    return as_svg(draw, size)
+
+
+def _short(name, most=28):
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def thumbnail(view: np.ndarray) -> str:

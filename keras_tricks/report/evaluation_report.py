@@ -60,6 +60,7 @@ def write_evaluation_report(
         mistakes=[] if images is None else _mistakes(evaluation, images),
         wrong=len(evaluation.mistakes()),
         rows=[_row(evaluation, result) for result in rows[:_ROWS]],
+        top_5=evaluation.num_classes > 5,
         classes=len(rows),
         bad=evaluation.bad,
         facts=[(name, page.show(v)) for name, v in (facts or {}).items()],
@@ -119,8 +120,8 @@ def _figures(evaluation):
     return [
         {
             "title": "Reliability",
-            "note": "Dots are at the mean confidence of a bin; on the line, "
-            "confidence is accuracy.",
+            "note": "Dots are means of bins. On the line, confidence is "
+            "accuracy.",
             "source": figures.reliability_figure(count, confidence, right),
             "alt": f"Accuracy against confidence in {len(count)} bins; the "
             f"mean confidence is {_percent(gap, 1)} {word} the accuracy.",
@@ -140,19 +141,24 @@ def _confusion(evaluation):
     chosen = figures.most_confused(confusions)
     if not len(chosen):
         return None
-    names = [evaluation.class_name(index) for index in chosen]
-    some = len(chosen) < len(confusions)
-    part = confusions[np.ix_(chosen, chosen)]
+    totals = confusions.sum(1)
+    rows = chosen[totals[chosen] > 0]
+    part = confusions[np.ix_(rows, chosen)]
+    right = int(confusions[rows, rows].sum())
+    note = "Rows are labels, columns what the images were taken for."
+    if len(chosen) < len(confusions):
+        note += f" The {len(chosen)} classes of the most frequent mistakes."
     return {
         "title": "Confusions",
-        "note": f"The {len(chosen)} classes of the largest ones."
-        if some
-        else "Rows are labels, columns what the images were taken for.",
+        "note": note,
         "source": figures.confusion_figure(
-            part, names, confusions.sum(1)[chosen]
+            part,
+            [evaluation.class_name(index) for index in rows],
+            [evaluation.class_name(index) for index in chosen],
+            totals[rows],
         ),
-        "alt": f"Matrix of {len(chosen)} classes: {np.trace(part)} images on "
-        f"the diagonal, {part.sum() - np.trace(part)} beside it.",
+        "alt": f"Matrix of {len(rows)} labels and {len(chosen)} classes: "
+        f"{right} images are right, {part.sum() - right} are not.",
     }
 
 
@@ -181,14 +187,12 @@ def _row(evaluation, result):
     confused = "–"
     if result.confused_with is not None:
         name = evaluation.class_name(result.confused_with)
-        confused = f"{name} ({result.confusions})"
+        confused = f"{name} ({result.confusions}×)"
     return {
         "index": result.index,
         "name": evaluation.class_name(result.index),
         "count": result.top_1.count,
         "top_1": _percent(result.top_1.value, 1),
-        "top_5": _percent(result.top_5.value, 1)
-        if evaluation.num_classes > 5
-        else "–",
+        "top_5": _percent(result.top_5.value, 1),
         "confused": confused,
     }

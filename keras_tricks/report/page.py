@@ -8,13 +8,23 @@ def _environment():
         import jinja2
     except ImportError as error:
         raise missing_extra(error) from None
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
+    return environment
+
+
+def _breakable(text):
+    """A name that may go on in the next line after each underscore."""
+    import markupsafe
+
+    parts = map(markupsafe.escape, text.split("_"))
+    return markupsafe.Markup("_<wbr>").join(parts)
 
 
 def missing_extra(error: ImportError) -> ImportError:

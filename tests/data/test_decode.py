@@ -115,6 +115,7 @@ def test_what_cannot_be_decoded_is_named(name, tmp_path):
         message = str(caught.value)
         assert message.startswith(f"{told}: ")
         assert len(message.splitlines()) == 1 and len(message) > len(str(told))
+        assert "object at" not in message
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -168,6 +168,11 @@ def test_wrong_values_are_refused(name):
         Preprocessing(**{name: WRONG[name]})
 
 
+def test_gray_has_one_number():
+    with pytest.raises(ValueError, match="`mean` must be one number for the"):
+        Preprocessing(mean=(1.0, 2.0), std=(1.0,), channels="L")
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"size": 3}'])
 def test_wrong_json_is_refused(text):
     with pytest.raises(ValueError, match="`text` must be a JSON object of"):

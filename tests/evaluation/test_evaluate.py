@@ -195,6 +195,39 @@ def test_preprocessing_beside_a_model(tmp_path):
     assert changed.preprocessing.mean == OWN.mean
 
 
+def test_a_damaged_preprocessing_is_named(tmp_path):
+    path = tmp_path / "model.keras"
+    network().save(path)
+    file = tmp_path / "preprocessing.json"
+    file.write_text("{")
+    with pytest.raises(
+        ValueError, match=f"`preprocessing` .*Received: .*{file}"
+    ):
+        load_classifier(path)
+
+
+def test_gray_images_are_known_by_the_input(tmp_path):
+    path = tmp_path / "model.keras"
+    network(shape=(8, 8, 1)).save(path)
+    own = load_classifier(path, mean=(1,), std=(2,)).preprocessing
+    assert own == Preprocessing(8, mean=(1,), std=(2,), channels="L")
+
+
+@pytest.mark.parametrize("samples", [3, 20])
+def test_some_images_of_a_data_set(samples):
+    classifier = Classifier(network(10), OWN)
+    images = load_images(classifier, dataset="digits", samples=samples)
+    assert len(images) == samples
+    assert len(set(images.labels)) == min(samples, 10)
+    digits = load_digits()
+    for name, image, label in zip(
+        images.names, images.images, images.labels, strict=True
+    ):
+        index = int(name.removeprefix("digits[").removesuffix("]"))
+        np.testing.assert_array_equal(image, digits.x_test[index])
+        assert label == digits.y_test[index]
+
+
 def test_a_named_model_with_weights(tmp_path, monkeypatch):
     tiny = functools.partial(
         MobileNet, width_multiplier=0.05, small_images=True
@@ -286,6 +319,13 @@ class Hidden(keras.layers.Layer):
         return keras.ops.softmax(inputs)
 
 
+def half_a_model(folder):
+    path = folder.parent / "half.keras"
+    network().save(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    return path
+
+
 def hidden_softmax():
     model = network()
     return keras.Model(model.inputs[0], Hidden()(model.outputs[0]))
@@ -327,6 +367,16 @@ MISTAKES = {
     "weights of a file": (
         lambda folder: load_classifier("model.keras", weights="w.h5"),
         "`weights` must be None unless `model` is the name",
+    ),
+    "too many images": (
+        lambda folder: load_images(
+            Classifier(network(10), OWN), dataset="digits", samples=1000
+        ),
+        "`samples` must not exceed the 359 images. Received: samples=1000",
+    ),
+    "half a file": (
+        lambda folder: load_classifier(half_a_model(folder)),
+        "`model` must be a saved .keras model; this file is cut off",
     ),
     "no model": (
         lambda folder: load_classifier("nothere.keras"),

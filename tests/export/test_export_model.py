@@ -47,7 +47,10 @@ def test_a_file_is_verified_and_alone(name, model, tmp_path):
     format_ = FORMATS[name]
     path = tmp_path / f"network{format_.suffix}"
     if BACKEND not in format_.backends:
-        message = rf"`format` .* KERAS_BACKEND=(tensorflow|torch)\. Rec.*{name}"
+        message = (
+            rf"`format` must be one of 'keras', .* on {BACKEND}\. .* "
+            rf"KERAS_BACKEND=(tensorflow|torch)\. Received: .*{name}"
+        )
         with pytest.raises(ValueError, match=message):
             export_model(model, path, name, EXAMPLES)
         assert not list(tmp_path.iterdir())
@@ -200,6 +203,11 @@ def test_another_precision(dtype):
     np.testing.assert_allclose(logits(plain), logits(reference), atol=1e-6)
     assert all(layer.compute_dtype == "float32" for layer in plain.layers)
     assert plain.layers[1].compute_dtype != mixed.layers[1].compute_dtype
+
+
+def test_a_policy_that_there_is_not(model):
+    with pytest.raises(ValueError, match="`dtype` must be .* dtype='float17'"):
+        with_precision(model, "float17")
 
 
 def test_16_bits_are_tolerated(tmp_path):

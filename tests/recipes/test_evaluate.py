@@ -128,20 +128,27 @@ IMPOSSIBLE = next(
     if keras.backend.backend() not in format_.backends
 )
 MISTAKES = {
-    "evaluate.py": (
-        ["--model=nothere.keras"],
+    "no model": (
+        "predict.py",
+        ["--model=nothere.keras", "image.png"],
         "ValueError: `model` must be .* Received: model='nothere.keras'$",
     ),
-    "export.py": (
+    "preprocessing of a run": (
+        "evaluate.py",
+        ["--model=nothere", "--crop_ratio=0.5"],
+        "ValueError: `data_dir` or `dataset` must .* Received: --crop_ratio$",
+    ),
+    "format": (
+        "export.py",
         ["--model=nothere.keras", f"--format={IMPOSSIBLE}"],
         f"ValueError: `format` must be .* Received: format='{IMPOSSIBLE}'$",
     ),
 }
 
 
-@pytest.mark.parametrize("script", MISTAKES)
-def test_a_mistake_ends_the_script_with_one_line(script, run_script):
-    arguments, expected = MISTAKES[script]
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_ends_the_script_with_one_line(name, run_script):
+    script, arguments, expected = MISTAKES[name]
     done = run_script(script, *arguments)
     assert done.returncode == 1
     assert not done.stdout

@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import io
 import json
 
@@ -66,6 +67,9 @@ def test_the_page_has_all_figures(read_page, tmp_path):
     assert "Unreadable images 1" in page.text
     assert "cut.png: damaged & cut" in page.text
     assert "class <3>" in page.text
+    worst = result.per_class()[0]
+    other = f"class <{worst.confused_with}> ({worst.confusions}×)"
+    assert other in page.text
     reliability, confidence, confusion = page.pictures
     assert "accuracy" in reliability and "confidence" in confidence
     assert "taken for" in confusion
@@ -121,7 +125,30 @@ def test_every_evaluation_makes_a_page(options, read_page, tmp_path):
     page.assert_self_contained()
     assert not page.photos
     assert ("Top-5" in page.text) == (result.num_classes > 5)
+    assert ("top-5" in page.text) == (result.num_classes > 5)
     json.dumps(result.to_dict(), allow_nan=False)
+
+
+def test_the_matrix_has_no_row_without_images(read_page, tmp_path):
+    names = [f"a_long_name_of_the_class_number_{i}" for i in range(30)]
+    result = evaluation(count=99, classes=30, names=names, accuracy=0)
+    result = dataclasses.replace(result, labels=result.labels % 3)
+    page = read_page(write_evaluation_report(tmp_path / "e.html", result))
+    *_, alt = [image["alt"] for tag, image in page.tags if tag == "img"]
+    assert alt.startswith("Matrix of 3 labels and 20 classes: ")
+    *_, matrix = page.pictures
+    assert "a_long_name_of_the_class_nu…" in matrix
+    assert "The 20 classes of the most frequent mistakes." in page.text
+
+
+def test_long_names_can_be_broken(read_page, tmp_path):
+    names = [f"<b>_class_{i}" for i in range(7)]
+    result = evaluation(names=names, accuracy=0)
+    page = read_page(
+        write_evaluation_report(tmp_path / "e.html", result, images_of(result))
+    )
+    assert "&lt;b&gt;_<wbr>class_<wbr>" in page.source
+    assert "<b>_class" not in page.source
 
 
 def test_the_most_confused_classes():
