@@ -15,6 +15,7 @@ from keras_tricks.models._constructors import CONSTRUCTORS
 from keras_tricks.recipe import Recipe
 from keras_tricks.training import load_data
 
+CLASSES_FILE = "classes.json"
 PREPROCESSING_FILE = "preprocessing.json"
 
 
@@ -79,6 +80,8 @@ def load_classifier(
     known = read_preprocessing(path.parent)
     known = known or getattr(network, "preprocessing", None)
     if recipe is not None:
+        if names is None and (path.parent / CLASSES_FILE).is_file():
+            names = read_class_names(path.parent / CLASSES_FILE)
         known, names = _complete_run(recipe, known, names, changes, path)
     preprocessing = _complete(known, changes, network)
     return Classifier(network, preprocessing, names, recipe, str(path))

@@ -93,7 +93,7 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
     """Does all that can be refused before the first step of a run.
 
     Loads the data, builds and compiles the model, restores an interrupted
-    run, and writes recipe.json and explain.txt.
+    run, and writes recipe.json, explain.txt and classes.json.
 
     Args:
         recipe: The recipe.
@@ -138,6 +138,8 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
     explanation += recipe.explain(student, size)
     write_atomically(folder / "recipe.json", recipe.to_json())
     write_atomically(folder / "explain.txt", explanation)
+    names = json.dumps(data.class_names, indent=2) + "\n"
+    write_atomically(folder / "classes.json", names)
     average = build_average(recipe)
     backup = callbacks.Backup(folder / "backup", average)
     return PreparedRun(
@@ -162,7 +164,8 @@ def train(
 ) -> dict:
     """Trains as a recipe says and writes everything into a folder.
 
-    The folder gets recipe.json and explain.txt before the first step;
+    The folder gets recipe.json, explain.txt and classes.json, the names of the
+    classes, before the first step;
     history.csv, TensorBoard events (`events/`), `best.keras` and a backup
     after each epoch; `last.keras`, result.json and report.html at the end.
     A run that was interrupted continues where it was when it is started again

@@ -100,9 +100,20 @@ def test_evaluation_sees_images_as_the_run_did(folder, tmp_path):
     known = classifier.preprocessing
     assert (known.image_size, known.crop_ratio) == (8, 1.0)
     assert (known.mean, known.std) == (CAFFE.mean, CAFFE.std)
+    assert classifier.classes.names == ("0", "1", "2")
     images = evaluation.load_images(classifier)
     x, _ = next(iter(images.batches(6)))
     np.testing.assert_allclose(x[:, 0], reference(images.images), atol=1e-4)
+
+
+def test_predictions_need_no_data_set(folder, tmp_path):
+    recipe = recipe_of(folder, test_samples=3)
+    training.train(recipe, tmp_path / "run", verbose=0)
+    moved = recipe.replace(data_dir="not/there")
+    (tmp_path / "run" / "recipe.json").write_text(moved.to_json())
+    classifier = evaluation.load_classifier(tmp_path / "run")
+    assert classifier.class_name(2) == "2"
+    assert classifier.preprocessing.image_size == 8
 
 
 def test_without_weights_the_statistics_of_the_images_are_kept(
