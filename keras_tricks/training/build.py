@@ -124,7 +124,7 @@ def build_data(recipe: Recipe) -> tuple[ImageData, Batches, Batches]:
     >>> from keras_tricks import Recipe
     >>> data, train, validation = build_data(Recipe())
     >>> len(data.x_train), len(train.images)
-    (1437, 1437)
+    (1438, 1438)
     """
     data = load_data(recipe)
     return data, *build_batches(recipe, data)
