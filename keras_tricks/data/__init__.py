@@ -6,6 +6,11 @@ from keras_tricks.data.batches import Batches as Batches
 from keras_tricks.data.batches import epoch_order as epoch_order
 from keras_tricks.data.class_names import ClassNames as ClassNames
 from keras_tricks.data.class_names import read_class_names as read_class_names
+from keras_tricks.data.colors import Jitter as Jitter
+from keras_tricks.data.colors import add_lighting as add_lighting
+from keras_tricks.data.colors import draw_jitter as draw_jitter
+from keras_tricks.data.colors import draw_lighting as draw_lighting
+from keras_tricks.data.colors import jitter_colors as jitter_colors
 from keras_tricks.data.crops import center_crop as center_crop
 from keras_tricks.data.crops import resize_short_side as resize_short_side
 from keras_tricks.data.crops import ten_crop as ten_crop
@@ -20,9 +25,14 @@ from keras_tricks.data.preprocessing import Preprocessing as Preprocessing
 from keras_tricks.data.preprocessing import (
     channel_statistics as channel_statistics,
 )
+from keras_tricks.data.random_crops import CropBox as CropBox
+from keras_tricks.data.random_crops import crop_and_resize as crop_and_resize
+from keras_tricks.data.random_crops import draw_crop as draw_crop
 from keras_tricks.data.sources import DATASETS as DATASETS
 from keras_tricks.data.sources import load as load
 from keras_tricks.data.sources import load_digits as load_digits
 from keras_tricks.data.sources import load_keras_dataset as load_keras_dataset
 from keras_tricks.data.sources import load_npz as load_npz
+from keras_tricks.data.train_view import TrainView as TrainView
+from keras_tricks.data.train_view import ViewParameters as ViewParameters
 from keras_tricks.data.view_batches import ViewBatches as ViewBatches

@@ -42,7 +42,7 @@ def resize_short_side(
     >>> resize_short_side(np.zeros((30, 47, 3), "uint8"), 16).shape
     (16, 25, 3)
     """
-    _check_image(image)
+    check_image(image)
     check_int("short_side", short_side, 1)
     check_choice("interpolation", interpolation, INTERPOLATIONS)
     height, width = image.shape[:2]
@@ -139,7 +139,7 @@ def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
     check_choice("channels", channels, (1, 3))
     if getattr(image, "ndim", None) == 2:
         image = image[..., None]
-    _check_image(image)
+    check_image(image)
     if image.shape[2] == channels:
         return image
     if channels == 3:
@@ -173,7 +173,12 @@ def _crop(image, top, left, size):
     return image[top : top + size, left : left + size]
 
 
-def _check_image(image):
+def check_image(image: np.ndarray) -> None:
+    """Checks that an image is uint8, gray or RGB.
+
+    Raises:
+        ValueError: If it is not.
+    """
     right = getattr(image, "dtype", None) == np.uint8 and image.ndim == 3
     if not right or image.shape[2] not in (1, 3) or not image.size:
         raise ValueError(

@@ -1,0 +1,173 @@
+"""The paper's procedure from a decoded image to what training sees."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from keras_tricks._checks import check_choice, check_int, check_real
+from keras_tricks.data.colors import (
+    JITTERS,
+    Jitter,
+    add_lighting,
+    draw_jitter,
+    draw_lighting,
+    jitter_colors,
+)
+from keras_tricks.data.crops import INTERPOLATIONS, to_channels
+from keras_tricks.data.random_crops import (
+    AREA,
+    ASPECT,
+    CropBox,
+    check_range,
+    crop_and_resize,
+    draw_crop,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewParameters:
+    """All that was drawn for one view of an image.
+
+    Args:
+        box: The rectangle that is cut out.
+        flip: Whether it is mirrored.
+        jitter: Factors of the colors, or `None`.
+        lighting: Coefficients of the PCA noise, or `None`.
+
+    Example:
+    >>> ViewParameters(CropBox(0, 0, 8, 8)).flip
+    False
+    """
+
+    box: CropBox
+    flip: bool = False
+    jitter: Jitter | None = None
+    lighting: tuple[float, float, float] | None = None
+
+
+@keras.saving.register_keras_serializable("keras_tricks")
+@dataclasses.dataclass(frozen=True)
+class TrainView:
+    """A random view of an image, as the paper trains on.
+
+    In this order, each a function of its own:
+
+    | step | formula | function |
+    |---|---|---|
+    | crop | 8 to 100 % of the area, aspect 3/4 to 4/3, resized | `draw_crop`, `crop_and_resize` |
+    | flip | left to right, with probability 1/2 | |
+    | jitter | hue, saturation, brightness times U[0.6, 1.4] | `draw_jitter`, `jitter_colors` |
+    | lighting | PCA noise, coefficients N(0, 0.1) | `draw_lighting`, `add_lighting` |
+
+    Normalization comes after it, see `Preprocessing.normalize`. What is drawn
+    is apart from what is computed: `draw` needs no pixels, `apply` no
+    generator.
+
+    Args:
+        image_size: Side of the view in pixels. Defaults to 224.
+        area: Smallest and largest share of the area. Defaults to
+            `(0.08, 1)`.
+        aspect: Smallest and largest width over height. Defaults to
+            `(3 / 4, 4 / 3)`.
+        flip: Whether to flip. Defaults to `True`.
+        jitter: Strength of the color jitter, in [0, 1]; 0 for none. Defaults
+            to 0.4.
+        jitter_convention: `"paper"` (default) or `"gluon"`, see
+            `draw_jitter`.
+        lighting: Deviation of the coefficients of the PCA noise; 0 for none.
+            Defaults to 0.1.
+        interpolation: Filter, see `Preprocessing`. Defaults to `"bilinear"`.
+
+    Call arguments:
+        image: uint8, shape `(H, W, 3)` in RGB, or `(H, W, 1)`, gray.
+        rng: The generator that draws.
+
+    Returns:
+        Shape `(image_size, image_size, 3)`, in the units of the pixels:
+        uint8 without jitter and lighting, otherwise float32, not clipped.
+
+    Raises:
+        ValueError: If an argument is not as described.
+
+    Example:
+    >>> view = TrainView(image_size=8)
+    >>> image = np.full((30, 40, 3), 100, "uint8")
+    >>> x = view(image, np.random.default_rng(0))
+    >>> x.shape, x.dtype.name
+    ((8, 8, 3), 'float32')
+    >>> parameters = view.draw(np.random.default_rng(0), 30, 40)
+    >>> bool((view.apply(image, parameters) == x).all())
+    True
+
+    Reference:
+        arXiv 1812.01187, section 2.1.
+    """  # noqa: E501
+
+    image_size: int = 224
+    area: tuple[float, float] = AREA
+    aspect: tuple[float, float] = ASPECT
+    flip: bool = True
+    jitter: float = 0.4
+    jitter_convention: str = "paper"
+    lighting: float = 0.1
+    interpolation: str = "bilinear"
+
+    def __post_init__(self):
+        check_int("image_size", self.image_size, 1)
+        area = check_range("area", self.area, 1.0)
+        aspect = check_range("aspect", self.aspect, None)
+        object.__setattr__(self, "area", area)
+        object.__setattr__(self, "aspect", aspect)
+        check_real("jitter", self.jitter, 0, 1)
+        check_choice(
+            "jitter_convention", self.jitter_convention, tuple(JITTERS)
+        )
+        check_real("lighting", self.lighting, 0)
+        check_choice("interpolation", self.interpolation, INTERPOLATIONS)
+
+    def draw(
+        self, rng: np.random.Generator, height: int, width: int
+    ) -> ViewParameters:
+        """Draws the parameters of a view of an image of H x W pixels."""
+        box = draw_crop(rng, height, width, self.area, self.aspect)
+        flip = self.flip and bool(rng.random() < 0.5)
+        jitter = lighting = None
+        if self.jitter:
+            jitter = draw_jitter(rng, self.jitter, self.jitter_convention)
+        if self.lighting:
+            lighting = draw_lighting(rng, self.lighting)
+        return ViewParameters(box, flip, jitter, lighting)
+
+    def apply(
+        self, image: np.ndarray, parameters: ViewParameters
+    ) -> np.ndarray:
+        """Computes the view that the parameters say."""
+        image = to_channels(image, 3)
+        x = crop_and_resize(
+            image, parameters.box, self.image_size, self.interpolation
+        )
+        if parameters.flip:
+            x = x[:, ::-1]
+        if parameters.jitter is not None:
+            x = jitter_colors(x, parameters.jitter)
+        if parameters.lighting is not None:
+            x = add_lighting(x, parameters.lighting)
+        return x
+
+    def __call__(
+        self, image: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """A random view of an image."""
+        height, width = np.shape(image)[:2]
+        return self.apply(image, self.draw(rng, height, width))
+
+    def get_config(self) -> dict:
+        """Returns the fields."""
+        config = dataclasses.asdict(self)
+        return {**config, "area": list(self.area), "aspect": list(self.aspect)}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "TrainView":
+        """Returns what has this configuration."""
+        return cls(**config)

@@ -1,0 +1,96 @@
+"""The whole procedure, made of its parts."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_tricks.data import (
+    CropBox,
+    Jitter,
+    Preprocessing,
+    TrainView,
+    ViewParameters,
+    add_lighting,
+    crop_and_resize,
+    jitter_colors,
+)
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (30, 40, 3)).astype("uint8")
+JITTER = Jitter(("contrast", "brightness"), (0.8, 1.2), "gluon")
+
+
+def test_the_order_is_crop_flip_jitter_lighting():
+    parameters = ViewParameters(
+        CropBox(2, 3, 20, 24), True, JITTER, (0.1, 0, -0.2)
+    )
+    x = crop_and_resize(IMAGE, parameters.box, 16)[:, ::-1]
+    x = add_lighting(jitter_colors(x, JITTER), parameters.lighting)
+    actual = TrainView(16).apply(IMAGE, parameters)
+    np.testing.assert_array_equal(actual, x)
+
+
+def test_a_view_is_what_was_drawn_for_it():
+    view = TrainView(16, jitter_convention="gluon")
+    parameters = view.draw(np.random.default_rng(4), 30, 40)
+    expected = view.apply(IMAGE, parameters)
+    actual = view(IMAGE, np.random.default_rng(4))
+    np.testing.assert_array_equal(actual, expected)
+    assert set(parameters.jitter.names) == {
+        "brightness",
+        "contrast",
+        "saturation",
+    }
+
+
+def test_half_of_the_views_are_flipped():
+    rng = np.random.default_rng(1)
+    flips = [TrainView(8).draw(rng, 30, 40).flip for _ in range(4000)]
+    assert abs(np.mean(flips) - 0.5) < 4 * 0.5 / 4000**0.5
+    drawn = TrainView(8, flip=False).draw(rng, 30, 40)
+    assert drawn.flip is False
+
+
+def test_without_colors_the_view_is_uint8():
+    plain = TrainView(16, jitter=0, lighting=0)
+    drawn = plain.draw(np.random.default_rng(0), 30, 40)
+    assert drawn.jitter is None and drawn.lighting is None
+    assert plain.apply(IMAGE, drawn).dtype == np.uint8
+    # The crop does not depend on what follows.
+    whole = TrainView(16).draw(np.random.default_rng(0), 30, 40)
+    assert (whole.box, whole.flip) == (drawn.box, drawn.flip)
+
+
+def test_gray_images_become_rgb():
+    x = TrainView(16)(IMAGE[..., :1], np.random.default_rng(0))
+    assert x.shape == (16, 16, 3)
+
+
+def test_normalization_follows():
+    x = TrainView(16)(IMAGE, np.random.default_rng(0))
+    own = Preprocessing(16)
+    expected = (x.astype("float64") - own.mean) / own.std
+    np.testing.assert_allclose(own.normalize(x), expected, atol=1e-5)
+
+
+def test_it_survives_its_configuration():
+    view = TrainView(16, area=(0.25, 1), jitter_convention="gluon")
+    assert TrainView.from_config(view.get_config()) == view
+    config = keras.saving.serialize_keras_object(view)
+    assert keras.saving.deserialize_keras_object(config) == view
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_size": 0}, "`image_size` must be an integer"),
+        ({"area": (0, 1)}, "`area` must be two numbers"),
+        ({"aspect": (2, 1)}, "`aspect` must be two numbers"),
+        ({"jitter": 2}, "`jitter` must be"),
+        ({"jitter_convention": "tf"}, "`jitter_convention` must be one of"),
+        ({"lighting": -0.1}, "`lighting` must be"),
+        ({"interpolation": "area"}, "`interpolation` must be one of"),
+    ],
+)
+def test_mistakes(options, message):
+    with pytest.raises(ValueError, match=message):
+        TrainView(**options)
