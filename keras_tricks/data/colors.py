@@ -109,8 +109,8 @@ def jitter_colors(image: np.ndarray, jitter: Jitter) -> np.ndarray:
 
     Example:
     >>> gray = np.full((1, 1, 3), 100, "uint8")
-    >>> jitter_colors(gray, Jitter(("brightness",), (1.2,), "gluon")).tolist()
-    [[[120.0, 120.0, 120.0]]]
+    >>> jitter_colors(gray, Jitter(("brightness",), (1.5,), "gluon")).tolist()
+    [[[150.0, 150.0, 150.0]]]
     """
     x = _check_rgb(image)
     if jitter.convention == "paper":
@@ -173,15 +173,16 @@ def draw_lighting(
         ValueError: If `std` is not as described.
 
     Example:
-    >>> draw_lighting(np.random.default_rng(0), 0.0)
-    (0.0, 0.0, 0.0)
+    >>> drawn = draw_lighting(np.random.default_rng(0))
+    >>> len(drawn), max(map(abs, drawn)) < 0.5
+    (3, True)
 
     Reference:
         Krizhevsky et al., "ImageNet Classification with Deep Convolutional
         Neural Networks", section 4.1; arXiv 1812.01187, section 2.1.
     """
     check_real("std", std, 0)
-    return tuple(rng.normal(0.0, 1.0, 3) * std + 0.0)
+    return tuple((rng.normal(size=3) * std).tolist())
 
 
 def add_lighting(
@@ -204,8 +205,8 @@ def add_lighting(
 
     Example:
     >>> black = np.zeros((1, 1, 3), "uint8")
-    >>> add_lighting(black, (0.1, 0.0, 0.0)).round(3).tolist()
-    [[[-3.1470000743865967, -3.2209999561309814, -3.2369999885559082]]]
+    >>> add_lighting(black, (-1.0, 0.0, 0.0)).round().tolist()
+    [[[31.0, 32.0, 32.0]]]
     """
     x = _check_rgb(image)
     scaled = np.asarray(coefficients, "float64") * EIGENVALUES
