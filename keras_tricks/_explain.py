@@ -21,7 +21,7 @@ def explain(recipe, model, dataset_size: int) -> str:
         *_steps(recipe, plan, dataset_size),
         *_learning_rate(recipe, plan),
         *_decay(recipe, model),
-        *_model(model),
+        *_model(recipe, model),
         ("loss", _loss(recipe)),
         *_distillation(recipe),
         ("mixup", _mixup(recipe)),
@@ -103,7 +103,7 @@ def _decay(recipe, model):
             yield "", f"{name}: {paths}{', ...' if len(rows) > 3 else ''}"
 
 
-def _model(model):
+def _model(recipe, model):
     trained = _count(model.trainable_variables)
     others = _count(model.non_trainable_variables)
     yield (
@@ -117,7 +117,14 @@ def _model(model):
         and layer.gamma is not None
     ]
     zero = sum(not ops.convert_to_numpy(norm.gamma).any() for norm in norms)
-    yield "", f"gamma is 0 in {zero} of {len(norms)} batch norms"
+    note = ""
+    if recipe.zero_gamma and recipe.model != "resnet":
+        note = "; no residual branch to start silent"
+    yield "", f"gamma is 0 in {zero} of {len(norms)} batch norms{note}"
+    report = getattr(model, "weights_report", None)
+    if report is not None:
+        for line in str(report).splitlines():
+            yield "", line.strip()
     computes = compute_dtypes(model).most_common(1)[0][0]
     weights = " and ".join(sorted({w.dtype for w in model.trainable_weights}))
     logits = keras.backend.standardize_dtype(model.outputs[0].dtype)

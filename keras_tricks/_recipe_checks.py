@@ -56,6 +56,7 @@ def check_combinations(recipe):
     """Refuses values that are right alone and wrong together."""
     rules = [
         (recipe.width % 2, "width", "even"),
+        *_model_rules(recipe),
         *_optimizer_rules(recipe),
         *_schedule_rules(recipe),
         *_mixup_rules(recipe),
@@ -67,6 +68,30 @@ def check_combinations(recipe):
                 f"`{name}` must be {expectation}. "
                 f"Received: {name}={getattr(recipe, name)!r}"
             )
+
+
+def _model_rules(recipe):
+    yield (
+        recipe.drop_path and recipe.model != "resnet",
+        "drop_path",
+        f"0 with model={recipe.model!r}, which has no residual branches",
+    )
+    yield (
+        recipe.frozen_norm and recipe.zero_gamma and recipe.model == "resnet",
+        "zero_gamma",
+        "False with frozen_norm=True, where branches would stay silent",
+    )
+    yield (
+        recipe.frozen_norm and recipe.weights is None,
+        "frozen_norm",
+        "False without weights to start from",
+    )
+    yield (
+        recipe.skip_head and recipe.weights is None,
+        "skip_head",
+        "False without weights to start from",
+    )
+    yield recipe.weights == "", "weights", "a file, a name on the hub or None"
 
 
 def _optimizer_rules(recipe):

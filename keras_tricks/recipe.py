@@ -8,6 +8,7 @@ from pathlib import Path
 
 from keras_tricks import _checks
 from keras_tricks._explain import explain
+from keras_tricks._presets import PRESETS, SETTINGS, TEACHER_PRESETS
 from keras_tricks._recipe_checks import check_combinations, check_field
 from keras_tricks.schedules import scale_learning_rate
 
@@ -34,12 +35,22 @@ class Recipe:
         train_samples: How many training images to use, all by default.
         test_samples: How many test images to validate on, all by default.
         augmentation: `"none"`, `"shift"` or `"shift_flip"`.
-        depth: 18, 34, 50, 101 or 152.
-        variant: `"A"`, `"B"`, `"C"` or `"D"`.
-        width: Channels of the first stage; 64 is the paper's.
+        model: `"resnet"`, `"inception_v3"` or `"mobilenet"`.
+        depth: Of a ResNet: 18, 34, 50, 101 or 152.
+        variant: Of a ResNet: `"A"`, `"B"`, `"C"` or `"D"`.
+        width: Channels of the first stage of a ResNet; 64 is the paper's. The
+            other networks have `width_multiplier=width / 64`.
         small_images: Whether the stem keeps the resolution.
         activation: In place of every ReLU.
-        zero_gamma: Whether residual branches start silent.
+        zero_gamma: Whether residual branches start silent; where there are
+            none it does nothing.
+        dropout: Rate before the logits; None for the network's own.
+        drop_path: Stochastic depth of a ResNet, see `models.ResNet`.
+        frozen_norm: Whether batch norms keep what they are.
+        weights: What the network starts from, see
+            `keras_tricks.models.load_weights_from`; None for random weights.
+            If the weights know how images are normalized, it is done so.
+        skip_head: Whether the last layer starts random all the same.
         data_format: `"auto"` takes the fastest for backend and device.
         epochs: Length of the run.
         batch_size: The global batch of one update.
@@ -66,7 +77,8 @@ class Recipe:
         teacher: A saved .keras model, or the name of one in
             `keras_tricks.models` together with `teacher_weights`, that the
             student learns from; None for no distillation.
-        teacher_weights: Weights of a teacher that is given by name.
+        teacher_weights: Weights of a teacher that is given by name, as
+            `weights`.
         temperature: T of distillation, above 0.
         hard_weight: w in [0, 1] for `w * hard + (1 - w) * soft`; None for
             the paper's 1 : 1 sum.
@@ -108,19 +120,42 @@ class Recipe:
         choices=("none", "shift", "shift_flip"),
     )
 
+    model: str = _option(
+        "resnet",
+        "Family of the network.",
+        choices=("resnet", "inception_v3", "mobilenet"),
+    )
     depth: int = _option(
-        18, "Depth of the ResNet.", choices=(18, 34, 50, 101, 152)
+        18, "Depth of a ResNet.", choices=(18, 34, 50, 101, 152)
     )
     variant: str = _option(
-        "D", "Variant of the ResNet.", choices=("A", "B", "C", "D")
+        "D", "Variant of a ResNet.", choices=("A", "B", "C", "D")
     )
-    width: int = _option(16, "Channels of the first stage, even.", low=2)
+    width: int = _option(
+        16, "Channels of the first stage, even; 64 is the paper's.", low=2
+    )
     small_images: bool = _option(
         True, "Use the stem that keeps the resolution, for 8 to 64 pixels."
     )
     activation: str = _option("relu", "Activation in place of every ReLU.")
     zero_gamma: bool = _option(
         True, "Start the last gamma of each residual branch at 0."
+    )
+    dropout: float | None = _option(
+        None,
+        "Dropout before the logits; none for the network's own.",
+        low=0,
+        below=1,
+    )
+    drop_path: float = _option(
+        0.0, "Stochastic depth: rate of the last block.", low=0, below=1
+    )
+    frozen_norm: bool = _option(False, "Keep the batch norms as they are.")
+    weights: str | None = _option(
+        None, "Weights to start from: a file, or a name on the hub."
+    )
+    skip_head: bool = _option(
+        False, "Keep the last layer random, say for other classes."
     )
     data_format: str = _option(
         "auto",
@@ -195,7 +230,7 @@ class Recipe:
         None, "Saved .keras model to learn from, or the name of a model."
     )
     teacher_weights: str | None = _option(
-        None, "Weights file of a teacher that is given by name."
+        None, "Weights of a teacher that is given by name."
     )
     temperature: float = _option(20.0, "Temperature of distillation.", low=0)
     hard_weight: float | None = _option(
@@ -252,13 +287,13 @@ class Recipe:
             Beyer et al., "Knowledge distillation: A good teacher is patient
             and consistent", arXiv 2106.05237.
         """  # noqa: E501
-        _checks.check_choice("name", name, tuple(_PRESETS))
+        _checks.check_choice("name", name, PRESETS)
         if name in TEACHER_PRESETS and changes.get("teacher") is None:
             raise ValueError(
                 f"`teacher` must be given with the preset {name!r}. "
                 "Received: teacher=None"
             )
-        return cls(**_known_fields({**_PRESETS[name], **changes}))
+        return cls(**_known_fields({**SETTINGS[name], **changes}))
 
     def replace(self, **changes) -> "Recipe":
         """Returns a copy with other values, checked as at construction."""
@@ -338,50 +373,6 @@ class Recipe:
         updates   10 an epoch x 2 epochs = 20, each of 64 images
         """
         return explain(self, model, dataset_size)
-
-
-_PRESETS = {
-    "baseline": {
-        "variant": "A",
-        "zero_gamma": False,
-        "epochs": 120,
-        "batch_size": 256,
-        "scale_learning_rate": False,
-        "warmup_epochs": 0.0,
-        "schedule": "step",
-        "decay": "all",
-        "label_smoothing": 0.0,
-        "mixup_alpha": 0.0,
-    }
-}
-_PRESETS["efficient"] = _PRESETS["baseline"] | {
-    "variant": "D",
-    "zero_gamma": True,
-    "batch_size": 1024,
-    "scale_learning_rate": True,
-    "warmup_epochs": 5.0,
-    "decay": "kernels",
-    "precision": "mixed_float16",
-}
-_PRESETS["+cosine"] = _PRESETS["efficient"] | {"schedule": "cosine"}
-_PRESETS["+label_smoothing"] = _PRESETS["+cosine"] | {"label_smoothing": 0.1}
-_PRESETS["+mixup"] = _PRESETS["+label_smoothing"] | {
-    "mixup_alpha": 0.2,
-    "epochs": 200,
-}
-_TEACHER = {"temperature": 20.0, "hard_weight": None}
-_PRESETS["+distillation"] = _PRESETS["+label_smoothing"] | _TEACHER
-_PRESETS["+mixup+distillation"] = _PRESETS["+mixup"] | _TEACHER
-_PRESETS["patient_consistent"] = _PRESETS["+mixup"] | {
-    "mixup_alpha": 1.0,
-    "mixup_per": "sample",
-    "epochs": 600,
-    "temperature": 1.0,
-    "hard_weight": 0.0,
-    "label_smoothing": 0.0,
-}
-PRESETS = tuple(_PRESETS)
-TEACHER_PRESETS = ("+distillation", "+mixup+distillation", "patient_consistent")
 
 
 def _known_fields(values):

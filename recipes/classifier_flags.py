@@ -1,5 +1,6 @@
 """Flags that say which trained network to use, and how it sees images."""
 
+import ast
 import dataclasses
 
 from absl import flags
@@ -17,7 +18,15 @@ _MODEL = flags.DEFINE_string(
     required=True,
 )
 _WEIGHTS = flags.DEFINE_string(
-    "weights", None, "Weights of a model that is given by name."
+    "weights",
+    None,
+    "Weights of a model that is given by name: a file, or a name on the "
+    "Hugging Face hub.",
+)
+_MODEL_ARGS = flags.DEFINE_list(
+    "model_args",
+    None,
+    "Arguments of a model that is given by name, such as activation=relu6.",
 )
 _CLASSES = flags.DEFINE_string(
     "classes",
@@ -78,8 +87,33 @@ def load() -> evaluation.Classifier:
         ValueError: As `keras_tricks.evaluation.load_classifier` does.
     """
     return evaluation.load_classifier(
-        _MODEL.value, _WEIGHTS.value, _CLASSES.value, **changes()
+        _MODEL.value,
+        _WEIGHTS.value,
+        _CLASSES.value,
+        _model_args(_MODEL_ARGS.value),
+        **changes(),
     )
+
+
+def _model_args(texts):
+    if texts is None:
+        return None
+    pairs = [text.partition("=") for text in texts]
+    wrong = [name for name, sign, _ in pairs if not sign]
+    if wrong:
+        raise ValueError(
+            "`model_args` must be name=value with commas between them. "
+            f"Received: --model_args={','.join(texts)}"
+        )
+    return {name.strip(): _literal(value) for name, _, value in pairs}
+
+
+def _literal(text):
+    """A number, True, False or None, or else the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _numbers(name, texts):

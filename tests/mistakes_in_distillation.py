@@ -225,7 +225,7 @@ MISTAKES = {
     "teacher by name without weights": (
         lambda _: with_teacher("ResNet18D"),
         ValueError,
-        "`teacher_weights` must be a file … Received: teacher_weights=None",
+        "`teacher_weights` must be … Received: teacher_weights=None",
     ),
     "weights without a teacher": (
         lambda _: Recipe(teacher_weights="w.weights.h5"),

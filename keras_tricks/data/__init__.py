@@ -3,7 +3,6 @@
 from keras_tricks.data.augment import augmentation as augmentation
 from keras_tricks.data.augment import random_shift_flip as random_shift_flip
 from keras_tricks.data.batches import Batches as Batches
-from keras_tricks.data.batches import channel_statistics as channel_statistics
 from keras_tricks.data.batches import epoch_order as epoch_order
 from keras_tricks.data.class_names import ClassNames as ClassNames
 from keras_tricks.data.class_names import read_class_names as read_class_names
@@ -18,6 +17,9 @@ from keras_tricks.data.folder import load_folder as load_folder
 from keras_tricks.data.image_files import ImageFiles as ImageFiles
 from keras_tricks.data.image_files import list_image_files as list_image_files
 from keras_tricks.data.preprocessing import Preprocessing as Preprocessing
+from keras_tricks.data.preprocessing import (
+    channel_statistics as channel_statistics,
+)
 from keras_tricks.data.sources import DATASETS as DATASETS
 from keras_tricks.data.sources import load as load
 from keras_tricks.data.sources import load_digits as load_digits

@@ -1,5 +1,6 @@
 """Batches that are a function of (seed, epoch, step)."""
 
+import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,7 +8,11 @@ import keras
 import numpy as np
 
 from keras_tricks._checks import check_choice, check_int
-from keras_tricks.data.preprocessing import normalize
+from keras_tricks.data.preprocessing import (
+    channel_statistics,
+    check_images,
+    normalize,
+)
 from keras_tricks.data.randomness import AUGMENT, ORDER, random_generator
 
 
@@ -28,34 +33,6 @@ def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
     [0, 1, 2, 3]
     """
     return random_generator(seed, ORDER, epoch).permutation(size)
-
-
-def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns mean and standard deviation of every channel.
-
-    Args:
-        images: uint8, shape `(N, H, W, C)`.
-
-    Returns:
-        Two float32 arrays of shape `(C,)`, in the units of the pixels
-        (0 ... 255). A constant channel has the deviation 1.
-
-    Example:
-    >>> import numpy as np
-    >>> from keras_tricks.data import channel_statistics
-    >>> images = np.array([0, 10], "uint8").reshape(2, 1, 1, 1)
-    >>> [float(value[0]) for value in channel_statistics(images)]
-    [5.0, 5.0]
-    """
-    _check_images(images)
-    values = np.arange(256, dtype="float64")
-    mean, std = [], []
-    for channel in range(images.shape[-1]):
-        counts = np.bincount(images[..., channel].ravel(), minlength=256)
-        shares = counts / counts.sum()
-        mean.append(shares @ values)
-        std.append(np.sqrt(shares @ (values - mean[-1]) ** 2) or 1.0)
-    return np.asarray(mean, "float32"), np.asarray(std, "float32")
 
 
 class Batches(keras.utils.PyDataset):
@@ -85,6 +62,9 @@ class Batches(keras.utils.PyDataset):
             call. It is told epoch and step. Defaults to `None`.
         mean: Mean of each channel, in 0 ... 255. Defaults to the images' own.
         std: Deviation of each channel. Defaults to the images' own.
+        normalize: `function(images)` that returns float32, in place of mean
+            and std; that of a `keras_tricks.data.Preprocessing`, say. Defaults
+            to `None`.
         drop_remainder: Whether to leave out a last, smaller batch. Defaults
             to `True`.
         accumulation_steps: Batches that make one update. With
@@ -125,6 +105,7 @@ class Batches(keras.utils.PyDataset):
         mix_up=None,
         mean=None,
         std=None,
+        normalize=None,
         drop_remainder=True,
         accumulation_steps=1,
         data_format="channels_last",
@@ -150,11 +131,14 @@ class Batches(keras.utils.PyDataset):
         self.shuffle = shuffle
         self.augment = _check_callable("augment", augment)
         self.mix_up = _check_callable("mix_up", mix_up)
-        if mean is None or std is None:
-            own_mean, own_std = channel_statistics(images)
-            mean = own_mean if mean is None else mean
-            std = own_std if std is None else std
-        self.mean, self.std = _check_statistics(mean, std, images.shape[-1])
+        self.normalize = _check_callable("normalize", normalize)
+        if normalize is None:
+            self._set_statistics(mean, std)
+        elif mean is not None or std is not None:
+            raise ValueError(
+                "`mean` and `std` must be None with `normalize`. "
+                f"Received: mean={mean}, std={std}"
+            )
         self.drop_remainder = drop_remainder
         check_int("workers", workers, 1)
         self._prefetch = _Prefetch(self, workers) if workers > 1 else None
@@ -162,6 +146,18 @@ class Batches(keras.utils.PyDataset):
         self._within_epoch, self._seen = False, set()
         self._order = None
         self.epoch = 0
+
+    def _set_statistics(self, mean, std):
+        """Normalizes with a mean and a deviation, by default the images'."""
+        if mean is None or std is None:
+            own_mean, own_std = channel_statistics(self.images)
+            mean = own_mean if mean is None else mean
+            std = own_std if std is None else std
+        channels = self.images.shape[-1]
+        self.mean, self.std = _check_statistics(mean, std, channels)
+        self.normalize = functools.partial(
+            normalize, mean=self.mean, std=self.std
+        )
 
     @property
     def num_batches(self):
@@ -203,7 +199,7 @@ class Batches(keras.utils.PyDataset):
         if self.augment is not None:
             rng = random_generator(self.seed, AUGMENT, epoch, step)
             images = self.augment(images, rng)
-        images = normalize(images, self.mean, self.std)
+        images = self.normalize(images)
         if self.data_format == "channels_first":
             images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         if self.mix_up is None:
@@ -251,22 +247,8 @@ class _Prefetch:
         return future.result()
 
 
-def _check_images(images):
-    if getattr(images, "dtype", None) != np.uint8 or images.ndim != 4:
-        raise ValueError(
-            "`images` must be uint8 of shape (N, H, W, C). Received: "
-            f"images.dtype={getattr(images, 'dtype', type(images))}, "
-            f"images.shape={np.shape(images)}"
-        )
-    if not len(images):
-        raise ValueError(
-            "`images` must hold at least one image. "
-            f"Received: images.shape={images.shape}"
-        )
-
-
 def _check_data(images, labels):
-    _check_images(images)
+    check_images(images)
     labels = np.asarray(labels)
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         raise ValueError(

@@ -5,6 +5,10 @@ import dataclasses
 import numpy as np
 
 from keras_tricks._checks import check_int
+from keras_tricks.data.preprocessing import (
+    Preprocessing,
+    channel_statistics,
+)
 from keras_tricks.data.randomness import SPLIT, random_generator
 
 
@@ -71,6 +75,26 @@ class ImageData:
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
         return tuple(self.x_train.shape[1:])
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """What turns another image into one like these.
+
+        The short side becomes theirs, the mean and the deviation are those of
+        the training images. `None` if they are not square, or neither gray
+        nor RGB.
+        """
+        height, width, channels = self.image_shape
+        if height != width or channels not in (1, 3):
+            return None
+        mean, std = channel_statistics(self.x_train)
+        return Preprocessing(
+            height,
+            1.0,
+            mean=tuple(mean),
+            std=tuple(std),
+            channels="RGB" if channels == 3 else "L",
+        )
 
     def __repr__(self):
         return (

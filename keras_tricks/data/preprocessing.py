@@ -209,6 +209,53 @@ def normalize(
     return result.reshape(images.shape)
 
 
+def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns mean and standard deviation of every channel.
+
+    Args:
+        images: uint8, shape `(N, H, W, C)`.
+
+    Returns:
+        Two float32 arrays of shape `(C,)`, in the units of the pixels
+        (0 ... 255). A constant channel has the deviation 1.
+
+    Example:
+    >>> import numpy as np
+    >>> from keras_tricks.data import channel_statistics
+    >>> images = np.array([0, 10], "uint8").reshape(2, 1, 1, 1)
+    >>> [float(value[0]) for value in channel_statistics(images)]
+    [5.0, 5.0]
+    """
+    check_images(images)
+    values = np.arange(256, dtype="float64")
+    mean, std = [], []
+    for channel in range(images.shape[-1]):
+        counts = np.bincount(images[..., channel].ravel(), minlength=256)
+        shares = counts / counts.sum()
+        mean.append(shares @ values)
+        std.append(np.sqrt(shares @ (values - mean[-1]) ** 2) or 1.0)
+    return np.asarray(mean, "float32"), np.asarray(std, "float32")
+
+
+def check_images(images: np.ndarray) -> None:
+    """Checks that images are a batch of uint8.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    if getattr(images, "dtype", None) != np.uint8 or images.ndim != 4:
+        raise ValueError(
+            "`images` must be uint8 of shape (N, H, W, C). Received: "
+            f"images.dtype={getattr(images, 'dtype', type(images))}, "
+            f"images.shape={np.shape(images)}"
+        )
+    if not len(images):
+        raise ValueError(
+            "`images` must hold at least one image. "
+            f"Received: images.shape={images.shape}"
+        )
+
+
 def _check_numbers(name, values, channels, above=None):
     try:
         numbers = tuple(

@@ -33,6 +33,9 @@ class AdaptImages:
             None.
         interpolation: Of the resize, with antialiasing. Defaults to
             `"bilinear"`.
+        reverse_channels: Whether one has RGB where the other has BGR.
+            `teacher_mean` and `teacher_std` are in the teacher's order.
+            Defaults to `False`.
 
     Call arguments:
         images: `(B, H, W, C)`, or `(B, C, H, W)`, any dtype.
@@ -59,6 +62,7 @@ class AdaptImages:
     data_format: str | None = None
     teacher_data_format: str | None = None
     interpolation: str = "bilinear"
+    reverse_channels: bool = False
 
     def __post_init__(self):
         for name in ("mean", "std"):
@@ -102,6 +106,8 @@ class AdaptImages:
                 for v in (scale, offset)
             )
             x = x * scale + offset
+        if self.reverse_channels:
+            x = ops.flip(x, -1 if last else 1)
         sides = tuple(x.shape[1:3] if last else x.shape[2:4])
         if self.image_size is not None and self.image_size != sides:
             x = ops.image.resize(
@@ -127,7 +133,10 @@ class AdaptImages:
                         f"each of the {channels} channels. "
                         f"Received: {who}_{field}={value}"
                     )
-                values[who, field] = value * (channels // len(value))
+                value *= channels // len(value)
+                if self.reverse_channels and who == "teacher":
+                    value = value[::-1]
+                values[who, field] = value
         rows = list(zip(*values.values(), strict=True))
         scale = [s / t for _, _, s, t in rows]
         offset = [(m - n) / t for m, n, _, t in rows]

@@ -15,12 +15,12 @@ from keras_tricks.data import (
     list_image_files,
     stratified_order,
 )
-from keras_tricks.data import load as load_data
+from keras_tricks.data import load as load_named
 from keras_tricks.data.class_names import ClassNames
 from keras_tricks.data.dataset import ImageData
 from keras_tricks.data.preprocessing import normalize
 from keras_tricks.evaluation.classifier import Classifier
-from keras_tricks.evaluation.load_classifier import load_run_data
+from keras_tricks.training import load_data
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -166,14 +166,31 @@ def _of_run(classifier, ten_crop, samples):
             "`ten_crop` must be False for the validation images of a training "
             "run, which have the size of the network. Received: ten_crop=True"
         )
-    data = load_run_data(classifier.recipe)
-    mean, std = channel_statistics(data.x_train)
+    data = load_data(classifier.recipe)
     return _arrays(
         data,
         samples,
         view=np.asarray,
-        normalize=functools.partial(normalize, mean=mean, std=std),
+        normalize=training_normalize(classifier, data),
     )
+
+
+def training_normalize(classifier: Classifier, data: ImageData) -> Callable:
+    """How a training run normalized its images.
+
+    Args:
+        classifier: Of the run.
+        data: The data set of the run.
+
+    Returns:
+        `function(images)`: that of the model's preprocessing; of images that
+        no `Preprocessing` describes, by their mean and deviation.
+    """
+    own = getattr(classifier.model, "preprocessing", None)
+    if own is not None:
+        return own.normalize
+    mean, std = channel_statistics(data.x_train)
+    return functools.partial(normalize, mean=mean, std=std)
 
 
 def _arrays(data: ImageData, samples, **options):
@@ -204,9 +221,9 @@ def _from_elsewhere(classifier, data_dir, dataset, ten_crop, samples):
         "preprocessing": preprocessing,
     }
     if data_dir is None:
-        return _arrays(load_data(dataset), samples, **options)
+        return _arrays(load_named(dataset), samples, **options)
     if str(data_dir).endswith(".npz"):
-        return _arrays(load_data(data_dir=data_dir), samples, **options)
+        return _arrays(load_named(data_dir=data_dir), samples, **options)
     files = list_image_files(data_dir, classifier.classes).take(samples)
     if files.labels is None:
         raise ValueError(

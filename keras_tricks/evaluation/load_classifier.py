@@ -7,12 +7,15 @@ from pathlib import Path
 
 import keras
 
-from keras_tricks import _backend, models
-from keras_tricks.data import Preprocessing, channel_statistics, load
+from keras_tricks import _backend
+from keras_tricks.data import Preprocessing
 from keras_tricks.data.class_names import ClassNames, read_class_names
 from keras_tricks.evaluation.classifier import Classifier
+from keras_tricks.models._constructors import CONSTRUCTORS
 from keras_tricks.recipe import Recipe
+from keras_tricks.training import load_data
 
+CLASSES_FILE = "classes.json"
 PREPROCESSING_FILE = "preprocessing.json"
 
 
@@ -20,23 +23,27 @@ def load_classifier(
     model: str | os.PathLike,
     weights: str | os.PathLike | None = None,
     classes: str | os.PathLike | None = None,
+    model_args: dict | None = None,
     **changes,
 ) -> Classifier:
     """Loads a network with all that it needs to classify images.
 
-    The preprocessing is what belongs to the weights: that of pretrained
-    ones; a `preprocessing.json` beside the model; or, in the folder of a
-    training run, the statistics of its training images. `changes` replace
-    parts of it. Where nothing is known, `mean` and `std` must be given.
+    The preprocessing is what belongs to the weights: a `preprocessing.json`
+    beside them; or that of the model, which pretrained weights and training
+    runs give it. `changes` replace parts of it. Where nothing is known, `mean`
+    and `std` must be given.
 
     Args:
         model: A `.keras` file, the folder of a training run (its
             `last.keras` is taken), or the name of a model in
             `keras_tricks.models`, such as `"ResNet50D"`.
-        weights: What a named model is filled with: a `.weights.h5` file.
-            Defaults to `None`.
+        weights: What a named model is filled with: a file, or a name on the
+            hub, see `keras_tricks.models.load_weights_from`. Defaults to
+            `None`.
         classes: A file of class names, see `read_class_names`. Defaults to
             the class names of the training run, if there is one.
+        model_args: Arguments of a named model, such as `activation`. Defaults
+            to `None`.
         **changes: Fields of `keras_tricks.data.Preprocessing`; `None` leaves
             one as it is.
 
@@ -58,35 +65,26 @@ def load_classifier(
     """
     changes = {k: v for k, v in changes.items() if v is not None}
     names = None if classes is None else read_class_names(classes)
-    build = getattr(models, str(model), None)
-    if str(model)[:1].isupper() and callable(build):
-        return _named(str(model), build, weights, names, changes)
-    if weights is not None:
-        raise ValueError(
-            "`weights` must be None unless `model` is the name of one in "
-            f"keras_tricks.models. Received: model={str(model)!r}, "
-            f"weights={str(weights)!r}"
-        )
+    if str(model) in CONSTRUCTORS:
+        return _named(str(model), weights, names, model_args or {}, changes)
+    for name, value in (("weights", weights), ("model_args", model_args)):
+        if value is not None:
+            raise ValueError(
+                f"`{name}` must be None unless `model` is the name of one in "
+                f"keras_tricks.models. Received: model={str(model)!r}, "
+                f"{name}={value!r}"
+            )
     path = _model_file(Path(model))
     network = _load(path)
     recipe = read_recipe(path.parent)
     known = read_preprocessing(path.parent)
+    known = known or getattr(network, "preprocessing", None)
     if recipe is not None:
+        if names is None and (path.parent / CLASSES_FILE).is_file():
+            names = read_class_names(path.parent / CLASSES_FILE)
         known, names = _complete_run(recipe, known, names, changes, path)
     preprocessing = _complete(known, changes, network)
     return Classifier(network, preprocessing, names, recipe, str(path))
-
-
-def load_run_data(recipe: Recipe):
-    """The data set of a recipe, as it was trained on."""
-    return load(
-        recipe.dataset,
-        recipe.data_dir,
-        image_size=recipe.image_size,
-        train_samples=recipe.train_samples,
-        test_samples=recipe.test_samples,
-        seed=recipe.seed,
-    )
 
 
 def read_recipe(folder: Path) -> Recipe | None:
@@ -151,42 +149,38 @@ def _fast(model):
     return model
 
 
-def _named(name, build, weights, names, changes):
-    options = {} if names is None else {"classes": len(names)}
-    size = changes.get("image_size")
-    if size is not None:
-        channels = len(changes.get("channels", "RGB"))
-        first = keras.config.image_data_format() == "channels_first"
-        sides = (size, size)
-        options["input_shape"] = (
-            (channels, *sides) if first else (*sides, channels)
+def _named(name, weights, names, model_args, changes):
+    if weights is None:
+        raise ValueError(
+            f"`weights` must be given for {name}. Received: weights=None"
         )
-    model = _fast(build(**options))
-    known = fill(model, weights)
+    options = {} if names is None else {"classes": len(names)}
+    options |= model_args
+    channels = len(changes.get("channels", "RGB"))
+    first = keras.config.image_data_format() == "channels_first"
+
+    def shape(size):
+        sides = (size, size)
+        return (channels, *sides) if first else (*sides, channels)
+
+    def build(weights, **options):
+        try:
+            return CONSTRUCTORS[name](weights=weights, **options)
+        except TypeError as error:
+            raise ValueError(
+                f"`model_args` must be arguments of {name} ({error}). "
+                f"Received: model_args={model_args!r}"
+            ) from None
+
+    # The size that the weights are for is known when they are loaded.
+    model = build(weights, **{"input_shape": shape(None), **options})
+    known = read_preprocessing(Path(weights).parent) or model.preprocessing
+    size = changes.get("image_size", known and known.image_size)
+    if size is not None:
+        options = {"input_shape": shape(size), **options}
+    model = _fast(build(model, **options))
     preprocessing = _complete(known, changes, model)
     return Classifier(model, preprocessing, names, None, f"{name}, {weights}")
-
-
-def fill(model: keras.Model, weights: str | os.PathLike | None):
-    """Fills a model with weights, and returns their preprocessing if known.
-
-    Raises:
-        ValueError: If there are none, or they do not belong to the model.
-    """
-    if weights is None or not Path(weights).is_file():
-        raise ValueError(
-            f"`weights` must be a file with the weights of {model.name}. "
-            f"Received: weights={weights!r}"
-        )
-    try:
-        model.load_weights(weights)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"`weights` must be those of {model.name} with "
-            f"{model.output_shape[-1]} classes ({first_line(error)}). "
-            f"Received: weights={str(weights)!r}"
-        ) from None
-    return read_preprocessing(Path(weights).parent)
 
 
 def _complete_run(recipe, known, names, changes, path):
@@ -195,26 +189,14 @@ def _complete_run(recipe, known, names, changes, path):
     if names is not None and (known is not None or stated):
         return known, names
     try:
-        data = load_run_data(recipe)
+        data = load_data(recipe)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         raise ValueError(
             "`model` must be in the folder of a run whose data set can be "
             "loaded, or `mean`, `std` and `classes` be given "
             f"({first_line(error)}). Received: model={str(path)!r}"
         ) from None
-    return known or _of_run(data), names or ClassNames(data.class_names)
-
-
-def _of_run(data):
-    """The preprocessing of a training run, for images from elsewhere."""
-    height, width, channels = data.image_shape
-    if height != width or channels not in (1, 3):
-        return None
-    mean, std = channel_statistics(data.x_train)
-    channels = "RGB" if channels == 3 else "L"
-    return Preprocessing(
-        height, 1.0, mean=tuple(mean), std=tuple(std), channels=channels
-    )
+    return known or data.preprocessing, names or ClassNames(data.class_names)
 
 
 def _complete(known, changes, model):

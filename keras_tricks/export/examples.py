@@ -5,16 +5,10 @@ import os
 import numpy as np
 
 from keras_tricks._checks import check_int
-from keras_tricks.data import (
-    ViewBatches,
-    channel_statistics,
-    list_image_files,
-    load,
-    load_digits,
-)
-from keras_tricks.data.preprocessing import normalize
+from keras_tricks.data import ViewBatches, list_image_files, load
 from keras_tricks.evaluation import Classifier, check_preprocessing
-from keras_tricks.evaluation.load_classifier import load_run_data
+from keras_tricks.evaluation.images import training_normalize
+from keras_tricks.training import load_data
 
 _SEED = 0
 
@@ -30,8 +24,7 @@ def example_inputs(
     Args:
         classifier: From `keras_tricks.evaluation.load_classifier`.
         data_dir: A folder or a .tar of images, with classes or without, or an
-            `.npz`. Defaults to the validation images of the training run, or
-            scikit-learn's digits for a network of 8 x 8 gray images.
+            `.npz`. Defaults to the validation images of the training run.
         random_images: Whether to take noise instead, of mean 0 and
             deviation 1. It says little about real images.
         samples: How many. Defaults to 16.
@@ -57,18 +50,14 @@ def example_inputs(
         return _noise(classifier, samples)
     if data_dir is not None:
         return _from_files(classifier, data_dir, samples)
-    if classifier.recipe is not None:
-        data = load_run_data(classifier.recipe)
-    elif classifier.model.input_shape[1:] == (8, 8, 1):
-        data = load_digits()
-    else:
+    if classifier.recipe is None:
         raise ValueError(
             "`data_dir` must be given to verify the file on real images, or "
             "`random_images` to do without. Received: neither of them"
         )
-    mean, std = channel_statistics(data.x_train)
-    x = normalize(data.x_test[:samples], mean, std)
-    return classifier.to_layout(x)
+    data = load_data(classifier.recipe)
+    normalize = training_normalize(classifier, data)
+    return classifier.to_layout(normalize(data.x_test[:samples]))
 
 
 def _noise(classifier, samples):

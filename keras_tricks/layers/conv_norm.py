@@ -12,6 +12,8 @@ VARIANTS = ("A", "B", "C", "D")
 
 DATA_FORMATS = ("channels_last", "channels_first")
 
+PADDINGS = ("same", "valid", "end")
+
 
 def get_data_format(data_format: str | None) -> str:
     """Returns the given data format, or Keras' default for `None`."""
@@ -94,8 +96,8 @@ class ConvNorm(keras.layers.Layer):
 
     Padding is `dilation * (kernel_size // 2)` on every side, whatever the
     strides, as in the paper's networks. (The `"same"` of Keras pads strided
-    convolutions on one side only.) Kernels start Glorot (Xavier) uniform; the
-    norm has momentum 0.9.
+    convolutions of an even number of pixels at the end only.) Kernels start
+    Glorot (Xavier) uniform; the norm has momentum 0.9.
 
     Args:
         filters: Integer, the number of output channels; `None` with
@@ -107,7 +109,8 @@ class ConvNorm(keras.layers.Layer):
             Defaults to `False`.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for
             Keras' default.
-        padding: `"same"` as above, or `"valid"` for none. Defaults to
+        padding: `"same"` as above, `"valid"` for none, or `"end"` for the
+            `"same"` of Keras, which weights of TensorFlow need. Defaults to
             `"same"`.
         dilation: Integer, the distance between the pixels that the kernel
             sees; only with strides 1. Defaults to 1.
@@ -160,7 +163,7 @@ class ConvNorm(keras.layers.Layer):
         self.activation = get_activation(activation)
         self.zero_gamma = bool(zero_gamma)
         self.data_format = get_data_format(data_format)
-        self.padding = check_choice("padding", padding, ("same", "valid"))
+        self.padding = check_choice("padding", padding, PADDINGS)
         self.dilation = check_int("dilation", dilation, 1)
         if self.strides > 1 and self.dilation > 1:
             raise ValueError(
@@ -177,7 +180,7 @@ class ConvNorm(keras.layers.Layer):
         self.conv = self._convolution(
             kernel_size=self.kernel_size,
             strides=self.strides,
-            padding="valid" if explicit else self.padding,
+            padding="valid" if explicit or self.padding == "valid" else "same",
             # Of a 1x1 it would change nothing, but cost TensorFlow copies.
             dilation_rate=self.dilation if self.kernel_size != 1 else 1,
             data_format=self.data_format,

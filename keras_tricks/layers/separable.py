@@ -27,11 +27,13 @@ class SeparableBlock(keras.layers.Layer):
             block. Defaults to `False`.
         frozen_norm: Whether the batch norms are frozen, see
             `FrozenBatchNormalization`. Defaults to `False`.
+        padding: `"same"`, on all sides, or `"end"`, see `ConvNorm`. Defaults
+            to `"same"`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: For unknown strides, activation or data format, or a
-            dilation below 1.
+        ValueError: For unknown strides, activation, data format or padding,
+            or a dilation below 1.
 
     Example:
     >>> block = SeparableBlock(16, strides=2)
@@ -52,6 +54,7 @@ class SeparableBlock(keras.layers.Layer):
         dilation=1,
         keep_resolution=False,
         frozen_norm=False,
+        padding="same",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -62,6 +65,7 @@ class SeparableBlock(keras.layers.Layer):
         self.dilation = check_int("dilation", dilation, 1)
         self.keep_resolution = bool(keep_resolution)
         self.frozen_norm = bool(frozen_norm)
+        self.padding = check_choice("padding", padding, ("same", "end"))
         options = {
             "activation": self.activation,
             "data_format": self.data_format,
@@ -74,6 +78,7 @@ class SeparableBlock(keras.layers.Layer):
             strides=1 if self.keep_resolution else self.strides,
             dilation=self.dilation,
             depthwise=True,
+            padding=self.padding,
             name="depthwise",
             **options,
         )
@@ -103,4 +108,5 @@ class SeparableBlock(keras.layers.Layer):
             "dilation": self.dilation,
             "keep_resolution": self.keep_resolution,
             "frozen_norm": self.frozen_norm,
+            "padding": self.padding,
         }

@@ -4,6 +4,7 @@ import keras
 
 from keras_tricks._checks import check_choice, check_int, check_real
 from keras_tricks.layers.conv_norm import get_activation, get_data_format
+from keras_tricks.models.weights import load_weights_from
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -13,11 +14,13 @@ class PolicyModel(keras.Model):
     By the policy of the model `compile` decides whether to scale the loss;
     core Keras' functional models take the global one, and again when they
     are loaded. `preprocessing` is what its weights expect to be done to
-    images, a `keras_tricks.data.Preprocessing`, or None.
+    images, a `keras_tricks.data.Preprocessing`, or None. `weights_report` is
+    what `load_weights_from` said last; it is not saved.
     """
 
     pyramid_layers = {}
     preprocessing = None
+    weights_report = None
 
     @property
     def pyramid(self):
@@ -70,6 +73,8 @@ def build_network(
     activation,
     small_images,
     frozen_norm,
+    weights,
+    skip_head,
     input_shape,
     data_format,
     dtype,
@@ -84,6 +89,11 @@ def build_network(
     check_int("classes", classes, 1)
     check_real("dropout", dropout, 0, 1, open_high=True)
     _check_pooling(pooling, include_top)
+    if skip_head and weights is None:
+        raise ValueError(
+            "`skip_head` must be False without `weights`. "
+            f"Received: skip_head={skip_head}, weights=None"
+        )
     options = {
         "activation": get_activation(activation),
         "data_format": get_data_format(data_format),
@@ -110,6 +120,9 @@ def build_network(
     }
     if dtype is not None:
         model.dtype_policy = dtype
+    if weights is not None:
+        skip_head = bool(skip_head) or not include_top
+        load_weights_from(model, weights, skip_head=skip_head)
     return model
 
 

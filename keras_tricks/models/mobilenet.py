@@ -23,6 +23,9 @@ def MobileNet(
     drop_path=0.0,
     output_stride=32,
     frozen_norm=False,
+    padding="same",
+    weights=None,
+    skip_head=False,
     input_shape=None,
     data_format=None,
     dtype=None,
@@ -55,6 +58,15 @@ def MobileNet(
             strides. `small_images` divides it by 4. Defaults to 32.
         frozen_norm: Whether the batch norms keep statistics, gamma and beta
             as they are, for fine-tuning. Defaults to `False`.
+        padding: Of the strided convolutions: `"same"`, on all sides, or
+            `"end"`, the `"same"` of Keras and TensorFlow, which their weights
+            need. Defaults to `"same"`.
+        weights: Trained weights to begin with: a file, a name on the hub, or
+            a model, see `load_weights_from`. The preprocessing that belongs
+            to them, if known, is `model.preprocessing`. Defaults to `None`,
+            random ones.
+        skip_head: Whether the last layer stays random, say for other
+            `classes` than the weights have. Defaults to `False`.
         input_shape: Three integers; height and width may be `None`. Defaults
             to 224 by 224 with 3 channels.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for
@@ -72,7 +84,9 @@ def MobileNet(
 
     Raises:
         ValueError: For an argument outside the values above, images below 32
-            pixels (8 for small images), or pooling together with the top.
+            pixels (8 for small images), pooling together with the top, or an
+            `output_stride` together with `padding="end"`, where dilation would
+            give other features.
 
     Example:
     >>> model = MobileNet(
@@ -88,11 +102,18 @@ def MobileNet(
     refuse_residual_options("MobileNet", drop_path, zero_gamma)
     check_real("width_multiplier", width_multiplier, 0, open_low=True)
     check_choice("output_stride", output_stride, (8, 16, 32))
+    check_choice("padding", padding, ("same", "end"))
+    if padding == "end" and output_stride < 32:
+        raise ValueError(
+            "`output_stride` must be 32 with padding='end'. "
+            f"Received: output_stride={output_stride}"
+        )
 
     def width(channels):
         return max(1, int(channels * width_multiplier))
 
     def features(images, **options):
+        options["padding"] = padding
         early = 1 if small_images else 2
         x = ConvNorm(width(32), strides=early, name="stem", **options)(images)
         arguments = strides_and_dilation(
@@ -125,6 +146,8 @@ def MobileNet(
         activation=activation,
         small_images=small_images,
         frozen_norm=frozen_norm,
+        weights=weights,
+        skip_head=skip_head,
         input_shape=input_shape,
         data_format=data_format,
         dtype=dtype,

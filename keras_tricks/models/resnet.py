@@ -29,6 +29,8 @@ def ResNet(
     drop_path=0.0,
     output_stride=32,
     frozen_norm=False,
+    weights=None,
+    skip_head=False,
     input_shape=None,
     data_format=None,
     dtype=None,
@@ -71,6 +73,12 @@ def ResNet(
             strides. `small_images` divides it by 4. Defaults to 32.
         frozen_norm: Whether the batch norms keep statistics, gamma and beta
             as they are, for fine-tuning. Defaults to `False`.
+        weights: Trained weights to begin with: a file, a name on the hub, or
+            a model, see `load_weights_from`. The preprocessing that belongs
+            to them, if known, is `model.preprocessing`. Defaults to `None`,
+            random ones.
+        skip_head: Whether the last layer stays random, say for other
+            `classes` than the weights have. Defaults to `False`.
         input_shape: Three integers; height and width may be `None`. Defaults
             to 224 by 224 with 3 channels.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for
@@ -134,6 +142,8 @@ def ResNet(
         activation=activation,
         small_images=small_images,
         frozen_norm=frozen_norm,
+        weights=weights,
+        skip_head=skip_head,
         input_shape=input_shape,
         data_format=data_format,
         dtype=dtype,

@@ -11,9 +11,9 @@ _DOCUMENTATION = """Builds ResNet-{depth}-{variant}.
     Args:
         **options: The other arguments of `ResNet`: `classes`, `zero_gamma`,
             `activation`, `small_images`, `include_top`, `pooling`, `width`,
-            `dropout`, `drop_path`, `output_stride`, `frozen_norm`,
-            `input_shape`, `data_format`, `dtype` and `name`, with the same
-            defaults.
+            `dropout`, `drop_path`, `output_stride`, `frozen_norm`, `weights`,
+            `skip_head`, `input_shape`, `data_format`, `dtype` and `name`, with
+            the same defaults.
 
     Returns:
         A functional `keras.Model` that gives float32 logits.

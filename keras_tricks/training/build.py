@@ -1,36 +1,36 @@
 """One function for each arrow from a recipe to a compiled model."""
 
+import dataclasses
+
 import keras
 
-from keras_tricks import _backend, callbacks, metrics
+from keras_tricks import _backend, callbacks, metrics, models
 from keras_tricks._last_activation import last_activation
 from keras_tricks._plan import make_plan, make_schedule
 from keras_tricks._precision import compute_dtypes
 from keras_tricks.data import (
     Batches,
     ImageData,
+    Preprocessing,
     augmentation,
     channel_statistics,
     load,
 )
 from keras_tricks.layers import MixUp
 from keras_tricks.losses import LabelSmoothedCrossentropy, LabelSmoothedKD
-from keras_tricks.models import ResNet
 from keras_tricks.optimizers import SGD
 from keras_tricks.recipe import Recipe
 
 
-def build_data(recipe: Recipe) -> tuple[ImageData, Batches, Batches]:
-    """Returns the data set and the training and validation batches.
+def load_data(recipe: Recipe) -> ImageData:
+    """Loads the data set of a recipe.
 
     Example:
     >>> from keras_tricks import Recipe
-    >>> recipe = Recipe(batch_size=32, data_format="channels_last")
-    >>> data, train, validation = build_data(recipe)
-    >>> train[0][0].shape, train[0][1].shape, validation[0][1].shape
-    ((32, 8, 8, 1), (32, 10), (32,))
+    >>> load_data(Recipe(train_samples=100)).x_train.shape
+    (100, 8, 8, 1)
     """
-    data = load(
+    return load(
         recipe.dataset,
         recipe.data_dir,
         image_size=recipe.image_size,
@@ -38,13 +38,34 @@ def build_data(recipe: Recipe) -> tuple[ImageData, Batches, Batches]:
         test_samples=recipe.test_samples,
         seed=recipe.seed,
     )
+
+
+def build_batches(
+    recipe: Recipe, data: ImageData, preprocessing: Preprocessing | None = None
+) -> tuple[Batches, Batches]:
+    """Returns the training and the validation batches of a recipe.
+
+    Args:
+        recipe: The recipe.
+        data: Its data set.
+        preprocessing: What the network's weights expect: its order of the
+            channels, mean and deviation are taken. `None` for the mean and the
+            deviation of the training images.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> recipe = Recipe(batch_size=32, data_format="channels_last")
+    >>> train, validation = build_batches(recipe, load_data(recipe))
+    >>> train[0][0].shape, train[0][1].shape, validation[0][1].shape
+    ((32, 8, 8, 1), (32, 10), (32,))
+    """
     plan = make_plan(recipe, len(data.x_train))
-    mean, std = channel_statistics(data.x_train)
-    common = {
-        "mean": mean,
-        "std": std,
-        "data_format": choose_data_format(recipe),
-    }
+    common = {"data_format": choose_data_format(recipe)}
+    if preprocessing is None:
+        mean, std = channel_statistics(data.x_train)
+        common |= {"mean": mean, "std": std}
+    else:
+        common["normalize"] = preprocessing.normalize
     train = Batches(
         data.x_train,
         data.y_train,
@@ -63,7 +84,50 @@ def build_data(recipe: Recipe) -> tuple[ImageData, Batches, Batches]:
         drop_remainder=False,
         **common,
     )
-    return data, train, validation
+    return train, validation
+
+
+def run_preprocessing(
+    data: ImageData, preprocessing: Preprocessing | None = None
+) -> Preprocessing | None:
+    """Returns what turns another image into one that a run trains on.
+
+    Args:
+        data: The data set of the run.
+        preprocessing: What the weights expect that the run starts from, if
+            there are any and it is known.
+
+    Returns:
+        The view of `data` with the normalization of the weights, or else of
+        `data`. `None` if the images are not square.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> run_preprocessing(load_data(Recipe())).image_size
+    8
+    """
+    own = data.preprocessing
+    if own is None or preprocessing is None:
+        return own
+    return dataclasses.replace(
+        preprocessing,
+        image_size=own.image_size,
+        crop_ratio=own.crop_ratio,
+        interpolation=own.interpolation,
+    )
+
+
+def build_data(recipe: Recipe) -> tuple[ImageData, Batches, Batches]:
+    """Returns the data set and the training and validation batches.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> data, train, validation = build_data(Recipe())
+    >>> len(data.x_train), len(train.images)
+    (1438, 1438)
+    """
+    data = load_data(recipe)
+    return data, *build_batches(recipe, data)
 
 
 def build_mix_up(recipe: Recipe, num_classes: int) -> MixUp | None:
@@ -96,27 +160,62 @@ def build_model(
         image_shape: Height, width and channels, whatever the data format.
         num_classes: Number of logits.
 
+    Raises:
+        ValueError: If weights do not fit, see
+            `keras_tricks.models.load_weights_from`.
+
     Example:
     >>> from keras_tricks import Recipe
     >>> build_model(Recipe(), (8, 8, 1), 10).name
     'resnet18_d'
+    >>> build_model(Recipe(model="mobilenet"), (8, 8, 1), 10).name
+    'mobilenet'
     """
     keras.utils.set_random_seed(recipe.seed)
     data_format = choose_data_format(recipe)
     if data_format == "channels_first":
         image_shape = (image_shape[2], *image_shape[:2])
-    return ResNet(
-        recipe.depth,
-        recipe.variant,
+    options = {} if recipe.dropout is None else {"dropout": recipe.dropout}
+    return NETWORKS[recipe.model](
+        recipe,
         classes=num_classes,
-        zero_gamma=recipe.zero_gamma,
         activation=recipe.activation,
         small_images=recipe.small_images,
-        width=recipe.width,
+        frozen_norm=recipe.frozen_norm,
+        weights=recipe.weights,
+        skip_head=recipe.skip_head,
         input_shape=image_shape,
         data_format=data_format,
         dtype=recipe.precision,
+        **options,
     )
+
+
+def _resnet(recipe, **options):
+    return models.ResNet(
+        recipe.depth,
+        recipe.variant,
+        width=recipe.width,
+        zero_gamma=recipe.zero_gamma,
+        drop_path=recipe.drop_path,
+        **options,
+    )
+
+
+def _inception_v3(recipe, **options):
+    return models.InceptionV3(width_multiplier=recipe.width / 64, **options)
+
+
+def _mobilenet(recipe, **options):
+    return models.MobileNet(width_multiplier=recipe.width / 64, **options)
+
+
+NETWORKS = {
+    "resnet": _resnet,
+    "inception_v3": _inception_v3,
+    "mobilenet": _mobilenet,
+}
+"""By `Recipe.model`: the fields that only this family has."""
 
 
 def build_optimizer(recipe: Recipe, dataset_size: int) -> SGD:

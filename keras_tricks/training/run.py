@@ -20,10 +20,12 @@ from keras_tricks.recipe import Recipe
 from keras_tricks.report import read_run, write_run_report
 from keras_tricks.training.build import (
     build_average,
-    build_data,
+    build_batches,
     build_model,
     choose_data_format,
     compile_model,
+    load_data,
+    run_preprocessing,
 )
 from keras_tricks.training.teacher import build_distiller
 
@@ -91,7 +93,7 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
     """Does all that can be refused before the first step of a run.
 
     Loads the data, builds and compiles the model, restores an interrupted
-    run, and writes recipe.json and explain.txt.
+    run, and writes recipe.json, explain.txt and classes.json.
 
     Args:
         recipe: The recipe.
@@ -115,9 +117,12 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
     (22, 0)
     """
     folder = _open_folder(recipe, run_folder)
-    data, train_batches, validation_batches = build_data(recipe)
+    data = load_data(recipe)
     size = len(data.x_train)
     model = student = build_model(recipe, data.image_shape, data.num_classes)
+    pretrained = getattr(student, "preprocessing", None)
+    train_batches, validation_batches = build_batches(recipe, data, pretrained)
+    student.preprocessing = run_preprocessing(data, pretrained)
     explanation = f"data      {data!r}\n"
     if recipe.teacher is not None:
         model = build_distiller(
@@ -133,6 +138,8 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
     explanation += recipe.explain(student, size)
     write_atomically(folder / "recipe.json", recipe.to_json())
     write_atomically(folder / "explain.txt", explanation)
+    names = json.dumps(data.class_names, indent=2) + "\n"
+    write_atomically(folder / "classes.json", names)
     average = build_average(recipe)
     backup = callbacks.Backup(folder / "backup", average)
     return PreparedRun(
@@ -157,7 +164,8 @@ def train(
 ) -> dict:
     """Trains as a recipe says and writes everything into a folder.
 
-    The folder gets recipe.json and explain.txt before the first step;
+    The folder gets recipe.json, explain.txt and classes.json, the names of the
+    classes, before the first step;
     history.csv, TensorBoard events (`events/`), `best.keras` and a backup
     after each epoch; `last.keras`, result.json and report.html at the end.
     A run that was interrupted continues where it was when it is started again

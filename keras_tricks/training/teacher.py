@@ -1,12 +1,12 @@
 """The teacher of a recipe, and the distiller around its student."""
 
 import zipfile
-from pathlib import Path
 
 import keras
 
-from keras_tricks import models
+from keras_tricks.data import Preprocessing
 from keras_tricks.distillation import AdaptImages, Distiller
+from keras_tricks.models._constructors import CONSTRUCTORS
 from keras_tricks.recipe import Recipe
 
 _UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)
@@ -19,7 +19,8 @@ def load_teacher(
 
     Args:
         recipe: `teacher` is the path of a saved model, or the name of one in
-            `keras_tricks.models` whose weights `teacher_weights` holds.
+            `keras_tricks.models` whose weights are `teacher_weights`, see
+            `keras_tricks.models.load_weights_from`.
         image_shape: Height, width and channels of the images.
         num_classes: Number of logits of a named model.
 
@@ -39,9 +40,8 @@ def load_teacher(
     >>> load_teacher(Recipe(teacher=path), (32, 32, 3), 10).name
     'resnet18_d'
     """
-    build = getattr(models, recipe.teacher, models.ResNet)
-    if recipe.teacher.startswith("ResNet") and build is not models.ResNet:
-        return _named(recipe, build, image_shape, num_classes)
+    if recipe.teacher in CONSTRUCTORS:
+        return _named(recipe, image_shape, num_classes)
     try:
         teacher = keras.saving.load_model(recipe.teacher, compile=False)
     except (*_UNREADABLE, TypeError) as error:
@@ -59,29 +59,27 @@ def load_teacher(
     return teacher
 
 
-def _named(recipe, build, image_shape, num_classes):
-    path = recipe.teacher_weights
-    if path is None or not Path(path).is_file():
+def _named(recipe, image_shape, num_classes):
+    weights = recipe.teacher_weights
+    if weights is None:
         raise ValueError(
-            "`teacher_weights` must be a file with the weights of "
-            f"{recipe.teacher}. Received: teacher_weights={path!r}"
+            f"`teacher_weights` must be the weights of {recipe.teacher}. "
+            "Received: teacher_weights=None"
         )
     if keras.config.image_data_format() == "channels_first":
         image_shape = (image_shape[2], *image_shape[:2])
-    model = build(
-        classes=num_classes,
-        input_shape=image_shape,
-        small_images=recipe.small_images,
-    )
     try:
-        model.load_weights(path)
-    except _UNREADABLE as error:
+        return CONSTRUCTORS[recipe.teacher](
+            classes=num_classes,
+            input_shape=image_shape,
+            small_images=recipe.small_images,
+            weights=weights,
+        )
+    except ValueError as error:
         raise ValueError(
-            f"`teacher_weights` must hold the weights of {recipe.teacher} "
-            f"with {num_classes} classes ({_first_line(error)}). "
-            f"Received: teacher_weights={path!r}"
+            f"`teacher_weights` must be the weights of {recipe.teacher} with "
+            f"{num_classes} classes: {error}"
         ) from None
-    return model
 
 
 def _first_line(error):
@@ -89,17 +87,22 @@ def _first_line(error):
 
 
 def adapt_to(
-    teacher: keras.Model, image_shape: tuple[int, int, int], data_format: str
+    teacher: keras.Model,
+    image_shape: tuple[int, int, int],
+    data_format: str,
+    preprocessing: Preprocessing | None = None,
 ) -> AdaptImages | None:
     """Returns what turns the student's images into the teacher's, or None.
 
-    Only size and layout are known from the models; that both were normalized
-    with the statistics of one data set is for the user to see to.
+    Size and layout are known from the models. So is the normalization, where
+    a model has `preprocessing`, as pretrained ones and those of our runs have.
+    Otherwise that both were normalized alike is for the user to see to.
 
     Args:
         teacher: The teacher.
         image_shape: Height, width and channels of the student's images.
         data_format: Layout of the student's images.
+        preprocessing: How they are normalized, if known.
 
     Raises:
         ValueError: If the teacher takes another number of channels.
@@ -129,11 +132,28 @@ def adapt_to(
     theirs = data_format if data_format in formats else formats[0]
     sides = shape[1:3] if theirs == "channels_last" else shape[2:4]
     size = None if None in sides or sides == image_shape[:2] else sides
-    if size is None and theirs == data_format:
+    units = _units(preprocessing, getattr(teacher, "preprocessing", None))
+    if size is None and theirs == data_format and not units:
         return None
     return AdaptImages(
-        size, data_format=data_format, teacher_data_format=theirs
+        size, data_format=data_format, teacher_data_format=theirs, **units
     )
+
+
+def _units(ours, theirs):
+    """How to get from one normalization to another: nothing if it is known."""
+    if ours is None or theirs is None:
+        return {}
+    same = (ours.mean, ours.std, ours.channels)
+    if same == (theirs.mean, theirs.std, theirs.channels):
+        return {}
+    return {
+        "student_mean": ours.mean,
+        "student_std": ours.std,
+        "teacher_mean": theirs.mean,
+        "teacher_std": theirs.std,
+        "reverse_channels": ours.channels != theirs.channels,
+    }
 
 
 def build_distiller(
@@ -168,7 +188,12 @@ def build_distiller(
     'distiller'
     """
     teacher = load_teacher(recipe, image_shape, student.output_shape[-1])
-    adapt = adapt_to(teacher, image_shape, data_format)
+    adapt = adapt_to(
+        teacher,
+        image_shape,
+        data_format,
+        getattr(student, "preprocessing", None),
+    )
     # `prepare` has measured the teacher on a batch.
     return Distiller(
         student, teacher, adapt, check_teacher=False, name="distiller"

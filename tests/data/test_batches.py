@@ -5,6 +5,7 @@ import pytest
 from keras_tricks.callbacks import SetEpoch
 from keras_tricks.data import (
     Batches,
+    Preprocessing,
     augmentation,
     channel_statistics,
     epoch_order,
@@ -60,6 +61,16 @@ def test_without_mixing_labels_stay_integers():
     assert y.dtype == np.int32 and x.dtype == np.float32
     np.testing.assert_array_equal(y, LABELS[order])
     np.testing.assert_array_equal(x, IMAGES[order].astype("float32"))
+
+
+def test_another_normalization_takes_the_place_of_the_statistics():
+    own = Preprocessing(6, channels="BGR")
+    batches = make(mix_up=None, augment=None, normalize=own.normalize)
+    x, _ = batches[1]
+    expected = (
+        IMAGES[batches.indices(0, 1)][..., ::-1] - np.array(own.mean)
+    ) / own.std
+    np.testing.assert_allclose(x, expected, atol=1e-5)
 
 
 def test_order_is_a_new_permutation_each_epoch():
@@ -204,6 +215,8 @@ BAD = [
     ({"std": [1.0, 1.0]}, "each of the 3 channels"),
     ({"augment": "shift"}, "augment='shift'"),
     ({"mix_up": 0.2}, "mix_up=0.2"),
+    ({"normalize": "imagenet"}, "normalize='imagenet'"),
+    ({"normalize": np.asarray, "std": 2.0}, "must be None with `normalize`"),
     ({"images": IMAGES / 255}, "must be uint8"),
     ({"images": IMAGES[..., 0]}, "must be uint8 of shape"),
     ({"images": IMAGES[:0]}, "at least one image"),

@@ -84,6 +84,18 @@ def test_the_teachers_units_come_of_the_students(data_format):
     np.testing.assert_allclose(got, want, atol=255 * 2**-22)
 
 
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_the_teacher_may_have_the_channels_in_reverse(data_format):
+    students = normalized(PIXELS, **OURS).astype("float32")
+    want = normalized(PIXELS[..., ::-1], **THEIRS)
+    if data_format == "channels_first":
+        students, want = first(students), first(want)
+    got = adapted(
+        students, data_format=data_format, reverse_channels=True, **UNITS
+    )
+    np.testing.assert_allclose(got, want, atol=255 * 2**-22)
+
+
 def test_one_number_is_for_every_channel():
     got = adapted(X, student_mean=0.5, student_std=np.float32(0.25))
     np.testing.assert_allclose(got, X * 0.25 + 0.5, atol=1e-6)

@@ -1,3 +1,4 @@
+import functools
 import json
 import math
 
@@ -5,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_tricks import Recipe, models, training
+from keras_tricks import Recipe, training
 from keras_tricks.data import (
     ClassNames,
     Preprocessing,
@@ -23,6 +24,8 @@ from keras_tricks.evaluation import (
     load_images,
     merge_views,
 )
+from keras_tricks.models import MobileNet
+from keras_tricks.models._constructors import CONSTRUCTORS
 
 OWN = Preprocessing(8, 0.8, mean=(100, 110, 120), std=(50, 60, 70))
 FOUR = ClassNames(
@@ -226,17 +229,17 @@ def test_some_images_of_a_data_set(samples):
 
 
 def test_a_named_model_with_weights(tmp_path, monkeypatch):
-    def tiny(classes=1000, input_shape=(9, 9, 3)):
-        return network(classes, input_shape)
-
-    monkeypatch.setattr(models, "Tiny", tiny, raising=False)
-    first = keras.config.image_data_format() == "channels_first"
-    model = network(4, (3, 8, 8) if first else (8, 8, 3), scale=5.0)
+    tiny = functools.partial(
+        MobileNet, width_multiplier=0.05, small_images=True
+    )
+    monkeypatch.setitem(CONSTRUCTORS, "Tiny", tiny)
+    model = tiny(classes=4, activation="silu", input_shape=(9, 9, 3))
     path, names = tmp_path / "w.weights.h5", tmp_path / "c.txt"
     model.save_weights(path)
     names.write_text("a\nb\nc\nd\n")
     (tmp_path / "preprocessing.json").write_text(OWN.to_json())
-    classifier = load_classifier("Tiny", path, names, image_size=8)
+    args = {"activation": "silu"}
+    classifier = load_classifier("Tiny", path, names, args, image_size=8)
     assert classifier.preprocessing == OWN
     assert classifier.class_name(3) == "d"
     for ours, theirs in zip(
@@ -244,8 +247,14 @@ def test_a_named_model_with_weights(tmp_path, monkeypatch):
     ):
         np.testing.assert_array_equal(ours, theirs)
     for source in (None, tmp_path / "nothere.h5", names):
-        with pytest.raises(ValueError, match="`weights` must be .*Received: w"):
+        with pytest.raises(
+            ValueError, match="`(weights|source)` must be .*Received: "
+        ):
             load_classifier("Tiny", source, names, image_size=8)
+    with pytest.raises(ValueError, match="`model_args` must be arguments of T"):
+        load_classifier("Tiny", path, names, {"activatoin": "silu"})
+    with pytest.raises(ValueError, match="`model_args` must be None unless"):
+        load_classifier(path, model_args=args)
 
 
 def test_of_equal_logits_the_first_class_wins(image_folder):

@@ -256,15 +256,14 @@ def test_examples_from_an_archive(model, tmp_path):
     np.testing.assert_allclose(x[0, 0, 0], (7 - np.array(OWN.mean)) / OWN.std)
 
 
-@pytest.mark.parametrize("recipe", [None, Recipe(test_samples=20)])
-def test_digits_are_the_examples_of_their_networks(recipe):
+def test_the_examples_of_a_run_are_its_validation_images():
     inputs = keras.Input((8, 8, 1))
     outputs = keras.layers.Dense(10)(keras.layers.Flatten()(inputs))
-    classifier = Classifier(keras.Model(inputs, outputs), recipe=recipe)
+    classifier = Classifier(
+        keras.Model(inputs, outputs), recipe=Recipe(test_samples=20)
+    )
     x = example_inputs(classifier, samples=10)
-    digits = load_digits()
-    if recipe is not None:
-        digits = digits.take(test_samples=20)
+    digits = load_digits().take(test_samples=20)
     mean, std = channel_statistics(digits.x_train)
     expected = (digits.x_test[:10] - mean) / std
     np.testing.assert_allclose(x, expected, atol=1e-5)

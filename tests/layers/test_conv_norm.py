@@ -40,11 +40,25 @@ def first(x):
     return torch.from_numpy(x.transpose(0, 3, 1, 2).astype("float64"))
 
 
+def end_padding(size, kernel_size, strides):
+    """What TensorFlow's "same" pads: what is needed, the odd one at the end.
+
+    Left, right, top and bottom, as torch takes them.
+    """
+    widths = []
+    for pixels, kernel in zip(size[::-1], kernel_size[::-1], strict=True):
+        needed = (-(-pixels // strides) - 1) * strides + kernel - pixels
+        widths += [needed // 2, needed - needed // 2]
+    return widths
+
+
 def conv_norm(layer, x):
     """The layer in inference mode, in torch and float64."""
     k = layer.kernel_size
     k = (k, k) if isinstance(k, int) else k
     axes = (2, 3, 0, 1) if layer.depthwise else (3, 2, 0, 1)
+    if layer.padding == "end":
+        x = F.pad(x, end_padding(x.shape[2:], k, layer.strides))
     y = F.conv2d(
         x,
         torch.from_numpy(
@@ -84,12 +98,15 @@ def check(layer, x, expected):
         {"kernel_size": (1, 3), "strides": 2},
         {"kernel_size": [3, 1], "padding": "valid"},
         {"padding": "valid", "strides": 2},
+        {"padding": "end", "strides": 2},
+        {"padding": "end", "kernel_size": 5},
         {"dilation": 2},
         {"dilation": 4, "epsilon": 0.1},
         {"dilation": 2, "padding": "valid"},
         {"kernel_size": 1, "dilation": 2},
         {"depthwise": True},
         {"depthwise": True, "strides": 2},
+        {"depthwise": True, "strides": 2, "padding": "end"},
         {"depthwise": True, "dilation": 2},
         {"frozen_norm": True},
     ],
@@ -101,10 +118,12 @@ def test_conv_norm(options):
     check(layer, x, conv_norm(layer, first(x)))
 
 
-@pytest.mark.parametrize("strides", [1, 2])
-def test_separable_block(strides):
+@pytest.mark.parametrize(
+    ("strides", "padding"), [(1, "same"), (2, "same"), (2, "end")]
+)
+def test_separable_block(strides, padding):
     x = images()
-    layer = prepare(SeparableBlock(6, strides), x.shape)
+    layer = prepare(SeparableBlock(6, strides, padding=padding), x.shape)
     paths = [weight.path for weight in layer.weights]
     assert paths[0].endswith("depthwise/conv/kernel")
     assert paths[5].endswith("pointwise/conv/kernel")

@@ -91,6 +91,12 @@ def test_defaults(unfilled):
         (MobileNet, {"zero_gamma": True}, "`zero_gamma` must be False for Mob"),
         (MobileNet, {"drop_path": 0.1}, "`drop_path` must be 0.0 for MobileNe"),
         (MobileNet, {"output_stride": 4}, "`output_stride` must be one of 8, "),
+        (MobileNet, {"padding": "valid"}, "`padding` must be one of 'same', "),
+        (
+            MobileNet,
+            {"padding": "end", "output_stride": 16},
+            "`output_stride` must be 32 with padding='end'. Received: output_s",
+        ),
         (MobileNet, {"width_multiplier": 0}, "`width_multiplier` must be a nu"),
         (MobileNet, {"input_shape": (31, 32, 3)}, "at least 32 (8 with small_"),
         (MobileNet, {"activation": "no"}, "Received: activation='no'"),

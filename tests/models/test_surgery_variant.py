@@ -33,8 +33,8 @@ def constant_weights(monkeypatch):
 @pytest.fixture
 def shallow(monkeypatch):
     """Our networks with fewer blocks."""
-    monkeypatch.setitem(resnet.DEPTHS, 50, (BottleneckBlock, (1, 2, 1)))
-    monkeypatch.setitem(resnet.DEPTHS, 18, (BasicBlock, (1, 2, 1)))
+    monkeypatch.setitem(resnet.DEPTHS, 50, (BottleneckBlock, (1, 2, 1, 1)))
+    monkeypatch.setitem(resnet.DEPTHS, 18, (BasicBlock, (1, 2, 1, 1)))
 
 
 def randomize(model, seed=0, bias=0.0):
@@ -116,7 +116,7 @@ class Net:
         shape = (height, width, 3) if self.axis == -1 else (3, height, width)
         return keras.Input(shape)
 
-    def resnet(self, counts=(1, 2, 1), width=4, block=None):
+    def resnet(self, counts=(1, 2, 1, 1), width=4, block=None):
         inputs = self.inputs()
         x = self.stem(inputs, width)
         block = block or self.block
@@ -198,7 +198,7 @@ def test_computes_what_our_network_of_the_variant_does(
     model = randomize(Net(data_format).resnet())
     before = predict(model)
     changed, report = change_resnet_variant(model, variant)
-    counts = {"B": 4, "C": 5, "D": 7}
+    counts = {"B": 6, "C": 7, "D": 10}
     assert len(report) == counts[variant]
     kept = by_name(changed)
     for layer in model.layers:
@@ -226,7 +226,7 @@ def test_basic_blocks(shallow):
     with pytest.raises(ValueError, match="must have what variant B changes"):
         change_resnet_variant(model, "B")
     changed, report = change_resnet_variant(model, "D")
-    assert len(report) == 3
+    assert len(report) == 4
     randomize(changed, seed=2)
     expected = ours_with_weights_of(changed, 18, "D", "channels_last")
     np.testing.assert_allclose(
@@ -363,7 +363,7 @@ def test_our_own_networks(shallow, depth, start, variant):
 def test_the_stem_may_stay(shallow):
     model = ResNet(50, "A", classes=3, width=4, input_shape=(32, 32, 3))
     changed, report = change_resnet_variant(model, "D", keep_stem=True)
-    assert list(report) == ["stage2_block1", "stage3_block1"]
+    assert list(report) == [f"stage{i}_block1" for i in (2, 3, 4)]
     assert not report.fresh
     assert changed.get_layer("stem").variant == "A"
     with pytest.raises(ValueError, match="must have what variant C changes"):
@@ -532,7 +532,7 @@ def test_frozen_layers_stay_frozen_and_new_ones_are_not(shallow):
     ours = ResNet(50, "A", classes=3, width=2, input_shape=(32, 32, 3))
     freeze_batch_norm(ours)
     changed, _ = change_resnet_variant(ours, "D", keep_stem=True)
-    count = 1 + 3 * 4 + 3 + 2  # Stem, branches, shortcuts, head.
+    count = 1 + 3 * 5 + 4 + 2  # Stem, branches, shortcuts, head.
     assert len(changed.trainable_weights) == count
     ours.trainable = False
     changed, _ = change_resnet_variant(ours, "D", keep_stem=True)

@@ -23,12 +23,18 @@ GIVEN = {
     "train_samples": ("--train_samples=100", 100),
     "test_samples": ("--test_samples=50", 50),
     "augmentation": ("--augmentation=none", "none"),
+    "model": ("--model=mobilenet", "mobilenet"),
     "depth": ("--depth=50", 50),
     "variant": ("--variant=B", "B"),
     "width": ("--width=32", 32),
     "small_images": ("--nosmall_images", False),
     "activation": ("--activation=silu", "silu"),
     "zero_gamma": ("--zero_gamma=false", False),
+    "dropout": ("--dropout=0.2", 0.2),
+    "drop_path": ("--drop_path=0.1", 0.1),
+    "frozen_norm": ("--frozen_norm", True),
+    "weights": ("--weights=w.npz", "w.npz"),
+    "skip_head": ("--skip_head", True),
     "data_format": ("--data_format=channels_first", "channels_first"),
     "epochs": ("--epochs=7", 7),
     "batch_size": ("--batch_size=128", 128),
@@ -155,6 +161,8 @@ def test_a_flag_sets_its_field_and_no_other(name, parse):
         "step_epochs": {"schedule": "step"},
         "teacher_weights": {"teacher": "ResNet50D"},
         "hard_weight": {"teacher": "t.keras"},
+        "frozen_norm": {"weights": "w.npz", "zero_gamma": False},
+        "skip_head": {"weights": "w.npz"},
     }.get(name, {})
     assert value != getattr(Recipe(), name)
     recipe = parse(flag, *(f"--{key}={text}" for key, text in others.items()))

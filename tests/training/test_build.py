@@ -4,10 +4,9 @@ import pytest
 from keras import layers, ops
 from PIL import Image
 
-from keras_tricks import Recipe, _backend, data
+from keras_tricks import Recipe, _backend, data, models
 from keras_tricks._plan import make_plan, make_schedule
 from keras_tricks.training import (
-    build,
     build_average,
     build_data,
     build_mix_up,
@@ -113,6 +112,9 @@ def test_mixup_is_as_the_recipe_says():
         ("small_images", False, "small_images"),
         ("activation", "silu", "activation"),
         ("zero_gamma", False, "zero_gamma"),
+        ("dropout", 0.3, "dropout"),
+        ("drop_path", 0.2, "drop_path"),
+        ("weights", "resnet18d.pth", "weights"),
         ("precision", "mixed_bfloat16", "dtype"),
         ("data_format", "channels_first", "data_format"),
     ],
@@ -121,7 +123,7 @@ def test_a_field_reaches_the_network(field, value, argument, monkeypatch):
     def network(depth, variant, **arguments):
         return {"depth": depth, "variant": variant, **arguments}
 
-    monkeypatch.setattr(build, "ResNet", network)
+    monkeypatch.setattr(models, "ResNet", network)
     before = build_model(recipe_of(), (8, 8, 1), 10)
     after = build_model(recipe_of(**{field: value}), (8, 8, 1), 10)
     expected = {**before, argument: value}
@@ -129,6 +131,18 @@ def test_a_field_reaches_the_network(field, value, argument, monkeypatch):
         expected["input_shape"] = (1, 8, 8)
     assert after == expected
     assert (after["classes"], before["input_shape"]) == (10, (8, 8, 1))
+
+
+@pytest.mark.parametrize("family", ["InceptionV3", "MobileNet"])
+def test_the_other_families_have_a_width_multiplier(family, monkeypatch):
+    monkeypatch.setattr(models, family, lambda **arguments: arguments)
+    name = {"InceptionV3": "inception_v3", "MobileNet": "mobilenet"}[family]
+    recipe = recipe_of(model=name, width=16, activation="silu")
+    arguments = build_model(recipe, (8, 8, 1), 10)
+    assert arguments["width_multiplier"] == 0.25
+    assert (arguments["classes"], arguments["activation"]) == (10, "silu")
+    # What only a ResNet has, and what the network decides itself.
+    assert not {"zero_gamma", "drop_path", "dropout"} & set(arguments)
 
 
 def numbers(model):

@@ -151,8 +151,8 @@ def whole_run(killed, tmp_path_factory):
 
 def test_every_file_holds_what_it_should(whole_run):
     run, result = whole_run
-    names = "recipe.json explain.txt history.csv events best.keras last.keras"
-    names += " result.json report.html"
+    names = "recipe.json explain.txt classes.json history.csv events"
+    names += " best.keras last.keras result.json report.html"
     assert {path.name for path in run.folder.iterdir()} == {*names.split()}
     assert Recipe.load(run.folder / "recipe.json") == run.recipe
     explain = (run.folder / "explain.txt").read_text("utf-8")

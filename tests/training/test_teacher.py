@@ -1,4 +1,4 @@
-import inspect
+import functools
 import json
 import warnings
 
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_tricks import Recipe, losses, models, training
+from keras_tricks import Recipe, losses, training
 from keras_tricks.distillation import AdaptImages, Distiller, check_teacher
+from keras_tricks.models._constructors import CONSTRUCTORS
 from keras_tricks.report import read_run
 from keras_tricks.training.teacher import adapt_to, load_teacher
 
@@ -67,26 +68,12 @@ def saved(tmp_path_factory):
     return save
 
 
-def stand_in(name):
-    """A function of the arguments of a ResNet that is made in no time."""
-    signature = inspect.signature(getattr(models, name))
-
-    def build(**options):
-        signature.bind(**options)
-        classes, shape = options["classes"], options["input_shape"]
-        first = keras.config.image_data_format() == "channels_first"
-        shape = (*shape[1:], shape[0]) if first else shape
-        width = {"A": 4, "D": 5}[name[-1]]
-        return network(shape, classes, None, name.lower(), first, width)
-
-    return build
-
-
 @pytest.fixture
 def small(monkeypatch):
     """Small networks in the place of the library's, and of the student."""
     for name in ("ResNet18A", "ResNet18D"):
-        monkeypatch.setattr(models, name, stand_in(name))
+        build = functools.partial(CONSTRUCTORS[name], width=2)
+        monkeypatch.setitem(CONSTRUCTORS, name, build)
     monkeypatch.setattr(
         training.run, "build_model", lambda *_: network(name="student")
     )
@@ -120,7 +107,7 @@ def test_a_named_model_gets_its_weights(data_format, small, tmp_path):
         teacher = load_teacher(recipe, SHAPE, K)
     finally:
         keras.config.set_image_data_format(before)
-    assert teacher.name == "resnet18d"
+    assert teacher.name == "resnet18_d"
     first = data_format == "channels_first"
     assert teacher.input_shape == ((None, 1, 8, 8) if first else (None, *SHAPE))
     assert_same_weights(teacher, model)
@@ -133,7 +120,7 @@ def weights_of(model, path):
 
 
 def resnet(name, classes=K):
-    return getattr(models, name)(
+    return CONSTRUCTORS[name](
         classes=classes, input_shape=SHAPE, small_images=True
     )
 
@@ -197,36 +184,36 @@ FILES = {
     ),
     "a name alone": (
         lambda path: NAMED,
-        "`teacher_weights` must be a file.*of ResNet18D.*=None$",
+        "`teacher_weights` must be the weights of ResNet18D.*=None$",
     ),
     "weights that are not there": (
         lambda path: {**NAMED, "teacher_weights": str(path / "w.weights.h5")},
-        "`teacher_weights` must be a file.*of ResNet18D.*w.weights.h5'$",
+        "`teacher_weights` must be the weights of ResNet18D.*w.weights.h5'$",
     ),
     "weights of another variant": (
         lambda path: {
             **NAMED,
             "teacher_weights": weights_of(resnet("ResNet18A"), path),
         },
-        "`teacher_weights` must hold the weights of ResNet18D.*weights.h5'$",
+        "`teacher_weights` must be the weights of ResNet18D.*weights.h5'$",
     ),
     "weights of other classes": (
         lambda path: {
             **NAMED,
             "teacher_weights": weights_of(resnet("ResNet18D", 7), path),
         },
-        "`teacher_weights` must hold .*of ResNet18D with 10 classes",
+        "`teacher_weights` must be .*of ResNet18D with 10 classes",
     ),
     "weights of another network": (
         lambda path: {
             **NAMED,
             "teacher_weights": weights_of(prototypes(), path),
         },
-        "`teacher_weights` must hold the weights of ResNet18D",
+        "`teacher_weights` must be the weights of ResNet18D",
     ),
     "text for weights": (
         lambda path: {**NAMED, "teacher_weights": text(path, "w.weights.h5")},
-        "`teacher_weights` must hold the weights of ResNet18D",
+        "`teacher_weights` must be the weights of ResNet18D",
     ),
     "weights beside a saved model": (
         lambda path: {

@@ -92,8 +92,6 @@ def _zip_kind(path):
         return _read_torch, ""
     if all(name.endswith(".npy") for name in names):
         return _read_npz, ""
-    if "model.weights.h5" in names:
-        return None, "a Keras model: load it with Keras and give the model"
     return None, f"an archive of {', '.join(sorted(names)[:3])}"
 
 
@@ -102,7 +100,7 @@ def _read_npz(path):
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as e:
-        raise refusal(path, f"which is damaged: {_line(e)}") from e
+        raise refusal(path, f"which is damaged: {first_line(e)}") from e
 
 
 def _read_safetensors(path):
@@ -114,7 +112,7 @@ def _read_safetensors(path):
     try:
         tensors = safetensors.deserialize(Path(path).read_bytes())
     except safetensors.SafetensorError as error:
-        raise refusal(path, f"which is damaged: {_line(error)}") from error
+        raise refusal(path, f"which is damaged: {first_line(error)}") from error
     types = {
         "F64": np.float64,
         "F32": np.float32,
@@ -146,13 +144,7 @@ def _read_h5(path):
         with h5py.File(path) as file:
             file.get("model_weights", file).visititems(visit)
     except (OSError, RuntimeError) as error:
-        raise refusal(path, f"which is damaged: {_line(error)}") from error
-    if any("/vars/" in name for name in tensors):
-        raise refusal(
-            path,
-            "weights of Keras 3, which have no names: load them with Keras and "
-            "give the model",
-        )
+        raise refusal(path, f"which is damaged: {first_line(error)}") from error
     return {
         "/".join(name.split("/")[-2:])
         .removesuffix(":0")
@@ -177,7 +169,7 @@ def _read_torch(path, key):
             "state_dict() alone",
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise refusal(path, f"which is damaged: {_line(error)}") from error
+        raise refusal(path, f"which is damaged: {first_line(error)}") from error
     state, key = _state_dict(path, content, key)
     return {name: _to_numpy(path, name, t) for name, t in state.items()}, key
 
@@ -228,9 +220,10 @@ def _without_prefix(tensors):
     return tensors
 
 
-def _line(error) -> str:
-    """Returns the first line of an error."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def first_line(error) -> str:
+    """Returns the beginning of the first line of an error."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]
 
 
 def to_bytes(tensors: dict[str, np.ndarray], suffix: str) -> bytes:

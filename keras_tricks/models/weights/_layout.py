@@ -49,6 +49,7 @@ class Layout:
         epsilon: Of the norms.
         activation: Name of the activation.
         padding: `"same"`, or `"end"` if strided convolutions pad only there.
+        strides: Of the stem.
         dropped: Pattern of names that are known and not needed.
         preprocessing: What belongs to the published weights, if always the
             same.
@@ -63,6 +64,7 @@ class Layout:
     epsilon: float = 1e-5
     activation: str = "relu"
     padding: str = "same"
+    strides: str = "2"
     dropped: str = r".*num_batches_tracked"
     preprocessing: Preprocessing | None = None
 

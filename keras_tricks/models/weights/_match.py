@@ -97,7 +97,7 @@ def find_differences(network: Network, layout: Layout) -> tuple[str, ...]:
     wanted = {
         "activation": layout.activation,
         "padding": layout.padding,
-        "strides": "2",
+        "strides": layout.strides,
     }
     if layout.variants and traits["variant"] not in layout.variants:
         wanted["variant"] = layout.variants

@@ -12,10 +12,16 @@ import numpy as np
 from keras_tricks.data.preprocessing import Preprocessing
 from keras_tricks.models.weights import _hub
 from keras_tricks.models.weights._files import read_tensors
+from keras_tricks.models.weights._own import (
+    network_of,
+    read_keras_file,
+    tensors_of,
+)
+from keras_tricks.models.weights._units import Network
 
 FILENAMES = ("model.safetensors", "pytorch_model.bin")
 CONFIG = "config.json"
-ENDINGS = (".safetensors", ".pth", ".pt", ".tar", ".bin", ".npz", ".h5")
+ENDINGS = tuple(".safetensors .pth .pt .tar .bin .npz .h5 .keras".split())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,16 +33,25 @@ class Source:
         tensors: Arrays by name.
         key: Which state dictionary of the file they are, or None.
         config: What timm says about the weights, or None.
+        network: What network of ours they are of, or None.
+        preprocessing: What that network has, or None.
     """
 
     origin: str
     tensors: dict[str, np.ndarray]
     key: str | None = None
     config: dict | None = None
+    network: Network | None = None
+    preprocessing: Preprocessing | None = None
 
 
-def read_source(source, key: str | None) -> Source:
+def read_source(source, key: str | None, model: keras.Model) -> Source:
     """Reads all tensors of a source.
+
+    Args:
+        source: As for `load_weights_from`.
+        key: Key of the state dictionary, or None.
+        model: What they are for.
 
     Raises:
         ValueError: If there is no such source, or it is damaged.
@@ -44,11 +59,7 @@ def read_source(source, key: str | None) -> Source:
         ConnectionError: If the hub cannot be reached.
     """
     if isinstance(source, keras.Model):
-        tensors = {
-            weight.path: keras.ops.convert_to_numpy(weight)
-            for weight in source.weights
-        }
-        return Source(f"model {source.name!r}", tensors)
+        return _of_model(f"model {source.name!r}", source)
     if not isinstance(source, str | os.PathLike) or not os.fspath(source):
         raise _no_source(source)
     path = Path(source)
@@ -76,14 +87,26 @@ def read_source(source, key: str | None) -> Source:
             f"`source` must have one of the files {', '.join(FILENAMES)}. "
             f"Received: source={origin!r}"
         )
+    loaded = read_keras_file(path, model) if key is None else None
+    if loaded is not None:
+        return _of_model(origin, loaded)
     tensors, key = read_tensors(path, key)
     return Source(origin, tensors, key, _read_config(config))
+
+
+def _of_model(origin, model):
+    return Source(
+        origin,
+        tensors_of(model),
+        network=network_of(model),
+        preprocessing=getattr(model, "preprocessing", None),
+    )
 
 
 def _no_source(source):
     return ValueError(
         "`source` must be a file, a folder, a name on the hub such as "
-        "'timm/resnet50d.ra4_e3600_r224_in1k', or a model of "
+        "'timm/resnet50d.ra4_e3600_r224_in1k', or a model of ours or of "
         f"keras.applications. Received: source={source!r}"
     )
 

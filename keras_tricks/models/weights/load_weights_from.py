@@ -9,6 +9,7 @@ from keras_tricks.models.weights._match import (
     find_layout,
     match,
 )
+from keras_tricks.models.weights._own import NAME, layout_of
 from keras_tricks.models.weights._source import (
     preprocessing_from_timm,
     read_source,
@@ -102,10 +103,11 @@ def load_weights_from(
     changed at all. What may be left over is known: counters of batches, the
     auxiliary head of Inception-V3.
 
-    The file may be .safetensors, .pth, .pt, .npz, or an .h5 of
-    `keras.applications`; what it contains decides, not its name. Nothing in
-    it is run as code. float16, bfloat16 and float64 are converted. Of a
-    training checkpoint the averaged weights are taken, if it has any.
+    The file may be .safetensors, .pth, .pt, .npz, an .h5 of
+    `keras.applications`, or a .keras or .weights.h5 of a network of ours; what
+    it contains decides, not its name. Nothing in it is run as code. float16,
+    bfloat16 and float64 are converted. Of a training checkpoint the averaged
+    weights are taken, if it has any.
 
     Args:
         model: A `ResNet`, `InceptionV3` or `MobileNet` of `keras_tricks`,
@@ -113,10 +115,11 @@ def load_weights_from(
         source: Path of a file, or of a folder with `model.safetensors` or
             `pytorch_model.bin`; or a name on the Hugging Face hub, such as
             `"timm/resnet50d.ra4_e3600_r224_in1k"`, with `@revision` if
-            wanted; or a model of `keras.applications`.
+            wanted; or a model, of `keras.applications` or of ours.
         layout: `"timm"`, `"torchvision"`, `"gluon"`, `"paddle"`, `"keras"`,
-            or `None` to tell by the names. Those of torchvision are timm's:
-            say `"torchvision"` to get its preprocessing. Defaults to `None`.
+            `"keras_tricks"`, or `None` to tell by the names. Those of
+            torchvision are timm's: say `"torchvision"` to get its
+            preprocessing. Defaults to `None`.
         skip_head: Whether the model keeps its own last layer, say for other
             classes. Defaults to `False`.
         allow_differences: Whether the model may be another function than the
@@ -127,8 +130,9 @@ def load_weights_from(
             `"state_dict"`, `"model"`, whichever comes first.
 
     Returns:
-        A `WeightsReport`. Its `preprocessing` becomes `model.preprocessing`,
-        and is saved and loaded with the model.
+        A `WeightsReport`, which is `model.weights_report` as well. Its
+        `preprocessing` becomes `model.preprocessing`, and is saved and loaded
+        with the model.
 
     Raises:
         ValueError: If the source is none or damaged, or does not fit the
@@ -152,8 +156,11 @@ def load_weights_from(
         transfer learning.
     """
     network = find_network(model)
-    found = read_source(source, key)
-    chosen = find_layout(network, found.tensors, layout)
+    found = read_source(source, key, model)
+    if found.network is not None and layout in (None, NAME):
+        chosen = layout_of(found.network)
+    else:
+        chosen = find_layout(network, found.tensors, layout)
     result = match(network, chosen, found.tensors, found.origin, skip_head)
     differences = find_differences(network, chosen)
     if differences and not allow_differences:
@@ -163,15 +170,14 @@ def load_weights_from(
             f"{found.origin} of layout {chosen.name!r}, which has "
             f"{', '.join(differences)}"
         )
-    preprocessing = chosen.preprocessing
+    preprocessing = found.preprocessing or chosen.preprocessing
     if found.config is not None:
         preprocessing = preprocessing_from_timm(
             found.config, _image_size(model, network)
         )
     for variable, value in result.values:
         variable.assign(value.astype("float32"))
-    model.preprocessing = preprocessing
-    return WeightsReport(
+    report = WeightsReport(
         source=found.origin,
         layout=chosen.name,
         tensors=len(result.used),
@@ -185,6 +191,9 @@ def load_weights_from(
         key=found.key,
         preprocessing=preprocessing,
     )
+    model.preprocessing = preprocessing
+    model.weights_report = report
+    return report
 
 
 def _image_size(model: keras.Model, network: Network) -> int | None:

@@ -4,6 +4,7 @@ import argparse
 import collections
 import json
 import sys
+import zipfile
 
 import keras
 import numpy as np
@@ -87,10 +88,9 @@ def test_a_file_that_is_not_there(model):
 def test_archives_of_other_things(model, tmp_path):
     np.savez(tmp_path / "objects.npz", a=np.array([{}], object))
     refused(model, tmp_path / "objects.npz", "damaged: Object arrays")
-    model.save(tmp_path / "model.keras")
-    refused(model, tmp_path / "model.keras", "a Keras model: load it with")
-    model.save_weights(tmp_path / "model.weights.h5")
-    refused(model, tmp_path / "model.weights.h5", "weights of Keras 3")
+    with zipfile.ZipFile(tmp_path / "letters.npz", "w") as archive:
+        archive.writestr("letter.txt", "Dear model,")
+    refused(model, tmp_path / "letters.npz", "an archive of letter.txt")
 
 
 def test_a_folder(model, state, tmp_path):

@@ -4,7 +4,6 @@ import csv
 import tarfile
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
@@ -52,21 +51,13 @@ def test_resnet50(images):
 
 
 def test_mobilenet(images):
-    model = MobileNet(width_multiplier=0.25, activation="relu6")
+    model = MobileNet(width_multiplier=0.25, activation="relu6", padding="end")
     report = load_weights_from(
-        model,
-        DATA / "weights/mobilenet_v1_025_224_imagenet_bnfolded.npz",
-        allow_differences=True,
+        model, DATA / "weights/mobilenet_v1_025_224_imagenet_bnfolded.npz"
     )
     assert (report.tensors, report.folded_norms) == (56, 27)
-    # Strided convolutions are padded at the other ends there: all turned by
-    # half a turn, image and kernels, it is the same function.
-    for weight in model.weights:
-        if len(weight.shape) == 4:
-            kernel = keras.ops.convert_to_numpy(weight)
-            weight.assign(np.array(kernel)[::-1, ::-1])
     pixels, labels = images(50)
     x = np.stack([report.preprocessing(image) for image in pixels])
-    right = model.predict_on_batch(x[:, ::-1, ::-1]).argmax(-1) == labels
-    # Of all 1000 images it is 55 %, and 35 % without the turn.
+    right = model.predict_on_batch(x).argmax(-1) == labels
+    # Of all 1000 images it is 55 %, and 35 % with padding="same".
     assert right.mean() > 0.45
