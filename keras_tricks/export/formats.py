@@ -69,9 +69,10 @@ def check_format(name: str) -> Format:
     needed = format_.packages.get(backend, format_.packages.get("any", ()))
     missing = [p for p in needed if importlib.util.find_spec(p) is None]
     if missing:
+        extra = missing[0] if missing[0] in format_.backends else "export"
         raise ImportError(
             f"The format {name} on {backend} needs `pip install "
-            f'"keras_tricks[export]"`. Received: no module {missing[0]!r}'
+            f'"keras_tricks[{extra}]"`. Received: no module {missing[0]!r}'
         )
     return format_
 

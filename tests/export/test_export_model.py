@@ -1,4 +1,5 @@
 import dataclasses
+import importlib.util
 import os
 
 import keras
@@ -75,7 +76,16 @@ def test_a_missing_package_is_named(monkeypatch):
     needs = {"any": ("json", "no_such_package")}
     changed = dataclasses.replace(FORMATS["keras"], packages=needs)
     monkeypatch.setitem(FORMATS, "keras", changed)
-    with pytest.raises(ImportError, match="`pip install .*no_such_package"):
+    with pytest.raises(ImportError, match=r"\[export\]\"`. .*no_such_package"):
+        check_format("keras")
+
+
+def test_a_missing_backend_is_an_extra_of_its_own(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    needs = {"any": ("tensorflow",)}
+    changed = dataclasses.replace(FORMATS["keras"], packages=needs)
+    monkeypatch.setitem(FORMATS, "keras", changed)
+    with pytest.raises(ImportError, match=r"\[tensorflow\]\"`. Received"):
         check_format("keras")
 
 
