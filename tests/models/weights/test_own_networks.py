@@ -54,8 +54,14 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize("family", list(FAMILIES))
-@pytest.mark.parametrize("kind", ["model", ".keras", ".weights.h5"])
+@pytest.mark.parametrize(
+    ("kind", "family"),
+    [
+        *(("model", family) for family in FAMILIES),
+        (".keras", "mobilenet"),
+        (".weights.h5", "mobilenet"),
+    ],
+)
 def test_there_and_back(kind, family, tmp_path):
     model = randomized(FAMILIES[family](activation="silu"))
     model.preprocessing = Preprocessing(32)
@@ -121,10 +127,9 @@ def test_cut_short(name, tmp_path):
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))
-def test_constructors_take_weights(family, tmp_path):
+def test_constructors_take_weights(family):
     model = randomized(FAMILIES[family]())
-    model.save(tmp_path / "saved.keras")
-    equal(model, FAMILIES[family](weights=tmp_path / "saved.keras"))
+    equal(model, FAMILIES[family](weights=model))
 
 
 def test_constructors_replace_the_head_on_request(tmp_path):
