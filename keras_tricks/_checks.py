@@ -62,3 +62,8 @@ def check_choice(name, value, choices):
             f"Received: {name}={value!r}"
         )
     return value
+
+
+def first_line(error):
+    """Returns the beginning of an error's text in one line, for messages."""
+    return " ".join(str(error).split())[:160] or type(error).__name__

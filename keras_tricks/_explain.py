@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_tricks._plan import make_plan, make_schedule
 from keras_tricks._precision import compute_dtypes
+from keras_tricks._recipe_checks import has_branches
 from keras_tricks.optimizers.decay_report import make_report
 from keras_tricks.optimizers.sgd import SGD
 
@@ -118,7 +119,7 @@ def _model(recipe, model):
     ]
     zero = sum(not ops.convert_to_numpy(norm.gamma).any() for norm in norms)
     note = ""
-    if recipe.zero_gamma and recipe.model != "resnet":
+    if recipe.zero_gamma and not has_branches(recipe):
         note = "; no residual branch to start silent"
     yield "", f"gamma is 0 in {zero} of {len(norms)} batch norms{note}"
     report = getattr(model, "weights_report", None)

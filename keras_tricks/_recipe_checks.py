@@ -70,14 +70,19 @@ def check_combinations(recipe):
             )
 
 
+def has_branches(recipe):
+    """Whether the network of a recipe has residual branches."""
+    return recipe.model == "resnet"
+
+
 def _model_rules(recipe):
     yield (
-        recipe.drop_path and recipe.model != "resnet",
+        recipe.drop_path and not has_branches(recipe),
         "drop_path",
         f"0 with model={recipe.model!r}, which has no residual branches",
     )
     yield (
-        recipe.frozen_norm and recipe.zero_gamma and recipe.model == "resnet",
+        recipe.frozen_norm and recipe.zero_gamma and has_branches(recipe),
         "zero_gamma",
         "False with frozen_norm=True, where branches would stay silent",
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from keras_tricks import _backend
+from keras_tricks._checks import first_line
 from keras_tricks.data import Preprocessing
 from keras_tricks.data.class_names import ClassNames, read_class_names
 from keras_tricks.evaluation.classifier import Classifier
@@ -212,8 +213,3 @@ def _complete(known, changes, model):
     if 1 in shape[1:]:
         changes = {"channels": "L", **changes}
     return Preprocessing(**changes)
-
-
-def first_line(error: Exception) -> str:
-    """The beginning of an error in one line."""
-    return " ".join(str(error).split())[:160]

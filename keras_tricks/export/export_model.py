@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_tricks._checks import check_real
+from keras_tricks._checks import check_real, first_line
 from keras_tricks._precision import compute_dtypes
 from keras_tricks.export.formats import check_format
 
@@ -127,7 +127,7 @@ def export_model(
             raise RuntimeError(
                 f"`model` must be one that {format} can hold; of mixed "
                 "precision, its float32 form may be "
-                f"({_first_line(error)}). Received: model={model.name!r}"
+                f"({first_line(error)}). Received: model={model.name!r}"
             ) from error
         report = _compare(path, format, expected, outputs, alone, temporary)
         _check_difference(report, tolerance)
@@ -216,7 +216,3 @@ def _replace(temporary, path, folder):
     if temporary.is_dir() and path.exists():
         os.replace(path, folder / "replaced")
     os.replace(temporary, path)
-
-
-def _first_line(error):
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from keras_tricks._checks import first_line
 from keras_tricks.models._graph import functional, has_graph
 
 
@@ -54,11 +55,10 @@ def _naming(layer):
     try:
         yield
     except Exception as error:
-        message = (str(error).strip() or "no message").splitlines()[0]
         raise ValueError(
             "`model` must have layers that can be made again from their "
             f"configuration. Received: layer={layer.name!r}, with "
-            f"{type(error).__name__}: {message}"
+            f"{type(error).__name__}: {first_line(error)}"
         ) from error
 
 

@@ -4,6 +4,7 @@ import zipfile
 
 import keras
 
+from keras_tricks._checks import first_line
 from keras_tricks.data import Preprocessing
 from keras_tricks.distillation import AdaptImages, Distiller
 from keras_tricks.models._constructors import CONSTRUCTORS
@@ -48,7 +49,7 @@ def load_teacher(
         raise ValueError(
             "`teacher` must be the path of a saved .keras model, or the name "
             "of one in keras_tricks.models, such as ResNet50D "
-            f"({_first_line(error)}). Received: teacher={recipe.teacher!r}"
+            f"({first_line(error)}). Received: teacher={recipe.teacher!r}"
         ) from None
     if recipe.teacher_weights is not None:
         raise ValueError(
@@ -80,10 +81,6 @@ def _named(recipe, image_shape, num_classes):
             f"`teacher_weights` must be the weights of {recipe.teacher} with "
             f"{num_classes} classes: {error}"
         ) from None
-
-
-def _first_line(error):
-    return " ".join(str(error).split())[:160]
 
 
 def adapt_to(

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_tricks._checks import first_line
+
 # In the order in which timm looks for them.
 STATE_DICTS = ("state_dict_ema", "model_ema", "state_dict", "model")
 PREFIXES = ("module.", "_orig_mod.", "model.")
@@ -218,12 +220,6 @@ def _without_prefix(tensors):
         if all(name.startswith(prefix) for name in tensors):
             tensors = {k[len(prefix) :]: v for k, v in tensors.items()}
     return tensors
-
-
-def first_line(error) -> str:
-    """Returns the beginning of the first line of an error."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]
 
 
 def to_bytes(tensors: dict[str, np.ndarray], suffix: str) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_tricks.models.weights._files import first_line
+from keras_tricks._checks import first_line
 from keras_tricks.models.weights._layout import Layout, Naming
 from keras_tricks.models.weights._units import HEAD, Network, find_network
 
