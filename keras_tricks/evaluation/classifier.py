@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_tricks._image_input import data_formats
 from keras_tricks._last_activation import last_activation
 from keras_tricks.data import Preprocessing
 from keras_tricks.data.class_names import ClassNames
@@ -98,18 +99,11 @@ class Classifier:
         Raises:
             ValueError: If it takes images of another number of channels.
         """
-        shape = self.model.input_shape
-        formats = [
-            name
-            for name, axis in (("channels_last", 3), ("channels_first", 1))
-            if isinstance(shape, tuple)
-            and len(shape) == 4
-            and shape[axis] == channels
-        ]
+        formats = data_formats(self.model, channels)
         if not formats:
             raise ValueError(
                 f"`model` must take images of {channels} channels. "
-                f"Received: an input of shape {shape}"
+                f"Received: an input of shape {self.model.input_shape}"
             )
         return formats[0]
 

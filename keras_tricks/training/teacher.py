@@ -5,6 +5,7 @@ import zipfile
 import keras
 
 from keras_tricks._checks import first_line
+from keras_tricks._image_input import data_formats
 from keras_tricks.data import Preprocessing
 from keras_tricks.distillation import AdaptImages, Distiller
 from keras_tricks.models._constructors import CONSTRUCTORS
@@ -115,12 +116,7 @@ def adapt_to(
     """
     shape = getattr(teacher, "input_shape", None)
     channels = image_shape[2]
-    first = isinstance(shape, tuple) and len(shape) == 4
-    formats = [
-        name
-        for name, axis in (("channels_last", 3), ("channels_first", 1))
-        if first and shape[axis] == channels
-    ]
+    formats = data_formats(teacher, channels)
     if not formats:
         raise ValueError(
             f"`teacher` must take images of {channels} channels. "
