@@ -122,7 +122,12 @@ def build_network(
         model.dtype_policy = dtype
     if weights is not None:
         skip_head = bool(skip_head) or not include_top
-        load_weights_from(model, weights, skip_head=skip_head)
+        try:
+            load_weights_from(model, weights, skip_head=skip_head)
+        except ValueError as error:
+            raise ValueError(
+                f"`weights` must be those of {model.name}: {error}"
+            ) from error
     return model
 
 
