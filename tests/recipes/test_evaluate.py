@@ -84,6 +84,27 @@ def test_images_are_classified_and_bad_ones_named(run, run_script, tmp_path):
         np.testing.assert_allclose(shares, row[best], rtol=1e-4)
 
 
+def test_an_evaluation_counts_what_it_cannot_read(run, run_script, tmp_path):
+    folder = tmp_path / "digits"
+    digits = load_digits()
+    for label in range(10):
+        inside = folder / str(label)
+        inside.mkdir(parents=True)
+        pixels = digits.x_test[digits.y_test == label][0, ..., 0]
+        Image.fromarray(pixels).save(inside / "one.png")
+    (folder / "3" / "bad.png").write_bytes(b"damaged")
+    done = run_script(
+        "evaluate.py",
+        f"--model={run}",
+        f"--data_dir={folder}",
+        f"--folder={tmp_path / 'evaluation'}",
+    )
+    assert "unreadable         1, left out" in done.stdout
+    assert any("bad.png" in line for line in done.errors)
+    found = json.loads((tmp_path / "evaluation/evaluation.json").read_text())
+    assert found["images"] == 10 and len(found["unreadable"]) == 1
+
+
 def test_a_table_names_classes(run, run_script, tmp_path):
     path, names = tmp_path / "one.png", tmp_path / "names.txt"
     Image.fromarray(load_digits().x_test[0, ..., 0]).save(path)
