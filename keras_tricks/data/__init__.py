@@ -28,6 +28,10 @@ from keras_tricks.data.preprocessing import (
 from keras_tricks.data.random_crops import CropBox as CropBox
 from keras_tricks.data.random_crops import crop_and_resize as crop_and_resize
 from keras_tricks.data.random_crops import draw_crop as draw_crop
+from keras_tricks.data.records import ArrayRecords as ArrayRecords
+from keras_tricks.data.records import Records as Records
+from keras_tricks.data.records import SomeRecords as SomeRecords
+from keras_tricks.data.records import take_records as take_records
 from keras_tricks.data.sources import DATASETS as DATASETS
 from keras_tricks.data.sources import load as load
 from keras_tricks.data.sources import load_digits as load_digits

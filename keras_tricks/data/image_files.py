@@ -49,6 +49,23 @@ class ImageFiles:
     def __len__(self):
         return len(self.names)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, empty if unknown."""
+        return () if self.classes is None else self.classes.names
+
+    def name(self, index: int) -> str:
+        """Name of a file inside the root."""
+        return self.names[index]
+
+    def record(self, index: int) -> tuple[bytes, int]:
+        """The bytes of a file and its class, see `keras_tricks.data.Records`.
+
+        Raises:
+            ValueError: If it cannot be read; the message names the file.
+        """
+        return self.read(index), int(self.labels[index])
+
     def __getitem__(self, index: int) -> np.ndarray:
         """Decodes an image: uint8, shape `(H, W, 3)`.
 
