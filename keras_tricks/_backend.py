@@ -28,6 +28,23 @@ def has_accelerator() -> bool:
     return jax.default_backend() != "cpu"
 
 
+def import_tensorflow_for_data():
+    """Returns TensorFlow, for tf.data alone where another backend runs.
+
+    There it must not see the accelerators: it would take their memory.
+
+    Raises:
+        ImportError: If it is missing.
+    """
+    import tensorflow as tf
+
+    if keras.backend.backend() != "tensorflow":
+        with contextlib.suppress(RuntimeError):  # It is in use already.
+            tf.config.set_visible_devices([], "GPU")
+            tf.config.set_visible_devices([], "TPU")
+    return tf
+
+
 def fastest_settings() -> tuple[str, bool | str]:
     """Data format and `jit_compile` that train fastest.
 

@@ -4,10 +4,10 @@ import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import keras
 import numpy as np
 
 from keras_tricks._checks import check_choice, check_int
+from keras_tricks.data.epoch_batches import EpochBatches
 from keras_tricks.data.preprocessing import (
     channel_statistics,
     check_images,
@@ -35,7 +35,7 @@ def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
     return random_generator(seed, ORDER, epoch).permutation(size)
 
 
-class Batches(keras.utils.PyDataset):
+class Batches(EpochBatches):
     """Shuffled, augmented, normalized and mixed batches of uint8 images.
 
     `x = (augment(images[order]) - mean) / std`, then mixup if there is any.
@@ -142,10 +142,7 @@ class Batches(keras.utils.PyDataset):
         self.drop_remainder = drop_remainder
         check_int("workers", workers, 1)
         self._prefetch = _Prefetch(self, workers) if workers > 1 else None
-        self._driven = False
-        self._within_epoch, self._seen = False, set()
         self._order = None
-        self.epoch = 0
 
     def _set_statistics(self, mean, std):
         """Normalizes with a mean and a deviation, by default the images'."""
@@ -167,27 +164,7 @@ class Batches(keras.utils.PyDataset):
             return count - count % self.accumulation_steps
         return count + (rest > 0)
 
-    def __len__(self):
-        return self.num_batches
-
-    def set_epoch(self, epoch):
-        """States the epoch; from now on it does not advance by itself."""
-        self.epoch = check_int("epoch", epoch)
-        self._driven = True
-
-    def on_epoch_begin(self):
-        self._within_epoch = True
-
-    def on_epoch_end(self):
-        # Keras also reads a batch to learn its shape, or one ahead.
-        whole = self._within_epoch and len(self._seen) == self.num_batches
-        if whole and not self._driven:
-            self.epoch += 1
-        self._within_epoch, self._seen = False, set()
-
-    def __getitem__(self, index):
-        step = range(self.num_batches)[index]
-        self._seen.add(step)
+    def _get(self, step):
         if self._prefetch is not None:
             return self._prefetch.get(self.epoch, step)
         return self.batch(self.epoch, step)

@@ -96,6 +96,18 @@ class Preprocessing:
         """Height, width and channels of what the network sees."""
         return (self.image_size, self.image_size, len(self.channels))
 
+    @property
+    def view_shape(self) -> tuple[int, int, int]:
+        """Shape of a view; the order of the channels is not yet that of
+        `channels`.
+        """
+        return self.input_shape
+
+    @property
+    def view_dtype(self) -> str:
+        """Of a view, before it is normalized."""
+        return "uint8"
+
     def view(self, image: np.ndarray) -> np.ndarray:
         """The central crop, not yet normalized.
 

@@ -115,7 +115,7 @@ def draw_crop(
 
 
 def crop_and_resize(
-    image: np.ndarray,
+    image,
     box: CropBox,
     size: int,
     interpolation: str = "bilinear",
@@ -125,7 +125,8 @@ def crop_and_resize(
     Nothing outside of the rectangle is seen.
 
     Args:
-        image: uint8, shape `(H, W, 3)` or `(H, W, 1)`.
+        image: uint8, shape `(H, W, 3)` or `(H, W, 1)`, or an image of Pillow
+            from `open_image`.
         box: The rectangle, inside the image.
         size: Side of the square in pixels.
         interpolation: Filter, see `Preprocessing`. Defaults to `"bilinear"`,
@@ -143,27 +144,64 @@ def crop_and_resize(
     >>> crop_and_resize(image, CropBox(2, 3, 10, 20), 8).shape
     (8, 8, 3)
     """
-    check_image(image)
-    check_int("size", size, 1)
-    check_choice("interpolation", interpolation, INTERPOLATIONS)
+    return resize_square(cut(image, box), size, interpolation)
+
+
+def cut(image, box: CropBox):
+    """The rectangle of an image: a part of the array, or of Pillow's image.
+
+    Raises:
+        ValueError: If it is not inside the image.
+    """
+    height, width = image_extent(image)
     bottom, right = box.top + box.height, box.left + box.width
     inside = (
         min(box.top, box.left) >= 0 and min(box.height, box.width) >= 1
-    ) and (bottom <= image.shape[0] and right <= image.shape[1])
+    ) and (bottom <= height and right <= width)
     if not inside:
         raise ValueError(
-            "`box` must be inside the image, "
-            f"{image.shape[0]} x {image.shape[1]}. Received: {box}"
+            f"`box` must be inside the image, {height} x {width}. "
+            f"Received: {box}"
         )
-    part = image[box.top : bottom, box.left : right]
-    if part.shape[:2] == (size, size):
-        return part
+    if isinstance(image, np.ndarray):
+        return image[box.top : bottom, box.left : right]
+    return image.crop((box.left, box.top, right, bottom))
+
+
+def resize_square(part, size: int, interpolation: str) -> np.ndarray:
+    """Makes an image a square: uint8, shape `(size, size, C)`."""
+    check_int("size", size, 1)
+    check_choice("interpolation", interpolation, INTERPOLATIONS)
     pillow = import_pillow()
-    flat = part[..., 0] if image.shape[2] == 1 else part
-    resized = pillow.fromarray(np.ascontiguousarray(flat)).resize(
-        (size, size), pillow.Resampling[interpolation.upper()]
+    if isinstance(part, np.ndarray):
+        if part.shape[:2] == (size, size):
+            return part
+        flat = part[..., 0] if part.shape[2] == 1 else part
+        part = pillow.fromarray(np.ascontiguousarray(flat))
+    filter_ = pillow.Resampling[interpolation.upper()]
+    return np.asarray(part.resize((size, size), filter_)).reshape(
+        size, size, -1
     )
-    return np.asarray(resized).reshape(size, size, image.shape[2])
+
+
+def image_extent(image) -> tuple[int, int]:
+    """Height and width of an array or an image of Pillow.
+
+    Args:
+        image: uint8, shape `(H, W, 3)` or `(H, W, 1)`, or a
+            `PIL.Image.Image` from `open_image`.
+
+    Raises:
+        ValueError: If it is neither.
+
+    Example:
+    >>> image_extent(np.zeros((2, 3, 3), "uint8"))
+    (2, 3)
+    """
+    if hasattr(image, "getbands"):
+        return image.size[::-1]
+    check_image(image)
+    return image.shape[:2]
 
 
 def check_range(

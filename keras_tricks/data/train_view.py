@@ -20,8 +20,10 @@ from keras_tricks.data.random_crops import (
     ASPECT,
     CropBox,
     check_range,
-    crop_and_resize,
+    cut,
     draw_crop,
+    image_extent,
+    resize_square,
 )
 
 
@@ -80,7 +82,8 @@ class TrainView:
         interpolation: Filter, see `Preprocessing`. Defaults to `"bilinear"`.
 
     Call arguments:
-        image: uint8, shape `(H, W, 3)` in RGB, or `(H, W, 1)`, gray.
+        image: uint8, shape `(H, W, 3)` in RGB, or `(H, W, 1)`, gray; or an
+            image of Pillow from `open_image`.
         rng: The generator that draws.
 
     Returns:
@@ -126,6 +129,16 @@ class TrainView:
         check_real("lighting", self.lighting, 0)
         check_choice("interpolation", self.interpolation, INTERPOLATIONS)
 
+    @property
+    def view_shape(self) -> tuple[int, int, int]:
+        """Shape of a view."""
+        return (self.image_size, self.image_size, 3)
+
+    @property
+    def view_dtype(self) -> str:
+        """uint8, or float32 where colors are changed."""
+        return "float32" if self.jitter or self.lighting else "uint8"
+
     def draw(
         self, rng: np.random.Generator, height: int, width: int
     ) -> ViewParameters:
@@ -139,14 +152,21 @@ class TrainView:
             lighting = draw_lighting(rng, self.lighting)
         return ViewParameters(box, flip, jitter, lighting)
 
-    def apply(
-        self, image: np.ndarray, parameters: ViewParameters
-    ) -> np.ndarray:
+    def apply(self, image, parameters: ViewParameters) -> np.ndarray:
         """Computes the view that the parameters say."""
-        image = to_channels(image, 3)
-        x = crop_and_resize(
-            image, parameters.box, self.image_size, self.interpolation
-        )
+        if isinstance(image, np.ndarray):
+            image = to_channels(image, 3)
+        return self.apply_to_crop(cut(image, parameters.box), parameters)
+
+    def apply_to_crop(self, part, parameters: ViewParameters) -> np.ndarray:
+        """The same, of what was cut out of the image already.
+
+        Args:
+            part: uint8, shape `(h, w, 3)`, or an image of Pillow: the
+                rectangle `parameters.box`.
+            parameters: From `draw`.
+        """
+        x = resize_square(part, self.image_size, self.interpolation)
         if parameters.flip:
             x = x[:, ::-1]
         if parameters.jitter is not None:
@@ -155,11 +175,9 @@ class TrainView:
             x = add_lighting(x, parameters.lighting)
         return x
 
-    def __call__(
-        self, image: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def __call__(self, image, rng: np.random.Generator) -> np.ndarray:
         """A random view of an image."""
-        height, width = np.shape(image)[:2]
+        height, width = image_extent(image)
         return self.apply(image, self.draw(rng, height, width))
 
     def get_config(self) -> dict:

@@ -1,0 +1,88 @@
+"""Records that cannot be read: counted, named, limited."""
+
+import os
+import sys
+
+from keras_tricks._checks import check_int
+from keras_tricks._files import write_atomically
+
+_SHOWN = 20
+
+
+class TooManyBadRecords(ValueError):
+    """More records are unreadable than a run allows."""
+
+
+class BadRecords:
+    """Collects the records that an input pipeline could not read.
+
+    Args:
+        limit: How many there may be. Defaults to 0.
+        path: A file that lists them, a line `name<tab>reason` each, from
+            `report` on. Defaults to `None`, none.
+
+    Example:
+    >>> bad = BadRecords(limit=1)
+    >>> bad.add(7, "cat/1.jpg", "image file is truncated")
+    >>> len(bad), 7 in bad
+    (1, True)
+    """
+
+    def __init__(self, limit: int = 0, path: str | os.PathLike | None = None):
+        self.limit = check_int("max_bad_records", limit)
+        self.path = path
+        self.reasons = {}
+        self._reported = 0
+
+    def __len__(self):
+        return len(self.reasons)
+
+    def __contains__(self, index):
+        return index in self.reasons
+
+    def add(self, index: int, name: str, reason: str) -> None:
+        """Notes a record, once.
+
+        Raises:
+            TooManyBadRecords: If there are more than `limit`; `report` still
+                names them all.
+        """
+        self.reasons[index] = (name, reason)
+        if len(self.reasons) > self.limit:
+            first = next(iter(self.reasons.values()))
+            more = len(self.reasons) - 1
+            raise TooManyBadRecords(
+                f"At most {self.limit} records may be unreadable "
+                f"(`max_bad_records`). Received: {_line(*first)}"
+                + (f" and {more} more" if more else "")
+            )
+
+    def report(self) -> None:
+        """Says on stderr which are new since the last report."""
+        new = list(self.reasons.values())[self._reported :]
+        if not new:
+            return
+        self._reported = len(self.reasons)
+        lines = [f"Skipped {len(new)} unreadable records:"]
+        lines += [f"  {_line(*entry)}" for entry in new[:_SHOWN]]
+        if len(new) > _SHOWN:
+            where = f", all in {self.path}" if self.path else ""
+            lines.append(f"  and {len(new) - _SHOWN} more{where}")
+        print("\n".join(lines), file=sys.stderr, flush=True)
+        if self.path is not None:
+            rows = ["\t".join(entry) for entry in self.reasons.values()]
+            write_atomically(self.path, "\n".join(rows) + "\n")
+
+    def get_state(self) -> list:
+        """What `set_state` takes, for JSON."""
+        return [[index, *entry] for index, entry in self.reasons.items()]
+
+    def set_state(self, state: list) -> None:
+        """Goes on with the records that another object had noted."""
+        self.reasons = {index: (name, why) for index, name, why in state}
+        self._reported = len(self.reasons)
+
+
+def _line(name, reason):
+    """The reason, with the name in front if it does not start with it."""
+    return reason if reason.startswith(name) else f"{name}: {reason}"

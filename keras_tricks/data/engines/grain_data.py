@@ -1,0 +1,70 @@
+"""The engine of Grain: threads or worker processes, without TensorFlow."""
+
+import os
+from collections.abc import Iterator
+
+import grain
+import numpy as np
+
+from keras_tricks.data.sample_loader import SampleLoader
+
+_AHEAD = 64
+
+
+class Engine:
+    """Loads samples with Grain.
+
+    Args:
+        loader: What to run.
+        workers: Worker processes. `None` or 0 for threads in this process.
+        deterministic: Grain always keeps the order.
+    """
+
+    def __init__(
+        self,
+        loader: SampleLoader,
+        workers: int | None = None,
+        deterministic: bool = True,
+    ):
+        self.loader = loader
+        self.workers = workers or 0
+
+    def batches(
+        self, epoch: int, samples: np.ndarray, batch_size: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yields numbers of samples, views and labels, in batches.
+
+        Samples that cannot be read are left out.
+        """
+        loaded = grain.MapDataset.source(samples).map(_Load(self.loader, epoch))
+        threads = 1 if self.workers else os.cpu_count()
+        dataset = loaded.to_iter_dataset(grain.ReadOptions(threads, _AHEAD))
+        if self.workers:
+            dataset = dataset.mp_prefetch(
+                grain.MultiprocessingOptions(num_workers=self.workers)
+            )
+        batch = []
+        for element in dataset:
+            batch.append(element)
+            if len(batch) == batch_size:
+                yield _stack(batch)
+                batch = []
+        if batch:
+            yield _stack(batch)
+
+
+class _Load(grain.transforms.Map):
+    def __init__(self, loader, epoch):
+        self.loader = loader
+        self.epoch = epoch
+
+    def map(self, sample):
+        try:
+            view, label = self.loader.load(self.epoch, int(sample))
+        except ValueError:
+            return None  # Grain leaves it out; who asked for it will see.
+        return sample, view, np.int32(label)
+
+
+def _stack(batch):
+    return tuple(np.stack(column) for column in zip(*batch, strict=True))

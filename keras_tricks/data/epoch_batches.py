@@ -1,0 +1,57 @@
+"""What batches that are a function of (epoch, step) have in common."""
+
+import keras
+
+from keras_tricks._checks import check_int
+
+
+class EpochBatches(keras.utils.PyDataset):
+    """Batches that know their epoch.
+
+    A subclass has `num_batches` and `batch(epoch, step)`. The epoch is what
+    `set_epoch` states, see `keras_tricks.callbacks.SetEpoch`; as long as it
+    never did, the epoch advances after each whole pass of `fit`.
+
+    Example:
+    >>> class Numbers(EpochBatches):
+    ...     num_batches = 2
+    ...     def batch(self, epoch, step):
+    ...         return 10 * epoch + step
+    >>> numbers = Numbers()
+    >>> numbers.set_epoch(3)
+    >>> len(numbers), numbers[1], numbers[-2]
+    (2, 31, 30)
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.epoch = 0
+        self._driven = False
+        self._within_epoch, self._seen = False, set()
+
+    def __len__(self):
+        return self.num_batches
+
+    def set_epoch(self, epoch):
+        """States the epoch; from now on it does not advance by itself."""
+        self.epoch = check_int("epoch", epoch)
+        self._driven = True
+
+    def on_epoch_begin(self):
+        self._within_epoch = True
+
+    def on_epoch_end(self):
+        # Keras also reads a batch to learn its shape, or one ahead.
+        whole = self._within_epoch and len(self._seen) == self.num_batches
+        if whole and not self._driven:
+            self.epoch += 1
+        self._within_epoch, self._seen = False, set()
+
+    def __getitem__(self, index):
+        step = range(self.num_batches)[index]
+        self._seen.add(step)
+        return self._get(step)
+
+    def _get(self, step):
+        """A batch of the current epoch."""
+        return self.batch(self.epoch, step)

@@ -1,0 +1,401 @@
+"""Batches of images that are read and decoded while training runs."""
+
+import numpy as np
+
+from keras_tricks import _backend
+from keras_tricks._checks import check_choice, check_int
+from keras_tricks.data.bad_records import BadRecords
+from keras_tricks.data.batches import epoch_order
+from keras_tricks.data.engines import choose_engine
+from keras_tricks.data.engines.choose import make_engine
+from keras_tricks.data.epoch_batches import EpochBatches
+from keras_tricks.data.preprocessing import Preprocessing
+from keras_tricks.data.read_ahead import ReadAhead
+from keras_tricks.data.records import Records
+from keras_tricks.data.sample_loader import SampleLoader
+from keras_tricks.data.train_view import TrainView
+
+_FINISH_ON = ("host", "device")
+
+
+class ImageBatches(EpochBatches):
+    """Shuffled, augmented, normalized and mixed batches of image files.
+
+    Each record of the source is read, decoded and cropped by an engine that
+    works ahead, tf.data or Grain, while training runs:
+
+        order    = a permutation by (seed, epoch), each host its own slots
+        view     = view(image), drawn by (seed, epoch, sample)
+        x, y     = mix_up(normalize(views), labels), by (seed, epoch, step)
+
+    All of it is a function of the numbers, so the same batches come from
+    either engine, with any number of workers, on every backend and after a
+    resume; with several hosts, batch `i` of all of them together holds the
+    samples of batch `i` of one.
+
+    **Bad records** are left out, the next ones move up, and `bad` counts and
+    names them; an epoch has the same number of batches all the same: if the
+    images do not suffice for the last one, the first ones of the epoch come
+    again. A record that was bad once is not tried again.
+
+    For the exact sequence give
+    `fit(callbacks=[keras_tricks.callbacks.SetEpoch(batches)],
+    shuffle=False)`. Batches are to be asked for in order: any other step
+    starts the engine anew, which gives the same batch, slowly.
+
+    Args:
+        records: The source, see `Records`.
+        preprocessing: Normalization, and the central view if `view` is
+            `None`.
+        batch_size: Samples in a batch, over all hosts.
+        view: `TrainView`, or `None` (default) for the central view.
+        seed: Of order and views. Defaults to 0.
+        shuffle: Whether to reorder the records in each epoch. Defaults to
+            whether there is a `view`.
+        mix_up: `function(images, labels, epoch=, step=)`, such as
+            `keras_tricks.layers.MixUp`. Defaults to `None`.
+        repeats: How many views of an image are in a batch; an epoch then has
+            `1 / repeats` of the images. Defaults to 1.
+        drop_remainder: Whether to leave out an incomplete last batch.
+            Defaults to `True`.
+        accumulation_steps: With `drop_remainder`, the batches of an epoch
+            are a multiple of it. Defaults to 1.
+        data_format: `"channels_last"` (default) or `"channels_first"`.
+        finish_on: `"host"` (default) normalizes and mixes here. `"device"`
+            leaves that to the training step, see
+            `keras_tricks.training.finish_on_device`: the batch is then
+            `({"images", "lam", "partner"}, labels)` with the views as they
+            are, a quarter of the bytes if they are uint8.
+        engine: `"tf.data"`, `"grain"`, or `"auto"` (default): tf.data where
+            TensorFlow is installed.
+        workers: tf.data: samples in work at a time, tuned by default. Grain:
+            worker processes, by default none but threads.
+        deterministic: With `False`, tf.data gives samples in the order in
+            which they get ready: a little faster, and nothing above about
+            order holds.
+        shard: Number of this host and number of hosts. Defaults to `(0, 1)`.
+        max_bad_records: How many records may be bad. Defaults to 0.
+        bad_records_path: File that lists them. Defaults to `None`, none.
+
+    Returns:
+        Item `i` is `(x, y)`: x float32 `(B, H, W, C)`, or `(B, C, H, W)` with
+        channels first; y int32 `(B,)`, or float32 `(B, K)` with mixup.
+
+    Raises:
+        ValueError: If an argument is not as described; at a batch,
+            `TooManyBadRecords`.
+        ImportError: If no engine is installed.
+
+    Example:
+    >>> from keras_tricks.data import ArrayRecords, TrainView, load
+    >>> data = load("digits")
+    >>> records = ArrayRecords(data.x_train, data.y_train, data.class_names)
+    >>> batches = ImageBatches(
+    ...     records, Preprocessing(16), 64, view=TrainView(16)
+    ... )
+    >>> x, y = batches[0]
+    >>> len(batches), x.shape, y.dtype.name
+    (22, (64, 16, 16, 3), 'int32')
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        preprocessing: Preprocessing,
+        batch_size: int,
+        view: TrainView | None = None,
+        seed: int = 0,
+        shuffle: bool | None = None,
+        mix_up=None,
+        repeats: int = 1,
+        drop_remainder: bool = True,
+        accumulation_steps: int = 1,
+        data_format: str = "channels_last",
+        finish_on: str = "host",
+        engine: str = "auto",
+        workers: int | None = None,
+        deterministic: bool = True,
+        shard: tuple[int, int] = (0, 1),
+        max_bad_records: int = 0,
+        bad_records_path=None,
+    ):
+        super().__init__()
+        self.records = records
+        self.preprocessing = preprocessing
+        self.seed = check_int("seed", seed)
+        self.shuffle = view is not None if shuffle is None else shuffle
+        self.mix_up = mix_up
+        self.repeats = check_int("repeats", repeats, 1)
+        self.drop_remainder = drop_remainder
+        self.accumulation_steps = check_int(
+            "accumulation_steps", accumulation_steps, 1
+        )
+        self.data_format = check_choice(
+            "data_format", data_format, ("channels_last", "channels_first")
+        )
+        self.finish_on = check_choice("finish_on", finish_on, _FINISH_ON)
+        self.shard = _check_shard(shard)
+        self.batch_size = check_int("batch_size", batch_size, 1)
+        self._check_sizes()
+        self.bad = BadRecords(max_bad_records, bad_records_path)
+        self.loader = SampleLoader(
+            records, view or preprocessing, self.seed, self.repeats
+        )
+        if workers is not None:
+            check_int("workers", workers)
+        self.engine = choose_engine(engine)
+        self._engine = make_engine(
+            self.engine,
+            loader=self.loader,
+            workers=workers,
+            deterministic=deterministic,
+        )
+        self.deterministic = deterministic
+        self._iterator, self._next = None, None
+
+    @property
+    def local_batch_size(self) -> int:
+        """Samples in a batch of this host."""
+        return self.batch_size // self.shard[1]
+
+    @property
+    def num_batches(self) -> int:
+        """Number of batches in an epoch."""
+        count, rest = divmod(len(self.records), self.batch_size)
+        if self.drop_remainder:
+            return count - count % self.accumulation_steps
+        return count + (rest > 0)
+
+    def samples(self, epoch: int) -> np.ndarray:
+        """Numbers of the samples of this host in an epoch, in their order.
+
+        Sample `i` is record `i // repeats`. Records known to be bad are not
+        among them.
+        """
+        size = len(self.records)
+        if self.shuffle:
+            order = epoch_order(self.seed, epoch, size)
+        else:
+            order = np.arange(size)
+        order = order[: -(-size // self.repeats), None] * self.repeats
+        order = (order + np.arange(self.repeats)).ravel()[:size]
+        host, hosts = self.shard
+        slots = np.arange(size) // self.local_batch_size % hosts == host
+        order = order[slots]
+        if self.bad:
+            known = np.fromiter(self.bad.reasons, "int64")
+            order = order[~np.isin(order // self.repeats, known)]
+        return order
+
+    def batch(self, epoch: int, step: int):
+        """Returns one batch of any epoch; fast only if asked for in order."""
+        if self._next != (epoch, step):
+            self.close()
+            self._iterator = ReadAhead(self._finished(epoch, step))
+        self._next = None  # Until it is known that this one is.
+        result = next(self._iterator)
+        self._next = epoch, step + 1
+        return result
+
+    def close(self) -> None:
+        """Stops reading ahead."""
+        if self._iterator is not None:
+            self._iterator.close()
+        self._iterator = self._next = None
+
+    def on_epoch_end(self):
+        super().on_epoch_end()
+        self.bad.report()
+
+    def get_state(self) -> dict:
+        """What says, in JSON, which batch comes next.
+
+        `batches.set_state(state)` in another process, and then
+        `batches.batch(state["epoch"], state["step"])` and the steps after it,
+        go on exactly after the last batch that this object gave.
+        """
+        epoch, step = self._next or (self.epoch, 0)
+        if step == self.num_batches:
+            epoch, step = epoch + 1, 0
+        return {"epoch": epoch, "step": step, "bad": self.bad.get_state()}
+
+    def set_state(self, state: dict) -> None:
+        """Takes over the epoch and the bad records of `get_state`."""
+        self.epoch = check_int("epoch", state["epoch"])
+        check_int("step", state["step"])
+        self.bad.set_state(state["bad"])
+        self.close()
+
+    def as_tf_dataset(self):
+        """The batches of an epoch as a `tf.data.Dataset` of static shapes.
+
+        As TPUs want it; where `drop_remainder` is false, the size of the
+        batch is not static. An iterator reads the epoch at its start.
+
+        Raises:
+            ImportError: If TensorFlow is missing.
+        """
+        tf = _backend.import_tensorflow_for_data()
+        first = self[0]
+        size = self.local_batch_size if self.drop_remainder else None
+        signature = tf.nest.map_structure(
+            lambda x: tf.TensorSpec((size, *x.shape[1:]), x.dtype), first
+        )
+        dataset = tf.data.Dataset.from_generator(
+            lambda: (self[i] for i in range(self.num_batches)),
+            output_signature=signature,
+        )
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = (
+            tf.data.experimental.AutoShardPolicy.OFF
+        )
+        count = tf.data.experimental.assert_cardinality(self.num_batches)
+        return dataset.apply(count).with_options(options).prefetch(1)
+
+    def _finished(self, epoch, step):
+        for _, views, labels in self._views(epoch, step):
+            yield self._finish(views, labels, epoch, step)
+            step += 1
+
+    def _views(self, epoch, step):
+        """Batches of samples, views and labels from a step on.
+
+        Raises:
+            TooManyBadRecords: If there are more than allowed.
+        """
+        size = self.local_batch_size
+        stream = self.samples(epoch)
+        place, needed = step * size, len(stream) - step * size
+        if self.drop_remainder:
+            needed = (self.num_batches - step) * size
+            stream = np.resize(stream, 2 * len(stream))
+        batches = self._filled(epoch, stream, place, needed)
+        if self.drop_remainder:
+            yield from batches
+            return
+        # Bad records can leave too few for the last batches: they share.
+        steps, last = self.num_batches - step, None
+        for batch in batches:
+            if last is not None:
+                yield last
+                steps -= 1
+            last = batch
+        if last is not None:
+            parts = [np.array_split(column, steps) for column in last]
+            yield from zip(*parts, strict=True)
+
+    def _filled(self, epoch, stream, place, needed):
+        """Batches of `needed` readable samples, from a place in the stream."""
+        size, rest = self.local_batch_size, None
+        while needed > 0 and place < len(stream):
+            # More than once only where bad records left a gap at the end.
+            asked = stream[place : place + needed]
+            place += len(asked)
+            for batch in self._loaded(epoch, asked):
+                needed -= len(batch[0])
+                rest = batch if rest is None else _joined(rest, batch)
+                while len(rest[0]) >= size:
+                    yield tuple(column[:size] for column in rest)
+                    rest = tuple(column[size:] for column in rest)
+        if rest is not None and len(rest[0]):
+            yield rest
+
+    def _loaded(self, epoch, asked):
+        """What the engine loads, noting what it left out."""
+        engine = self._engine.batches(epoch, asked, self.local_batch_size)
+        if not self.deterministic:
+            yield from self._unordered(engine, asked)
+            return
+        place = 0
+        for batch in engine:
+            found = batch[0]
+            if not np.array_equal(asked[place : place + len(found)], found):
+                for sample in found:
+                    while asked[place] != sample:
+                        self._note_bad(epoch, asked[place])
+                        place += 1
+                    place += 1
+            else:
+                place += len(found)
+            yield batch
+        for sample in asked[place:]:
+            self._note_bad(epoch, sample)
+
+    def _unordered(self, engine, asked):
+        seen = []
+        for batch in engine:
+            seen.append(batch[0])
+            yield batch
+        seen = np.concatenate(seen) if seen else asked[:0]
+        for sample in np.setdiff1d(asked, seen):
+            self._note_bad(0, sample)
+
+    def _note_bad(self, epoch, sample):
+        """Finds out what is wrong with a record, and counts it."""
+        index = int(sample) // self.repeats
+        if index in self.bad:
+            return
+        try:
+            self.loader.load(epoch, int(sample))
+            reason = "could be read only at the second try"
+        except ValueError as error:
+            reason = str(error)
+        self.bad.add(index, self.records.name(index), reason)
+
+    def _finish(self, views, labels, epoch, step):
+        """From views to what training takes."""
+        if self.finish_on == "device":
+            lam = np.ones(len(labels), "float32")
+            partner = np.arange(len(labels), dtype="int32")
+            if self.mix_up is not None:
+                lam[:], partner = self.mix_up.draw(
+                    len(labels), epoch, self._key(step)
+                )
+            return {"images": views, "lam": lam, "partner": partner}, labels
+        images = self.preprocessing.normalize(views)
+        if self.data_format == "channels_first":
+            images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        if self.mix_up is None:
+            return images, labels
+        return self.mix_up(images, labels, epoch=epoch, step=self._key(step))
+
+    def _key(self, step):
+        """A number of its own for each step of each host."""
+        host, hosts = self.shard
+        return step * hosts + host
+
+    def _check_sizes(self):
+        hosts = self.shard[1]
+        if self.batch_size % hosts:
+            raise ValueError(
+                f"`batch_size` must be a multiple of the {hosts} hosts. "
+                f"Received: batch_size={self.batch_size}"
+            )
+        least = self.batch_size * self.accumulation_steps
+        if self.drop_remainder and least > len(self.records):
+            raise ValueError(
+                "`batch_size` times `accumulation_steps` must not exceed the "
+                f"number of records, {len(self.records)}, when the remainder "
+                f"is dropped. Received: batch_size={self.batch_size}, "
+                f"accumulation_steps={self.accumulation_steps}"
+            )
+
+
+def _joined(first, second):
+    if not len(first[0]):
+        return second
+    pairs = zip(first, second, strict=True)
+    return tuple(np.concatenate(pair) for pair in pairs)
+
+
+def _check_shard(shard):
+    try:
+        host, hosts = shard
+    except (TypeError, ValueError):
+        host, hosts = -1, 0
+    if not (isinstance(hosts, int) and 0 <= host < hosts):
+        raise ValueError(
+            "`shard` must be the number of this host, from 0, and the number "
+            f"of hosts. Received: shard={shard!r}"
+        )
+    return int(host), int(hosts)

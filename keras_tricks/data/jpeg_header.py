@@ -1,0 +1,111 @@
+"""What the header of a JPEG file says, without decoding it."""
+
+import dataclasses
+import struct
+
+# Start of frame: baseline, extended and progressive, all of Huffman codes.
+_FRAMES = (0xC0, 0xC1, 0xC2)
+_OTHER_FRAMES = (
+    0xC3,
+    *range(0xC5, 0xC8),
+    *range(0xC9, 0xCC),
+    *range(0xCD, 0xD0),
+)
+_EXIF, _ADOBE = 0xE1, 0xEE
+_ORIENTATION = 0x0112
+
+
+@dataclasses.dataclass(frozen=True)
+class JpegHeader:
+    """Size of a JPEG that any decoder reads alike.
+
+    Args:
+        height: In pixels.
+        width: In pixels.
+
+    Example:
+    >>> JpegHeader(2, 3).width
+    3
+    """
+
+    height: int
+    width: int
+
+
+def read_jpeg_header(data: bytes) -> JpegHeader | None:
+    """Reads the header of a plain, upright and complete JPEG.
+
+    Plain is gray or YCbCr of 8 bits in Huffman codes; upright, that its EXIF
+    does not turn it; complete, that it ends as a JPEG does. A decoder that
+    reads only a part of such a file sees the pixels that `decode_image` sees
+    there.
+
+    Args:
+        data: The bytes of a file.
+
+    Returns:
+        A `JpegHeader`, or `None` for any other file: CMYK, turned, cut off,
+        no JPEG at all.
+
+    Example:
+    >>> import io
+    >>> from PIL import Image
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (30, 20)).save(file, "jpeg")
+    >>> read_jpeg_header(file.getvalue())
+    JpegHeader(height=20, width=30)
+    >>> read_jpeg_header(file.getvalue()[:-40]) is None
+    True
+    """
+    # Some writers pad what follows the end.
+    if data[:2] != b"\xff\xd8" or b"\xff\xd9" not in data[-64:]:
+        return None
+    place = 2
+    try:
+        while True:
+            mark, kind, length = struct.unpack_from(">BBH", data, place)
+            if mark != 0xFF or length < 2:
+                return None
+            body = data[place + 4 : place + 2 + length]
+            if kind in _FRAMES:
+                bits, height, width, channels = struct.unpack_from(
+                    ">BHHB", body
+                )
+                plain = bits == 8 and channels in (1, 3) and height and width
+                # Of three channels called R, G and B no YCbCr is made.
+                if channels == 3 and body[6::3][:3] == b"RGB":
+                    plain = False
+                return JpegHeader(height, width) if plain else None
+            if kind in _OTHER_FRAMES or _turned_or_rgb(kind, body):
+                return None
+            place += 2 + length
+    except struct.error:
+        return None
+
+
+def _turned_or_rgb(kind, body):
+    """Whether a segment says that the pixels are not upright YCbCr."""
+    if kind == _EXIF and body[:6] == b"Exif\0\0":
+        return _orientation(body[6:]) != 1
+    if kind == _EXIF and b"tiff:Orientation" in body:
+        return True  # XMP, where `decode_image` looks too.
+    return kind == _ADOBE and body[:5] == b"Adobe" and body[11:12] == b"\0"
+
+
+def _orientation(tiff):
+    """The orientation of an EXIF block; 0 if it cannot be understood."""
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return 0
+    try:
+        (start,) = struct.unpack_from(order + "I", tiff, 4)
+        (entries,) = struct.unpack_from(order + "H", tiff, start)
+        for i in range(entries):
+            tag, _, _, value = struct.unpack_from(
+                order + "HHIH", tiff, start + 2 + 12 * i
+            )
+            if tag == _ORIENTATION:
+                return value
+    except struct.error:
+        return 0
+    return 1

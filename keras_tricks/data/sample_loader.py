@@ -1,0 +1,131 @@
+"""From the number of a sample to what training sees of it."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_tricks.data.decode import open_image
+from keras_tricks.data.jpeg_header import read_jpeg_header
+from keras_tricks.data.preprocessing import Preprocessing
+from keras_tricks.data.random_crops import image_extent
+from keras_tricks.data.randomness import VIEW, random_generator
+from keras_tricks.data.records import Records
+from keras_tricks.data.train_view import TrainView
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class SampleLoader:
+    """Reads records and computes their views, as a function of numbers.
+
+    Sample `i` is record `i // repeats`; its view is drawn from (seed, epoch,
+    i) alone. So every engine, worker and host computes the same.
+
+    Args:
+        records: The source.
+        view: A `TrainView`, or the central view of a `Preprocessing`.
+        seed: Seed of the views.
+        repeats: How many samples a record has.
+
+    Example:
+    >>> from keras_tricks.data import ArrayRecords
+    >>> records = ArrayRecords(
+    ...     np.zeros((2, 9, 9, 3), "uint8"), np.array([0, 1]), ("a", "b")
+    ... )
+    >>> loader = SampleLoader(records, Preprocessing(8), seed=0)
+    >>> view, label = loader.load(epoch=0, sample=1)
+    >>> view.shape, label
+    ((8, 8, 3), 1)
+    """
+
+    records: Records
+    view: TrainView | Preprocessing
+    seed: int = 0
+    repeats: int = 1
+
+    @property
+    def view_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of a view."""
+        return self.view.view_shape
+
+    @property
+    def view_dtype(self) -> str:
+        """uint8, or float32 where colors are changed."""
+        return self.view.view_dtype
+
+    def load(self, epoch: int, sample: int) -> tuple[np.ndarray, int]:
+        """Reads a record and computes a view of it.
+
+        Returns:
+            The view and the label.
+
+        Raises:
+            ValueError: If the record cannot be read; the message names it.
+        """
+        data, label = self._record(sample)
+        return self._view(data, epoch, sample), label
+
+    def prepare(self, epoch: int, sample: int):
+        """The first half of `load`, for a decoder that reads parts of JPEGs.
+
+        Returns:
+            The bytes of a JPEG, the box of it that is to be decoded (top,
+            left, height, width), the height and width of the whole, `None`,
+            and the label: `finish` is the other half. Where such a decoder is
+            of no use, no bytes, zeros, the finished view, and the label.
+
+        Raises:
+            ValueError: As `load`.
+        """
+        data, label = self._record(sample)
+        if isinstance(data, bytes) and isinstance(self.view, TrainView):
+            header = read_jpeg_header(data)
+            if header is not None:
+                box = self.draw(epoch, sample, header.height, header.width).box
+                box = (box.top, box.left, box.height, box.width)
+                size = header.height, header.width
+                return data, box, size, None, label
+        view = self._view(data, epoch, sample)
+        return b"", (0, 0, 0, 0), (0, 0), view, label
+
+    def finish(
+        self, part: np.ndarray, epoch: int, sample: int, height: int, width: int
+    ) -> np.ndarray:
+        """The view, of the part of an image that `prepare` asked for.
+
+        Args:
+            part: uint8, shape `(h, w, 3)`.
+            epoch: As for `prepare`.
+            sample: As for `prepare`.
+            height: Of the whole image.
+            width: Of the whole image.
+        """
+        parameters = self.draw(epoch, sample, height, width)
+        return self.view.apply_to_crop(part, parameters)
+
+    def draw(self, epoch: int, sample: int, height: int, width: int):
+        """The parameters of a view, see `TrainView.draw`."""
+        rng = random_generator(self.seed, VIEW, epoch, sample)
+        return self.view.draw(rng, height, width)
+
+    def _record(self, sample):
+        """Bytes or pixels, and a label that is one."""
+        index = sample // self.repeats
+        data, label = self.records.record(index)
+        classes = len(self.records.class_names)
+        if not 0 <= label < classes:
+            raise ValueError(
+                f"{self.records.name(index)}: the label must be in 0 ... "
+                f"{classes - 1}. Received: {label}"
+            )
+        return data, label
+
+    def _view(self, data, epoch, sample):
+        name = self.records.name(sample // self.repeats)
+        image = open_image(data, name) if isinstance(data, bytes) else data
+        if isinstance(self.view, TrainView):
+            parameters = self.draw(epoch, sample, *image_extent(image))
+            return self.view.apply(image, parameters)
+        try:
+            return self.view.view(np.asarray(image))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
