@@ -21,6 +21,7 @@ from keras_tricks.data.decode import decode_image as decode_image
 from keras_tricks.data.folder import load_folder as load_folder
 from keras_tricks.data.image_files import ImageFiles as ImageFiles
 from keras_tricks.data.image_files import list_image_files as list_image_files
+from keras_tricks.data.image_parts import folder_parts as folder_parts
 from keras_tricks.data.preprocessing import Preprocessing as Preprocessing
 from keras_tricks.data.preprocessing import (
     channel_statistics as channel_statistics,
