@@ -19,10 +19,13 @@ from keras_tricks.data.dataset import stratified_order as stratified_order
 from keras_tricks.data.dataset import stratified_split as stratified_split
 from keras_tricks.data.decode import decode_image as decode_image
 from keras_tricks.data.decode import open_image as open_image
+from keras_tricks.data.example_proto import decode_example as decode_example
+from keras_tricks.data.example_proto import encode_example as encode_example
 from keras_tricks.data.folder import load_folder as load_folder
 from keras_tricks.data.image_batches import ImageBatches as ImageBatches
 from keras_tricks.data.image_files import ImageFiles as ImageFiles
 from keras_tricks.data.image_files import list_image_files as list_image_files
+from keras_tricks.data.image_parts import folder_parts as folder_parts
 from keras_tricks.data.preprocessing import Preprocessing as Preprocessing
 from keras_tricks.data.preprocessing import (
     channel_statistics as channel_statistics,

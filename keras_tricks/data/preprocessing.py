@@ -98,9 +98,7 @@ class Preprocessing:
 
     @property
     def view_shape(self) -> tuple[int, int, int]:
-        """Shape of a view; the order of the channels is not yet that of
-        `channels`.
-        """
+        """Shape of a view, whose channels are still in the order of RGB."""
         return self.input_shape
 
     @property
