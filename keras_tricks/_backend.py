@@ -466,3 +466,15 @@ def before_compiled_step(train_function, prepare):
         return train_function(state, map(prepare, iterator))
 
     return function
+
+
+def build_steps(model, batch):
+    """Builds what `fit` would build from its first batch.
+
+    Keras has no public way to do it with a batch that the step changes.
+
+    Args:
+        model: A compiled model.
+        batch: `(x, y)` as the model and the loss take it.
+    """
+    model._symbolic_build(data_batch=batch)

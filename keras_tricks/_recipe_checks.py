@@ -1,5 +1,6 @@
 """What a recipe refuses: fields out of range, values that clash."""
 
+import dataclasses
 import math
 from typing import get_args
 
@@ -56,6 +57,7 @@ def check_combinations(recipe):
     """Refuses values that are right alone and wrong together."""
     rules = [
         (recipe.width % 2, "width", "even"),
+        *_input_rules(recipe),
         *_model_rules(recipe),
         *_optimizer_rules(recipe),
         *_schedule_rules(recipe),
@@ -73,6 +75,72 @@ def check_combinations(recipe):
 def has_branches(recipe):
     """Whether the network of a recipe has residual branches."""
     return recipe.model == "resnet"
+
+
+_OF_CROPS = (
+    "min_crop_area",
+    "color_jitter",
+    "jitter_convention",
+    "lighting",
+    "progressive_sizes",
+)
+_OF_STREAMS = (
+    "repeated_augmentation",
+    "test_image_size",
+    "crop_ratio",
+    "workers",
+)
+
+
+def _input_rules(recipe):
+    crop = recipe.augmentation == "crop"
+    defaults = {
+        field.name: field.default for field in dataclasses.fields(recipe)
+    }
+    for names, used, condition in (
+        (_OF_CROPS, crop, f"augmentation={recipe.augmentation!r}"),
+        (_OF_STREAMS, recipe.streams, "images in memory"),
+    ):
+        for name in names:
+            changed = getattr(recipe, name) != defaults[name]
+            yield (
+                changed and not used,
+                name,
+                f"{defaults[name]!r} with {condition}, which does not use it",
+            )
+    engine = recipe.input_engine
+    yield (
+        crop and engine == "memory",
+        "input_engine",
+        "'auto', 'tf.data' or 'grain' with augmentation='crop'",
+    )
+    yield (
+        engine in ("tf.data", "grain")
+        and recipe.augmentation in ("shift", "shift_flip"),
+        "augmentation",
+        f"'crop' or 'none' with input_engine={engine!r}",
+    )
+    yield not recipe.min_crop_area, "min_crop_area", "above 0"
+    yield not recipe.crop_ratio > 0, "crop_ratio", "above 0"
+    sizes = recipe.progressive_sizes
+    yield (
+        sizes is not None
+        and (sizes[-1] != recipe.image_size or len(sizes) > recipe.epochs),
+        "progressive_sizes",
+        f"at most epochs={recipe.epochs} sizes, the last of them "
+        f"image_size={recipe.image_size}",
+    )
+    on_device = recipe.finish_on == "device"
+    yield (
+        on_device and not recipe.streams,
+        "finish_on",
+        "'auto' or 'host' with images in memory",
+    )
+    yield (
+        on_device and recipe.teacher is not None,
+        "finish_on",
+        "'auto' or 'host' with a teacher, which sees finished images",
+    )
 
 
 def _model_rules(recipe):

@@ -10,18 +10,13 @@ from keras_tricks import _checks
 from keras_tricks._explain import explain
 from keras_tricks._presets import PRESETS, SETTINGS, TEACHER_PRESETS
 from keras_tricks._recipe_checks import check_combinations, check_field
+from keras_tricks._recipe_fields import InputFields
+from keras_tricks._recipe_fields import option as _option
 from keras_tricks.schedules import scale_learning_rate
 
 
-def _option(default, help, low=None, high=None, below=None, choices=None):
-    """A field with its help and its range, for checks and for flags."""
-    metadata = {"help": help, "choices": choices}
-    metadata |= {"low": low, "high": high, "below": below}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class Recipe(InputFields):
     """Everything that decides a training run, checked at construction.
 
     The defaults are the whole bag of tricks on scikit-learn's handwritten
@@ -29,12 +24,9 @@ class Recipe:
     paper's tables; every field is also a flag of `recipes/train.py`.
 
     Args:
-        dataset: See `keras_tricks.data.load`.
-        data_dir: A folder of class folders or an .npz; it wins.
-        image_size: Side of images from a folder, in pixels.
-        train_samples: How many training images to use, all by default.
-        test_samples: How many test images to validate on, all by default.
-        augmentation: `"none"`, `"shift"` or `"shift_flip"`.
+        **input: `dataset`, `data_dir`, `image_size`, `augmentation` and
+            the other fields of `InputFields`, which come first: see
+            `help(Recipe.__base__)`.
         model: `"resnet"`, `"inception_v3"` or `"mobilenet"`.
         depth: Of a ResNet: 18, 34, 50, 101 or 152.
         variant: Of a ResNet: `"A"`, `"B"`, `"C"` or `"D"`.
@@ -100,25 +92,6 @@ class Recipe:
     Reference:
         arXiv 1812.01187.
     """
-
-    dataset: str = _option("digits", "Name of the data set.")
-    data_dir: str | None = _option(
-        None, "Folder of class folders, or an .npz; wins over --dataset."
-    )
-    image_size: int | None = _option(
-        None, "Side in pixels of images from a folder.", low=8
-    )
-    train_samples: int | None = _option(
-        None, "Number of training images to use; all by default.", low=1
-    )
-    test_samples: int | None = _option(
-        None, "Number of test images to validate on; all by default.", low=1
-    )
-    augmentation: str = _option(
-        "shift",
-        "Augmentation of training images.",
-        choices=("none", "shift", "shift_flip"),
-    )
 
     model: str = _option(
         "resnet",

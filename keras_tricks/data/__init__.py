@@ -26,6 +26,8 @@ from keras_tricks.data.image_batches import ImageBatches as ImageBatches
 from keras_tricks.data.image_files import ImageFiles as ImageFiles
 from keras_tricks.data.image_files import list_image_files as list_image_files
 from keras_tricks.data.image_parts import folder_parts as folder_parts
+from keras_tricks.data.image_sets import ImageSet as ImageSet
+from keras_tricks.data.image_sets import open_images as open_images
 from keras_tricks.data.preprocessing import Preprocessing as Preprocessing
 from keras_tricks.data.preprocessing import (
     channel_statistics as channel_statistics,

@@ -72,6 +72,11 @@ class ImageData:
         return len(self.class_names)
 
     @property
+    def train_size(self) -> int:
+        """Number of training images."""
+        return len(self.x_train)
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
         return tuple(self.x_train.shape[1:])

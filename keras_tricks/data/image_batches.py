@@ -152,6 +152,7 @@ class ImageBatches(EpochBatches):
         )
         self.deterministic = deterministic
         self._iterator, self._next = None, None
+        self.error = None
 
     @property
     def local_batch_size(self) -> int:
@@ -193,7 +194,11 @@ class ImageBatches(EpochBatches):
             self.close()
             self._iterator = ReadAhead(self._finished(epoch, step))
         self._next = None  # Until it is known that this one is.
-        result = next(self._iterator)
+        try:
+            result = next(self._iterator)
+        except Exception as error:
+            self.error = error
+            raise
         self._next = epoch, step + 1
         return result
 

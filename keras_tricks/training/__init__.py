@@ -1,14 +1,17 @@
 """From a recipe to a trained model, one call for each arrow."""
 
 from keras_tricks.training.build import build_average as build_average
-from keras_tricks.training.build import build_batches as build_batches
-from keras_tricks.training.build import build_data as build_data
 from keras_tricks.training.build import build_loss as build_loss
-from keras_tricks.training.build import build_mix_up as build_mix_up
 from keras_tricks.training.build import build_model as build_model
 from keras_tricks.training.build import build_optimizer as build_optimizer
 from keras_tricks.training.build import compile_model as compile_model
-from keras_tricks.training.build import load_data as load_data
+from keras_tricks.training.finish import DeviceFinish as DeviceFinish
+from keras_tricks.training.finish import finish_on_device as finish_on_device
+from keras_tricks.training.input import build_batches as build_batches
+from keras_tricks.training.input import build_data as build_data
+from keras_tricks.training.input import build_mix_up as build_mix_up
+from keras_tricks.training.input import build_stages as build_stages
+from keras_tricks.training.input import load_data as load_data
 from keras_tricks.training.run import PreparedRun as PreparedRun
 from keras_tricks.training.run import check_same as check_same
 from keras_tricks.training.run import prepare as prepare

@@ -1,153 +1,15 @@
 """One function for each arrow from a recipe to a compiled model."""
 
-import dataclasses
-
 import keras
 
 from keras_tricks import _backend, callbacks, metrics, models
 from keras_tricks._last_activation import last_activation
 from keras_tricks._plan import make_plan, make_schedule
 from keras_tricks._precision import compute_dtypes
-from keras_tricks.data import (
-    Batches,
-    ImageData,
-    Preprocessing,
-    augmentation,
-    channel_statistics,
-    load,
-)
-from keras_tricks.layers import MixUp
 from keras_tricks.losses import LabelSmoothedCrossentropy, LabelSmoothedKD
 from keras_tricks.optimizers import SGD
 from keras_tricks.recipe import Recipe
-
-
-def load_data(recipe: Recipe) -> ImageData:
-    """Loads the data set of a recipe.
-
-    Example:
-    >>> from keras_tricks import Recipe
-    >>> load_data(Recipe(train_samples=100)).x_train.shape
-    (100, 8, 8, 1)
-    """
-    return load(
-        recipe.dataset,
-        recipe.data_dir,
-        image_size=recipe.image_size,
-        train_samples=recipe.train_samples,
-        test_samples=recipe.test_samples,
-        seed=recipe.seed,
-    )
-
-
-def build_batches(
-    recipe: Recipe, data: ImageData, preprocessing: Preprocessing | None = None
-) -> tuple[Batches, Batches]:
-    """Returns the training and the validation batches of a recipe.
-
-    Args:
-        recipe: The recipe.
-        data: Its data set.
-        preprocessing: What the network's weights expect: its order of the
-            channels, mean and deviation are taken. `None` for the mean and the
-            deviation of the training images.
-
-    Example:
-    >>> from keras_tricks import Recipe
-    >>> recipe = Recipe(batch_size=32, data_format="channels_last")
-    >>> train, validation = build_batches(recipe, load_data(recipe))
-    >>> train[0][0].shape, train[0][1].shape, validation[0][1].shape
-    ((32, 8, 8, 1), (32, 10), (32,))
-    """
-    plan = make_plan(recipe, len(data.x_train))
-    common = {"data_format": choose_data_format(recipe)}
-    if preprocessing is None:
-        mean, std = channel_statistics(data.x_train)
-        common |= {"mean": mean, "std": std}
-    else:
-        common["normalize"] = preprocessing.normalize
-    train = Batches(
-        data.x_train,
-        data.y_train,
-        plan.batch_size,
-        seed=recipe.seed,
-        augment=augmentation(recipe.augmentation),
-        mix_up=build_mix_up(recipe, data.num_classes),
-        accumulation_steps=recipe.gradient_accumulation_steps,
-        **common,
-    )
-    validation = Batches(
-        data.x_test,
-        data.y_test,
-        min(plan.batch_size, len(data.x_test)),
-        shuffle=False,
-        drop_remainder=False,
-        **common,
-    )
-    return train, validation
-
-
-def run_preprocessing(
-    data: ImageData, preprocessing: Preprocessing | None = None
-) -> Preprocessing | None:
-    """Returns what turns another image into one that a run trains on.
-
-    Args:
-        data: The data set of the run.
-        preprocessing: What the weights expect that the run starts from, if
-            there are any and it is known.
-
-    Returns:
-        The view of `data` with the normalization of the weights, or else of
-        `data`. `None` if the images are not square.
-
-    Example:
-    >>> from keras_tricks import Recipe
-    >>> run_preprocessing(load_data(Recipe())).image_size
-    8
-    """
-    own = data.preprocessing
-    if own is None or preprocessing is None:
-        return own
-    return dataclasses.replace(
-        preprocessing,
-        image_size=own.image_size,
-        crop_ratio=own.crop_ratio,
-        interpolation=own.interpolation,
-    )
-
-
-def build_data(recipe: Recipe) -> tuple[ImageData, Batches, Batches]:
-    """Returns the data set and the training and validation batches.
-
-    Example:
-    >>> from keras_tricks import Recipe
-    >>> data, train, validation = build_data(Recipe())
-    >>> len(data.x_train), len(train.images)
-    (1438, 1438)
-    """
-    data = load_data(recipe)
-    return data, *build_batches(recipe, data)
-
-
-def build_mix_up(recipe: Recipe, num_classes: int) -> MixUp | None:
-    """Returns the mixing layer of a recipe, or None without mixup.
-
-    Example:
-    >>> from keras_tricks import Recipe
-    >>> build_mix_up(Recipe(epochs=20, mixup_off_epochs=5), 10).off_from_epoch
-    15
-    """
-    if not recipe.mixup_alpha:
-        return None
-    off = recipe.mixup_off_epochs
-    return MixUp(
-        recipe.mixup_alpha,
-        per=recipe.mixup_per,
-        num_classes=num_classes,
-        off_from_epoch=recipe.epochs - off if off else None,
-        seed=recipe.seed,
-    )
+from keras_tricks.training.input import choose_data_format
 
 
 def build_model(
@@ -318,19 +180,6 @@ def build_average(
     return callbacks.ExponentialMovingAverage(
         recipe.ema_decay, warmup=True, swap_on_epoch=True
     )
-
-
-def choose_data_format(recipe: Recipe) -> str:
-    """Returns the layout of the batches of a recipe.
-
-    Example:
-    >>> from keras_tricks import Recipe
-    >>> choose_data_format(Recipe(data_format="channels_first"))
-    'channels_first'
-    """
-    if recipe.data_format == "auto":
-        return _backend.fastest_settings()[0]
-    return recipe.data_format
 
 
 def _check_logits(model):

@@ -15,16 +15,22 @@ import keras
 from keras_tricks import callbacks
 from keras_tricks._files import write_atomically
 from keras_tricks._version import __version__
-from keras_tricks.data import Batches, ImageData
+from keras_tricks.data import ImageData, ImageSet
+from keras_tricks.data.epoch_batches import EpochBatches
 from keras_tricks.recipe import Recipe
 from keras_tricks.report import read_run, write_run_report
 from keras_tricks.training.build import (
     build_average,
-    build_batches,
     build_model,
-    choose_data_format,
     compile_model,
+)
+from keras_tricks.training.finish import DeviceFinish, finish_on_device
+from keras_tricks.training.input import (
+    build_stages,
+    choose_data_format,
+    finishes_on_device,
     load_data,
+    model_image_shape,
     run_preprocessing,
 )
 from keras_tricks.training.teacher import build_distiller
@@ -38,7 +44,8 @@ class PreparedRun:
         recipe: The recipe.
         folder: Folder of the run.
         data: The data set.
-        train_batches: Training batches.
+        stages: Training batches, with the epoch at which the next ones
+            begin; more than one with `progressive_sizes`.
         validation_batches: Validation batches.
         model: The compiled model, restored if the run was interrupted; a
             `keras_tricks.distillation.Distiller` if there is a teacher.
@@ -61,14 +68,19 @@ class PreparedRun:
 
     recipe: Recipe
     folder: Path
-    data: ImageData
-    train_batches: Batches
-    validation_batches: Batches
+    data: ImageData | ImageSet
+    stages: list[tuple[int, EpochBatches]]
+    validation_batches: EpochBatches
     model: keras.Model
     average: callbacks.ExponentialMovingAverage | None
     backup: callbacks.Backup
     epochs_done: int
     explanation: str
+
+    @property
+    def train_batches(self) -> EpochBatches:
+        """Training batches of the last stage."""
+        return self.stages[-1][1]
 
     def fit(
         self,
@@ -77,16 +89,37 @@ class PreparedRun:
     ) -> dict:
         """Trains, writes everything into the folder, see `train`."""
         start = time.perf_counter()
-        self.model.fit(
-            self.train_batches,
-            validation_data=self.validation_batches,
-            epochs=self.recipe.epochs,
-            initial_epoch=self.epochs_done,
-            shuffle=False,
-            verbose=verbose,
-            callbacks=[*_callbacks(self), *(extra_callbacks or [])],
-        )
+        done = self.epochs_done
+        for end, batches in self.stages:
+            if done >= end:
+                continue
+            self._fit(batches, done, end, verbose, extra_callbacks or [])
+            if self.model.stop_training:
+                break
+            done = end
         return _finish(self, time.perf_counter() - start)
+
+    def _fit(self, batches, done, end, verbose, extra_callbacks):
+        """Trains with the batches of a stage."""
+        try:
+            self.model.fit(
+                batches,
+                validation_data=self.validation_batches,
+                epochs=end,
+                initial_epoch=done,
+                shuffle=False,
+                verbose=verbose,
+                callbacks=[
+                    *_callbacks(self, batches, done),
+                    *extra_callbacks,
+                ],
+            )
+        except Exception:
+            # TensorFlow wraps it in a trace of its own.
+            for some in (batches, self.validation_batches):
+                if getattr(some, "error", None) is not None:
+                    raise some.error from None
+            raise
 
 
 def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
@@ -118,15 +151,16 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
     """
     folder = _open_folder(recipe, run_folder)
     data = load_data(recipe)
-    size = len(data.x_train)
-    model = student = build_model(recipe, data.image_shape, data.num_classes)
+    size = data.train_size
+    image_shape = model_image_shape(recipe, data)
+    model = student = build_model(recipe, image_shape, data.num_classes)
     pretrained = getattr(student, "preprocessing", None)
-    train_batches, validation_batches = build_batches(recipe, data, pretrained)
+    stages, validation_batches = build_stages(recipe, data, pretrained)
     student.preprocessing = run_preprocessing(data, pretrained)
     explanation = f"data      {data!r}\n"
     if recipe.teacher is not None:
         model = build_distiller(
-            recipe, student, data.image_shape, choose_data_format(recipe)
+            recipe, student, image_shape, choose_data_format(recipe)
         )
         # Of the images as they are: mixed ones would say less.
         for report in model.measure_teacher(*validation_batches[0]):
@@ -134,19 +168,27 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
     compile_model(recipe, model, size)
     # Refuses a rule for the decay that matches nothing.
     model.optimizer.build(model.trainable_variables)
+    if finishes_on_device(recipe):
+        finish = DeviceFinish(
+            student.preprocessing,
+            data.num_classes if recipe.mixup_alpha else None,
+            choose_data_format(recipe),
+        )
+        finish_on_device(model, finish, stages[0][1][0])
     folder.mkdir(parents=True, exist_ok=True)
     explanation += recipe.explain(student, size)
     write_atomically(folder / "recipe.json", recipe.to_json())
     write_atomically(folder / "explain.txt", explanation)
     names = json.dumps(data.class_names, indent=2) + "\n"
     write_atomically(folder / "classes.json", names)
+    _name_bad_records(folder, stages, validation_batches)
     average = build_average(recipe)
     backup = callbacks.Backup(folder / "backup", average)
     return PreparedRun(
         recipe,
         folder,
         data,
-        train_batches,
+        stages,
         validation_batches,
         model,
         average,
@@ -154,6 +196,13 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
         backup.restore(model),
         explanation,
     )
+
+
+def _name_bad_records(folder, stages, validation):
+    """Tells batches that read files where to list what they cannot read."""
+    for name, batches in (("training", stages[0][1]), ("test", validation)):
+        if hasattr(batches, "bad"):
+            batches.bad.path = folder / f"bad_{name}_records.tsv"
 
 
 def train(
@@ -234,6 +283,8 @@ def check_same(recipe: Recipe, run_folder: str | os.PathLike) -> None:
     """
     other = Recipe.load(Path(run_folder) / "recipe.json")
     for field in dataclasses.fields(Recipe):
+        if not field.metadata["changes_result"]:
+            continue
         ours, theirs = (getattr(r, field.name) for r in (recipe, other))
         if ours != theirs:
             raise ValueError(
@@ -243,18 +294,18 @@ def check_same(recipe: Recipe, run_folder: str | os.PathLike) -> None:
             )
 
 
-def _callbacks(run):
+def _callbacks(run, batches, done):
     """Those that add to the logs, those that write them, in this order."""
     yield keras.callbacks.TerminateOnNaN()
-    yield callbacks.SetEpoch(run.train_batches)
+    yield callbacks.SetEpoch(batches)
     yield callbacks.LearningRateLogger()
     yield callbacks.LossScaleLogger()
-    yield callbacks.Throughput(run.train_batches.batch_size)
+    yield callbacks.Throughput(batches.batch_size)
     yield keras.callbacks.CSVLogger(run.folder / "history.csv", append=True)
     yield callbacks.TensorBoardScalars(run.folder / "events")
     if run.average is not None:
         yield run.average
-    yield _BestModel(run.folder / "best.keras", _best_so_far(run))
+    yield _BestModel(run.folder / "best.keras", _best_so_far(run, done))
     # Last: an epoch that is saved is not repeated, so its best model must be.
     yield run.backup
 
@@ -285,12 +336,12 @@ class _BestModel(keras.callbacks.ModelCheckpoint):
             os.replace(self.filepath, self.path)
 
 
-def _best_so_far(run):
+def _best_so_far(run, done):
     """The best accuracy of the epochs that will not be repeated."""
-    if not run.epochs_done:
+    if not done:
         return None
     accuracy = read_run(run.folder).history["val_accuracy"]
-    return max(accuracy[: run.epochs_done])
+    return max(accuracy[:done])
 
 
 def _finish(prepared, seconds):

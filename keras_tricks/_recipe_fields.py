@@ -1,0 +1,144 @@
+"""How a field of a recipe is declared, and the fields of the input."""
+
+import dataclasses
+
+
+def option(
+    default,
+    help,
+    low=None,
+    high=None,
+    below=None,
+    choices=None,
+    changes_result=True,
+):
+    """A field with its help and its range, for checks and for flags.
+
+    Args:
+        default: Its default.
+        help: Text of its flag.
+        low: Smallest value.
+        high: Largest value.
+        below: The value must be below this.
+        choices: All values there are.
+        changes_result: Whether a run may not be resumed with another value.
+    """
+    metadata = {"help": help, "choices": choices}
+    metadata |= {"low": low, "high": high, "below": below}
+    metadata["changes_result"] = changes_result
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class InputFields:
+    """The fields of `Recipe` that say where images come from, and how.
+
+    Args:
+        dataset: See `keras_tricks.data.load` and
+            `keras_tricks.data.open_images`.
+        data_dir: A folder of class folders, of TFRecord, ArrayRecord or
+            WebDataset shards, or an .npz; it wins.
+        image_size: Side of training images in pixels.
+        train_samples: How many training images to use, all by default.
+        test_samples: How many test images to validate on, all by default.
+        augmentation: `"none"`, `"shift"` or `"shift_flip"` for small images
+            in memory; `"crop"`, the paper's view of image files, which are
+            read while training runs.
+        min_crop_area: Smallest share of the area of a crop.
+        color_jitter: Strength of the color jitter, 0 for none.
+        jitter_convention: `"paper"` or `"gluon"`.
+        lighting: Deviation of the PCA noise, 0 for none.
+        repeated_augmentation: Views of an image in a batch.
+        test_image_size: Side of validation images; `image_size` by default.
+        crop_ratio: Of validation images: their side over that of the
+            resized image.
+        progressive_sizes: Sides of training images in equal parts of the
+            run, the last `image_size`; None for one size.
+        input_engine: `"auto"`, `"memory"`, `"tf.data"` or `"grain"`.
+        workers: See `keras_tricks.data.ImageBatches`.
+        finish_on: Where images are normalized and mixed: `"host"`,
+            `"device"` or `"auto"`.
+        max_bad_records: How many unreadable images to skip.
+
+    Example:
+    >>> InputFields(augmentation="crop").input_engine
+    'auto'
+    """
+
+    dataset: str = option("digits", "Name of the data set.")
+    data_dir: str | None = option(
+        None,
+        "Folder of class folders or of shards, or an .npz; wins over "
+        "--dataset.",
+    )
+    image_size: int | None = option(
+        None, "Side in pixels of images from files.", low=8
+    )
+    train_samples: int | None = option(
+        None, "Number of training images to use; all by default.", low=1
+    )
+    test_samples: int | None = option(
+        None, "Number of test images to validate on; all by default.", low=1
+    )
+    augmentation: str = option(
+        "shift",
+        "Augmentation of training images; crop is the paper's.",
+        choices=("none", "shift", "shift_flip", "crop"),
+    )
+    min_crop_area: float = option(
+        0.08, "Smallest share of the area of a crop.", low=0, high=1
+    )
+    color_jitter: float = option(
+        0.4, "Strength of the color jitter; 0 for none.", low=0, high=1
+    )
+    jitter_convention: str = option(
+        "paper",
+        "paper: hue, saturation, brightness; gluon: contrast, not hue.",
+        choices=("paper", "gluon"),
+    )
+    lighting: float = option(
+        0.1, "Deviation of the PCA noise; 0 for none.", low=0
+    )
+    repeated_augmentation: int = option(
+        1, "Views of an image in a batch, for as many fewer images.", low=1
+    )
+    test_image_size: int | None = option(
+        None, "Side of validation images; --image_size by default.", low=8
+    )
+    crop_ratio: float = option(
+        0.875, "Side of the validation crop over the resized one.", high=1
+    )
+    progressive_sizes: tuple[int, ...] | None = option(
+        None, "Sides of training images in equal parts of the run."
+    )
+    input_engine: str = option(
+        "auto",
+        "What reads the images; auto: memory, or for --augmentation=crop "
+        "tf.data where TensorFlow is installed and Grain where it is not.",
+        choices=("auto", "memory", "tf.data", "grain"),
+    )
+    workers: int | None = option(
+        None,
+        "tf.data: samples in work at a time. Grain: processes.",
+        changes_result=False,
+    )
+    finish_on: str = option(
+        "auto",
+        "Where images are normalized and mixed; auto: the device if it is "
+        "an accelerator.",
+        choices=("auto", "host", "device"),
+    )
+    max_bad_records: int = option(
+        0, "Number of unreadable images that are skipped.", changes_result=False
+    )
+
+    @property
+    def streams(self) -> bool:
+        """Whether images are read while training runs, not before it."""
+        engine = self.input_engine
+        return self.augmentation == "crop" or engine in ("tf.data", "grain")
+
+    @property
+    def training_sizes(self) -> tuple[int, ...]:
+        """Sides of training images from files, in the order of the run."""
+        return self.progressive_sizes or (self.image_size or 224,)

@@ -1,0 +1,157 @@
+"""Image files of any source, to be read while training runs."""
+
+import dataclasses
+import os
+
+from keras_tricks._checks import check_int
+from keras_tricks.data.image_parts import folder_parts
+from keras_tricks.data.preprocessing import Preprocessing
+from keras_tricks.data.records import ArrayRecords, Records, take_records
+from keras_tricks.data.sources import load, load_npz
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ImageSet:
+    """A training and a test part that are read record by record.
+
+    What `ImageData` is for images in memory.
+
+    Args:
+        train: Training records.
+        test: Test records.
+        preprocessing: How test images are seen, and how all are normalized.
+        name: Name of the data set.
+
+    Raises:
+        ValueError: If there are fewer than two classes, or a part is empty.
+
+    Example:
+    >>> from keras_tricks.data import ArrayRecords
+    >>> part = ArrayRecords(
+    ...     np.zeros((2, 9, 9, 3), "uint8"), np.array([0, 1]), ("a", "b")
+    ... )
+    >>> ImageSet(part, part, Preprocessing(8))
+    ImageSet(name='images', train=2, test=2, num_classes=2)
+    """
+
+    train: Records
+    test: Records
+    preprocessing: Preprocessing
+    name: str = "images"
+
+    def __post_init__(self):
+        if self.num_classes < 2:
+            raise ValueError(
+                "`class_names` must hold at least two names. "
+                f"Received: {self.num_classes} in {self.name}"
+            )
+        for part in ("train", "test"):
+            if not len(getattr(self, part)):
+                raise ValueError(
+                    f"The {part} part must hold at least one record. "
+                    f"Received: none in {self.name}"
+                )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return tuple(self.train.class_names)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes K."""
+        return len(self.class_names)
+
+    @property
+    def train_size(self) -> int:
+        """Number of training images."""
+        return len(self.train)
+
+    def __repr__(self):
+        return (
+            f"ImageSet(name={self.name!r}, train={len(self.train)}, "
+            f"test={len(self.test)}, num_classes={self.num_classes})"
+        )
+
+
+def open_images(
+    dataset: str = "digits",
+    data_dir: str | os.PathLike | None = None,
+    preprocessing: Preprocessing | None = None,
+    train_samples: int | None = None,
+    test_samples: int | None = None,
+    seed: int = 0,
+) -> ImageSet:
+    """Opens images of any source, without reading them yet.
+
+    Args:
+        dataset: A name as for `load`; `"tfds/NAME"`, of
+            `tensorflow_datasets`; or `"huggingface/NAME"`, of `datasets`.
+        data_dir: A path, which wins:
+
+            | path | source |
+            |---|---|
+            | folder of class folders | see `folder_parts` |
+            | folder with `*.tfrecord*` or `*.array_record*` | see `open_record_shards` |
+            | folder with `*.tar` | see `open_tar_shards` |
+            | `.npz` | see `load_npz` |
+        preprocessing: How test images are seen. Defaults to
+            `Preprocessing()`.
+        train_samples: Keep this many training images, the classes in turn.
+        test_samples: Keep this many test images.
+        seed: Seed of `train_samples`.
+
+    Returns:
+        An `ImageSet`.
+
+    Raises:
+        FileNotFoundError: If there is no such path.
+        ValueError: If the data are not as described.
+        ImportError: If a package is missing; the message names the extra.
+
+    Example:
+    >>> open_images("digits", train_samples=100)
+    ImageSet(name='digits', train=100, test=359, num_classes=10)
+    """  # noqa: E501
+    if data_dir is None:
+        train, test = _named(dataset)
+        name = dataset
+    else:
+        path = os.path.abspath(os.fspath(data_dir))
+        train, test = _at(path)
+        name = os.path.basename(path)
+    parts = []
+    for part, records, samples, part_seed in (
+        ("train", train, train_samples, seed),
+        ("test", test, test_samples, 0),
+    ):
+        if samples is not None:
+            check_int(f"{part}_samples", samples, 1)
+            if samples > len(records):
+                raise ValueError(
+                    f"`{part}_samples` must not exceed the {part} set, which "
+                    f"has {len(records)}. Received: {part}_samples={samples}"
+                )
+        parts.append(take_records(records, samples, part_seed))
+    return ImageSet(*parts, preprocessing or Preprocessing(), name)
+
+
+def _named(dataset):
+    return _arrays(load(dataset))
+
+
+def _at(path):
+    if os.path.isdir(path):
+        return folder_parts(path)
+    return _arrays(load_npz(path))
+
+
+def _arrays(data):
+    return (
+        ArrayRecords(
+            data.x_train, data.y_train, data.class_names, f"{data.name} train"
+        ),
+        ArrayRecords(
+            data.x_test, data.y_test, data.class_names, f"{data.name} test"
+        ),
+    )

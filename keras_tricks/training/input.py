@@ -1,0 +1,306 @@
+"""From a recipe to the batches that it trains and validates on."""
+
+import dataclasses
+
+from keras_tricks import _backend
+from keras_tricks._plan import make_plan
+from keras_tricks.data import (
+    Batches,
+    ImageBatches,
+    ImageData,
+    ImageSet,
+    Preprocessing,
+    TrainView,
+    augmentation,
+    channel_statistics,
+    load,
+    open_images,
+)
+from keras_tricks.data.epoch_batches import EpochBatches
+from keras_tricks.layers import MixUp
+from keras_tricks.recipe import Recipe
+
+
+def load_data(recipe: Recipe) -> ImageData | ImageSet:
+    """Loads the data set of a recipe, or opens it if it streams.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> load_data(Recipe(train_samples=100)).x_train.shape
+    (100, 8, 8, 1)
+    >>> load_data(Recipe(augmentation="crop")).preprocessing.image_size
+    224
+    """
+    common = {
+        "train_samples": recipe.train_samples,
+        "test_samples": recipe.test_samples,
+        "seed": recipe.seed,
+    }
+    if recipe.streams:
+        own = Preprocessing(
+            recipe.test_image_size or recipe.training_sizes[-1],
+            recipe.crop_ratio,
+        )
+        return open_images(recipe.dataset, recipe.data_dir, own, **common)
+    return load(
+        recipe.dataset,
+        recipe.data_dir,
+        image_size=recipe.image_size,
+        max_bad_records=recipe.max_bad_records,
+        **common,
+    )
+
+
+def model_image_shape(
+    recipe: Recipe, data: ImageData | ImageSet
+) -> tuple[int | None, int | None, int]:
+    """Height, width and channels of what the network of a recipe sees.
+
+    The sides are `None` where it sees images of several sizes.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> recipe = Recipe(
+    ...     augmentation="crop", image_size=64, progressive_sizes=(32, 64)
+    ... )
+    >>> model_image_shape(recipe, load_data(recipe))
+    (None, None, 3)
+    """
+    if not recipe.streams:
+        return data.image_shape
+    sizes = {*recipe.training_sizes, data.preprocessing.image_size}
+    side = sizes.pop() if len(sizes) == 1 else None
+    return side, side, len(data.preprocessing.channels)
+
+
+def build_batches(
+    recipe: Recipe,
+    data: ImageData | ImageSet,
+    preprocessing: Preprocessing | None = None,
+) -> tuple[EpochBatches, EpochBatches]:
+    """Returns the training and the validation batches of a recipe.
+
+    Args:
+        recipe: The recipe.
+        data: Its data set.
+        preprocessing: What the network's weights expect: its order of the
+            channels, mean and deviation are taken. `None` for the mean and the
+            deviation of the training images, or of ImageNet if they stream.
+
+    Returns:
+        Two `Batches`, or two `ImageBatches` if the recipe streams: the
+        training batches of the last size, see `build_stages`.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> recipe = Recipe(batch_size=32, data_format="channels_last")
+    >>> train, validation = build_batches(recipe, load_data(recipe))
+    >>> train[0][0].shape, train[0][1].shape, validation[0][1].shape
+    ((32, 8, 8, 1), (32, 10), (32,))
+    """
+    stages, validation = build_stages(recipe, data, preprocessing)
+    return stages[-1][1], validation
+
+
+def build_stages(
+    recipe: Recipe,
+    data: ImageData | ImageSet,
+    preprocessing: Preprocessing | None = None,
+) -> tuple[list[tuple[int, EpochBatches]], EpochBatches]:
+    """Returns the training batches of each part of a run, and validation.
+
+    Args:
+        recipe: The recipe.
+        data: Its data set.
+        preprocessing: As of `build_batches`.
+
+    Returns:
+        A list of `(epoch at which the part ends, batches)`, one for each of
+        `progressive_sizes`, otherwise a single one; and the validation
+        batches.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> recipe = Recipe(
+    ...     augmentation="crop", image_size=24, progressive_sizes=(16, 24)
+    ... )
+    >>> stages, _ = build_stages(recipe, load_data(recipe))
+    >>> [(end, batches.loader.view.image_size) for end, batches in stages]
+    [(10, 16), (20, 24)]
+    """
+    plan = make_plan(recipe, data.train_size)
+    train = {
+        "batch_size": plan.batch_size,
+        "seed": recipe.seed,
+        "mix_up": build_mix_up(recipe, data.num_classes),
+        "accumulation_steps": recipe.gradient_accumulation_steps,
+    }
+    if recipe.streams:
+        return _streams(recipe, data, preprocessing, train)
+    common = {"data_format": choose_data_format(recipe)}
+    if preprocessing is None:
+        mean, std = channel_statistics(data.x_train)
+        common |= {"mean": mean, "std": std}
+    else:
+        common["normalize"] = preprocessing.normalize
+    batches = Batches(
+        data.x_train,
+        data.y_train,
+        augment=augmentation(recipe.augmentation),
+        **train,
+        **common,
+    )
+    validation = Batches(
+        data.x_test,
+        data.y_test,
+        min(plan.batch_size, len(data.x_test)),
+        shuffle=False,
+        drop_remainder=False,
+        **common,
+    )
+    return [(recipe.epochs, batches)], validation
+
+
+def _streams(recipe, data, preprocessing, train):
+    own = run_preprocessing(data, preprocessing)
+    common = {
+        "preprocessing": own,
+        "data_format": choose_data_format(recipe),
+        "finish_on": "device" if finishes_on_device(recipe) else "host",
+        "engine": recipe.input_engine,
+        "workers": recipe.workers,
+        "max_bad_records": recipe.max_bad_records,
+    }
+    sizes = recipe.training_sizes
+    ends = [recipe.epochs * (i + 1) // len(sizes) for i in range(len(sizes))]
+    stages = [
+        ImageBatches(
+            data.train,
+            view=build_view(recipe, size),
+            shuffle=True,
+            repeats=recipe.repeated_augmentation,
+            **train,
+            **common,
+        )
+        for size in sizes
+    ]
+    for other in stages[1:]:
+        other.bad = stages[0].bad
+    validation = ImageBatches(
+        data.test,
+        batch_size=min(train["batch_size"], len(data.test)),
+        drop_remainder=False,
+        **common,
+    )
+    return list(zip(ends, stages, strict=True)), validation
+
+
+def build_view(recipe: Recipe, image_size: int) -> TrainView | None:
+    """Returns the random view of a recipe, or None for the central one.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> build_view(Recipe(augmentation="crop", lighting=0), 64).lighting
+    0
+    """
+    if recipe.augmentation != "crop":
+        return None
+    return TrainView(
+        image_size,
+        area=(recipe.min_crop_area, 1.0),
+        jitter=recipe.color_jitter,
+        jitter_convention=recipe.jitter_convention,
+        lighting=recipe.lighting,
+    )
+
+
+def finishes_on_device(recipe: Recipe) -> bool:
+    """Whether the training step normalizes and mixes.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> finishes_on_device(Recipe(augmentation="crop", finish_on="device"))
+    True
+    """
+    if recipe.finish_on == "auto":
+        able = recipe.streams and recipe.teacher is None
+        return able and _backend.has_accelerator()
+    return recipe.finish_on == "device"
+
+
+def run_preprocessing(
+    data: ImageData | ImageSet, preprocessing: Preprocessing | None = None
+) -> Preprocessing | None:
+    """Returns what turns another image into one that a run validates on.
+
+    Args:
+        data: The data set of the run.
+        preprocessing: What the weights expect that the run starts from, if
+            there are any and it is known.
+
+    Returns:
+        The view of `data` with the normalization of the weights, or else of
+        `data`. `None` if the images are not square.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> run_preprocessing(load_data(Recipe())).image_size
+    8
+    """
+    own = data.preprocessing
+    if own is None or preprocessing is None:
+        return own
+    return dataclasses.replace(
+        preprocessing,
+        image_size=own.image_size,
+        crop_ratio=own.crop_ratio,
+        interpolation=own.interpolation,
+    )
+
+
+def build_data(
+    recipe: Recipe,
+) -> tuple[ImageData | ImageSet, EpochBatches, EpochBatches]:
+    """Returns the data set and the training and validation batches.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> data, train, validation = build_data(Recipe())
+    >>> len(data.x_train), len(train.images)
+    (1438, 1438)
+    """
+    data = load_data(recipe)
+    return data, *build_batches(recipe, data)
+
+
+def build_mix_up(recipe: Recipe, num_classes: int) -> MixUp | None:
+    """Returns the mixing layer of a recipe, or None without mixup.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> build_mix_up(Recipe(epochs=20, mixup_off_epochs=5), 10).off_from_epoch
+    15
+    """
+    if not recipe.mixup_alpha:
+        return None
+    off = recipe.mixup_off_epochs
+    return MixUp(
+        recipe.mixup_alpha,
+        per=recipe.mixup_per,
+        num_classes=num_classes,
+        off_from_epoch=recipe.epochs - off if off else None,
+        seed=recipe.seed,
+    )
+
+
+def choose_data_format(recipe: Recipe) -> str:
+    """Returns the layout of the batches of a recipe.
+
+    Example:
+    >>> from keras_tricks import Recipe
+    >>> choose_data_format(Recipe(data_format="channels_first"))
+    'channels_first'
+    """
+    if recipe.data_format == "auto":
+        return _backend.fastest_settings()[0]
+    return recipe.data_format
