@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import grain
 import numpy as np
+from absl import flags
 
 from keras_tricks.data.sample_loader import SampleLoader
 
@@ -28,6 +29,9 @@ class Engine:
     ):
         self.loader = loader
         self.workers = workers or 0
+        if self.workers and not flags.FLAGS.is_parsed():
+            # Grain reads flags of its own, which only a recipe has parsed.
+            flags.FLAGS.mark_as_parsed()
 
     def batches(
         self, epoch: int, samples: np.ndarray, batch_size: int
