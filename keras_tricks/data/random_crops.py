@@ -5,12 +5,9 @@ import math
 
 import numpy as np
 
-from keras_tricks._checks import check_choice, check_int, check_real
-from keras_tricks.data.crops import (
-    INTERPOLATIONS,
-    check_image,
-    import_pillow,
-)
+from keras_tricks._checks import check_int, check_real
+from keras_tricks.data.crops import check_image
+from keras_tricks.data.square import resize_square
 
 AREA = (0.08, 1.0)
 ASPECT = (3 / 4, 4 / 3)
@@ -166,22 +163,6 @@ def cut(image, box: CropBox):
     if isinstance(image, np.ndarray):
         return image[box.top : bottom, box.left : right]
     return image.crop((box.left, box.top, right, bottom))
-
-
-def resize_square(part, size: int, interpolation: str) -> np.ndarray:
-    """Makes an image a square: uint8, shape `(size, size, C)`."""
-    check_int("size", size, 1)
-    check_choice("interpolation", interpolation, INTERPOLATIONS)
-    pillow = import_pillow()
-    if isinstance(part, np.ndarray):
-        if part.shape[:2] == (size, size):
-            return part
-        flat = part[..., 0] if part.shape[2] == 1 else part
-        part = pillow.fromarray(np.ascontiguousarray(flat))
-    filter_ = pillow.Resampling[interpolation.upper()]
-    return np.asarray(part.resize((size, size), filter_)).reshape(
-        size, size, -1
-    )
 
 
 def image_extent(image) -> tuple[int, int]:

@@ -68,10 +68,10 @@ class SampleLoader:
         """The first half of `load`, for a decoder that reads parts of JPEGs.
 
         Returns:
-            The bytes of a JPEG, the box of it that is to be decoded (top,
-            left, height, width), the height and width of the whole, `None`,
-            and the label: `finish` is the other half. Where such a decoder is
-            of no use, no bytes, zeros, the finished view, and the label.
+            The bytes of a JPEG, the parameters of its view, `None`, and the
+            label: `view.apply_to_crop` of what is in the box is then the
+            view. Where such a decoder is of no use, no bytes, `None`, the
+            view, and the label.
 
         Raises:
             ValueError: As `load`.
@@ -80,27 +80,9 @@ class SampleLoader:
         if isinstance(data, bytes) and isinstance(self.view, TrainView):
             header = read_jpeg_header(data)
             if header is not None:
-                box = self.draw(epoch, sample, header.height, header.width).box
-                box = (box.top, box.left, box.height, box.width)
                 size = header.height, header.width
-                return data, box, size, None, label
-        view = self._view(data, epoch, sample)
-        return b"", (0, 0, 0, 0), (0, 0), view, label
-
-    def finish(
-        self, part: np.ndarray, epoch: int, sample: int, height: int, width: int
-    ) -> np.ndarray:
-        """The view, of the part of an image that `prepare` asked for.
-
-        Args:
-            part: uint8, shape `(h, w, 3)`.
-            epoch: As for `prepare`.
-            sample: As for `prepare`.
-            height: Of the whole image.
-            width: Of the whole image.
-        """
-        parameters = self.draw(epoch, sample, height, width)
-        return self.view.apply_to_crop(part, parameters)
+                return data, self.draw(epoch, sample, *size), None, label
+        return b"", None, self._view(data, epoch, sample), label
 
     def draw(self, epoch: int, sample: int, height: int, width: int):
         """The parameters of a view, see `TrainView.draw`."""

@@ -23,8 +23,8 @@ from keras_tricks.data.random_crops import (
     cut,
     draw_crop,
     image_extent,
-    resize_square,
 )
+from keras_tricks.data.square import RESIZERS, resize_square
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +80,8 @@ class TrainView:
         lighting: Deviation of the coefficients of the PCA noise; 0 for none.
             Defaults to 0.1.
         interpolation: Filter, see `Preprocessing`. Defaults to `"bilinear"`.
+        resizer: Whose kernel resizes: `"auto"` (default), `"pillow"` or
+            `"torch"`, see `keras_tricks.data.square`.
 
     Call arguments:
         image: uint8, shape `(H, W, 3)` in RGB, or `(H, W, 1)`, gray; or an
@@ -115,6 +117,7 @@ class TrainView:
     jitter_convention: str = "paper"
     lighting: float = 0.1
     interpolation: str = "bilinear"
+    resizer: str = "auto"
 
     def __post_init__(self):
         check_int("image_size", self.image_size, 1)
@@ -128,6 +131,7 @@ class TrainView:
         )
         check_real("lighting", self.lighting, 0)
         check_choice("interpolation", self.interpolation, INTERPOLATIONS)
+        check_choice("resizer", self.resizer, RESIZERS)
 
     @property
     def view_shape(self) -> tuple[int, int, int]:
@@ -166,7 +170,9 @@ class TrainView:
                 rectangle `parameters.box`.
             parameters: From `draw`.
         """
-        x = resize_square(part, self.image_size, self.interpolation)
+        x = resize_square(
+            part, self.image_size, self.interpolation, self.resizer
+        )
         if parameters.flip:
             x = x[:, ::-1]
         if parameters.jitter is not None:

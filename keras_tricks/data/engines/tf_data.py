@@ -38,6 +38,7 @@ class Engine:
         self.deterministic = deterministic
         # Traced once, not once in each epoch.
         self._load = self.tf.function(self._trace)
+        self._drawn = {}
 
     def batches(
         self, epoch: int, samples: np.ndarray, batch_size: int
@@ -47,6 +48,7 @@ class Engine:
         Samples that cannot be read are left out.
         """
         tf = self.tf
+        self._drawn.clear()
         dataset = tf.data.Dataset.from_tensor_slices(
             (np.full(len(samples), epoch), samples)
         )
@@ -61,10 +63,10 @@ class Engine:
 
     def _trace(self, epoch, sample):
         tf, loader = self.tf, self.loader
-        jpeg, box, size, view, label = tf.numpy_function(
+        jpeg, box, view, label = tf.numpy_function(
             self._prepare,
             (epoch, sample),
-            (tf.string, tf.int32, tf.int32, loader.view_dtype, tf.int32),
+            (tf.string, tf.int32, loader.view_dtype, tf.int32),
             stateful=False,
         )
 
@@ -73,8 +75,8 @@ class Engine:
                 jpeg, box, channels=3, dct_method=_EXACT
             )
             return tf.numpy_function(
-                loader.finish,
-                (part, epoch, sample, size[0], size[1]),
+                self._finish,
+                (part, epoch, sample),
                 loader.view_dtype,
                 stateful=False,
             )
@@ -84,15 +86,16 @@ class Engine:
         return sample, view, tf.ensure_shape(label, ())
 
     def _prepare(self, epoch, sample):
-        jpeg, box, size, view, label = self.loader.prepare(
-            int(epoch), int(sample)
-        )
-        if view is None:
-            view = np.zeros(0, self.loader.view_dtype)
-        return (
-            jpeg,
-            np.array(box, "int32"),
-            np.array(size, "int32"),
-            view,
-            np.int32(label),
-        )
+        """Reads a sample; all but the pixels of a crop, where that is all."""
+        key = int(epoch), int(sample)
+        data, parameters, view, label = self.loader.prepare(*key)
+        if parameters is None:
+            return data, np.zeros(4, "int32"), view, np.int32(label)
+        self._drawn[key] = parameters
+        box = parameters.box
+        box = np.array([box.top, box.left, box.height, box.width], "int32")
+        return data, box, np.zeros(0, self.loader.view_dtype), np.int32(label)
+
+    def _finish(self, part, epoch, sample):
+        parameters = self._drawn.pop((int(epoch), int(sample)))
+        return self.loader.view.apply_to_crop(part, parameters)
