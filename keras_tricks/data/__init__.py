@@ -31,6 +31,10 @@ from keras_tricks.data.preprocessing import (
 from keras_tricks.data.random_crops import CropBox as CropBox
 from keras_tricks.data.random_crops import crop_and_resize as crop_and_resize
 from keras_tricks.data.random_crops import draw_crop as draw_crop
+from keras_tricks.data.record_shards import RecordShards as RecordShards
+from keras_tricks.data.record_shards import (
+    open_record_shards as open_record_shards,
+)
 from keras_tricks.data.records import ArrayRecords as ArrayRecords
 from keras_tricks.data.records import Records as Records
 from keras_tricks.data.records import SomeRecords as SomeRecords
@@ -40,6 +44,11 @@ from keras_tricks.data.sources import load as load
 from keras_tricks.data.sources import load_digits as load_digits
 from keras_tricks.data.sources import load_keras_dataset as load_keras_dataset
 from keras_tricks.data.sources import load_npz as load_npz
+from keras_tricks.data.tar_shards import TarShards as TarShards
+from keras_tricks.data.tar_shards import open_tar_shards as open_tar_shards
 from keras_tricks.data.train_view import TrainView as TrainView
 from keras_tricks.data.train_view import ViewParameters as ViewParameters
+from keras_tricks.data.verify_shards import verify_shards as verify_shards
 from keras_tricks.data.view_batches import ViewBatches as ViewBatches
+from keras_tricks.data.write_shards import WrittenShards as WrittenShards
+from keras_tricks.data.write_shards import write_shards as write_shards
