@@ -168,8 +168,10 @@ def _stored_rows(paths):
 
 def _read(file):
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
+        # Opened here: NumPy leaves a damaged file open.
+        with open(file, "rb") as opened:
+            archive = np.load(opened, allow_pickle=False)
+            arrays = {key: archive[key] for key in archive}
         count = len(arrays["shard"])
         if any(arrays[name].shape != (count,) for name in _COLUMNS):
             raise ValueError("arrays of different lengths")
@@ -183,6 +185,8 @@ def _read(file):
     except (
         OSError,
         EOFError,
+        AttributeError,
+        IndexError,
         KeyError,
         ValueError,
         zipfile.BadZipFile,

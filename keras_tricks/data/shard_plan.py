@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 
@@ -124,7 +125,7 @@ def _counts(sizes, shards, shard_megabytes):
         given = _SHARD_MEGABYTES if shard_megabytes is None else shard_megabytes
         limit = 1e6 * check_real("shard_megabytes", given, 0, open_low=True)
         return {
-            name: min(max(1, round(size.sum() / limit)), len(size))
+            name: min(max(1, math.ceil(size.sum() / limit)), len(size))
             for name, size in sizes.items()
         }
     most = max(len(size) for size in sizes.values())

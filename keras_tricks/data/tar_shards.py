@@ -36,8 +36,9 @@ class TarShards(Shards):
     """
 
     def __init__(self, index, classes):
-        super().__init__(index, classes)
+        # Before the labels are checked: a message reads a name there.
         self._files = ShardFiles(index.paths)
+        super().__init__(index, classes)
 
     def record(self, index: int) -> tuple[bytes, int]:
         """The bytes of an image file, and its label.

@@ -76,8 +76,8 @@ def write_shards(
         format: `"tfrecord"`, `"array_record"` or `"webdataset"`.
         shards: Number of shards of the largest part; the shards of another
             part hold as many images.
-        shard_megabytes: Size of a shard instead, in 10^6 bytes. Defaults to
-            128.
+        shard_megabytes: About the size of a shard instead, in 10^6 bytes.
+            Defaults to 128.
         seed: Seed of the order.
         workers: Shards that are written at a time. Defaults to the number
             of cores.
@@ -203,11 +203,14 @@ class _Job:
         pool = concurrent.futures.ThreadPoolExecutor(workers)
         futures = [pool.submit(self.write, shard) for shard in shards]
         try:
-            for future in concurrent.futures.as_completed(futures):
-                future.result()
+            concurrent.futures.wait(futures, return_when="FIRST_EXCEPTION")
         finally:
             self.stopped.set()
             pool.shutdown(cancel_futures=True)
+        ended = [one.exception() for one in futures if not one.cancelled()]
+        for error in ended:
+            if error is not None and not isinstance(error, _Stopped):
+                raise error
 
     def write(self, shard):
         """Writes a shard under another name, then gives it its own."""
@@ -224,6 +227,7 @@ class _Job:
             write_atomically(self.note(shard), json.dumps(note))
             os.replace(temporary, self.out / shard.name)
         except BaseException:
+            self.stopped.set()
             writer.close()
             temporary.unlink(missing_ok=True)
             raise
