@@ -21,6 +21,14 @@ from keras_tricks.data.decode import decode_image as decode_image
 from keras_tricks.data.example_proto import decode_example as decode_example
 from keras_tricks.data.example_proto import encode_example as encode_example
 from keras_tricks.data.folder import load_folder as load_folder
+from keras_tricks.data.hub_records import (
+    HuggingFaceRecords as HuggingFaceRecords,
+)
+from keras_tricks.data.hub_records import TfdsRecords as TfdsRecords
+from keras_tricks.data.hub_records import (
+    huggingface_records as huggingface_records,
+)
+from keras_tricks.data.hub_records import tfds_records as tfds_records
 from keras_tricks.data.image_files import ImageFiles as ImageFiles
 from keras_tricks.data.image_files import list_image_files as list_image_files
 from keras_tricks.data.image_parts import folder_parts as folder_parts
