@@ -22,6 +22,14 @@ from keras_tricks.data.decode import open_image as open_image
 from keras_tricks.data.example_proto import decode_example as decode_example
 from keras_tricks.data.example_proto import encode_example as encode_example
 from keras_tricks.data.folder import load_folder as load_folder
+from keras_tricks.data.hub_records import (
+    HuggingFaceRecords as HuggingFaceRecords,
+)
+from keras_tricks.data.hub_records import TfdsRecords as TfdsRecords
+from keras_tricks.data.hub_records import (
+    huggingface_records as huggingface_records,
+)
+from keras_tricks.data.hub_records import tfds_records as tfds_records
 from keras_tricks.data.image_batches import ImageBatches as ImageBatches
 from keras_tricks.data.image_files import ImageFiles as ImageFiles
 from keras_tricks.data.image_files import list_image_files as list_image_files
@@ -35,6 +43,10 @@ from keras_tricks.data.preprocessing import (
 from keras_tricks.data.random_crops import CropBox as CropBox
 from keras_tricks.data.random_crops import crop_and_resize as crop_and_resize
 from keras_tricks.data.random_crops import draw_crop as draw_crop
+from keras_tricks.data.record_shards import RecordShards as RecordShards
+from keras_tricks.data.record_shards import (
+    open_record_shards as open_record_shards,
+)
 from keras_tricks.data.records import ArrayRecords as ArrayRecords
 from keras_tricks.data.records import Records as Records
 from keras_tricks.data.records import SomeRecords as SomeRecords
@@ -44,6 +56,11 @@ from keras_tricks.data.sources import load as load
 from keras_tricks.data.sources import load_digits as load_digits
 from keras_tricks.data.sources import load_keras_dataset as load_keras_dataset
 from keras_tricks.data.sources import load_npz as load_npz
+from keras_tricks.data.tar_shards import TarShards as TarShards
+from keras_tricks.data.tar_shards import open_tar_shards as open_tar_shards
 from keras_tricks.data.train_view import TrainView as TrainView
 from keras_tricks.data.train_view import ViewParameters as ViewParameters
+from keras_tricks.data.verify_shards import verify_shards as verify_shards
 from keras_tricks.data.view_batches import ViewBatches as ViewBatches
+from keras_tricks.data.write_shards import WrittenShards as WrittenShards
+from keras_tricks.data.write_shards import write_shards as write_shards

@@ -1,0 +1,263 @@
+"""Data sets of TensorFlow Datasets and of the Hugging Face hub."""
+
+import importlib
+import os
+
+import numpy as np
+
+from keras_tricks._checks import first_line
+
+
+class TfdsRecords:
+    """An image data set of TensorFlow Datasets, as `Records`.
+
+    `tfds_records` makes one. It is opened again in every process.
+
+    Args:
+        name: The data set, with its configuration and version if you like.
+        split: Its part.
+        data_dir: Where it is or shall be, or `None`.
+        image: Name of the feature that is the image.
+        label: Name of the feature that is the class.
+
+    Attributes:
+        labels: `None`: only reading a record tells its label.
+
+    Example:
+    >>> records = TfdsRecords("cifar10", "train")  # doctest: +SKIP
+    """
+
+    labels = None
+
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        data_dir: str | os.PathLike | None = None,
+        image: str = "image",
+        label: str = "label",
+    ):
+        self._arguments = (name, split, data_dir, image, label)
+        self._title = f"{name} {split}"
+        self._image, self._label = image, label
+        package = _import("tensorflow_datasets", "tfds")
+        # The bytes of a file: how it is decoded is not left to the package.
+        self._source = package.data_source(
+            name,
+            split=split,
+            data_dir=data_dir,
+            decoders={image: package.decode.SkipDecoding()},
+            builder_kwargs={"file_format": "array_record"},
+        )
+        features = self._source.dataset_info.features
+        names = getattr(_get(features, label, image, name), "names", None)
+        self.class_names = _class_names(names, label, name)
+
+    def __reduce__(self):
+        return TfdsRecords, self._arguments
+
+    def __len__(self):
+        return len(self._source)
+
+    def record(self, index: int) -> tuple[bytes | np.ndarray, int]:
+        """An image, and its label.
+
+        Raises:
+            ValueError: If it cannot be read, or has no label; the message
+                names the record.
+        """
+        try:
+            example = self._source[index]
+        except (RuntimeError, OSError) as error:
+            message = f"{self.name(index)}: {first_line(error)}"
+            raise ValueError(message) from None
+        label = int(example[self._label])
+        _check_label(label, self.class_names, self.name(index))
+        return example[self._image], label
+
+    def name(self, index: int) -> str:
+        """The data set, its part, and the number."""
+        return f"{self._title}[{index}]"
+
+
+class HuggingFaceRecords:
+    """An image data set of the package datasets, as `Records`.
+
+    `huggingface_records` makes one.
+
+    Args:
+        dataset: A `datasets.Dataset` with columns of images and classes.
+        title: What the records are called.
+        image: Name of the column of images.
+        label: Name of the column of classes.
+
+    Attributes:
+        labels: int32, shape `(N,)`.
+
+    Example:
+    >>> records = HuggingFaceRecords(dataset, "cifar10")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        dataset: object,
+        title: str,
+        image: str = "image",
+        label: str = "label",
+    ):
+        package = _import("datasets", "huggingface")
+        names = getattr(
+            _get(dataset.features, label, image, title), "names", None
+        )
+        self.class_names = _class_names(names, label, title)
+        self._title, self._image = title, image
+        column = dataset.select_columns([label])[:][label]
+        found = [-1 if value is None else value for value in column]
+        self.labels = np.asarray(found, "int32")
+        wrong = (self.labels < 0) | (self.labels >= len(self.class_names))
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            stored = int(self.labels[first])
+            _check_label(stored, self.class_names, self.name(first))
+        # The bytes of a file: how it is decoded is not left to the package.
+        images = package.Image(decode=False)
+        columns = dataset.select_columns([image])
+        self._images = columns.cast_column(image, images)
+
+    def __len__(self):
+        return len(self.labels)
+
+    def record(self, index: int) -> tuple[bytes, int]:
+        """The bytes of an image file, and its label.
+
+        Raises:
+            ValueError: If it cannot be read; the message names the record.
+        """
+        value = self._images[int(index)][self._image]
+        data, path = (value or {}).get("bytes"), (value or {}).get("path")
+        if data is None:
+            if not path:
+                raise ValueError(f"{self.name(index)}: there is no image")
+            try:
+                with open(path, "rb") as file:
+                    data = file.read()
+            except OSError as error:
+                raise ValueError(
+                    f"{self.name(index)}: {path}: {error.strerror or error}"
+                ) from None
+        return data, int(self.labels[index])
+
+    def name(self, index: int) -> str:
+        """The title and the number."""
+        return f"{self._title}[{index}]"
+
+
+def tfds_records(
+    name: str,
+    split: str,
+    data_dir: str | os.PathLike | None = None,
+    image: str = "image",
+    label: str = "label",
+) -> TfdsRecords:
+    """Opens a data set of TensorFlow Datasets for random access.
+
+    It is downloaded and prepared, as ArrayRecord files, unless it is there.
+
+    Args:
+        name: The data set, with its configuration and version if you like.
+        split: Its part, such as `"train"` or `"train[:90%]"`.
+        data_dir: Where it is or shall be; by default where the package
+            keeps its data.
+        image: Name of the feature that is the image. Defaults to `"image"`.
+        label: Name of the feature that is the class. Defaults to `"label"`.
+
+    Returns:
+        A `TfdsRecords`.
+
+    Raises:
+        ImportError: If the package is missing.
+        ValueError: If it has no such features.
+
+    Example:
+    >>> records = tfds_records("oxford_flowers102", "test")  # doctest: +SKIP
+    >>> data, label = records.record(0)  # doctest: +SKIP
+    """
+    return TfdsRecords(name, split, data_dir, image, label)
+
+
+def huggingface_records(
+    dataset: object,
+    split: str | None = None,
+    image: str = "image",
+    label: str = "label",
+) -> HuggingFaceRecords:
+    """Opens an image data set of the Hugging Face hub for random access.
+
+    Args:
+        dataset: Its name, which the package downloads unless it is there; or
+            a `datasets.Dataset`.
+        split: The part, such as `"train"`; `None` for a `Dataset`.
+        image: Name of the column of images. Defaults to `"image"`.
+        label: Name of the column of classes. Defaults to `"label"`.
+
+    Returns:
+        A `HuggingFaceRecords`.
+
+    Raises:
+        ImportError: If the package is missing.
+        ValueError: If it has no such columns, or images without a class.
+
+    Example:
+    >>> records = huggingface_records("beans", "test")  # doctest: +SKIP
+    >>> data, label = records.record(0)  # doctest: +SKIP
+    """
+    package = _import("datasets", "huggingface")
+    named = isinstance(dataset, str)
+    if named == (split is None):
+        raise ValueError(
+            "`split` must be the part of a data set by name, and None for a "
+            f"Dataset. Received: split={split!r}"
+        )
+    title = "dataset"
+    if named:
+        title = f"{dataset} {split}"
+        dataset = package.load_dataset(dataset, split=split)
+    return HuggingFaceRecords(dataset, title, image, label)
+
+
+def _import(package, extra):
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ImportError(
+            f"This needs the package {package}: "
+            f"pip install 'keras_tricks[{extra}]'"
+        ) from error
+
+
+def _get(features, label, image, name):
+    """The feature of the classes, if both are there."""
+    for argument, feature in (("image", image), ("label", label)):
+        if feature not in features:
+            raise ValueError(
+                f"`{argument}` must be one of {', '.join(features)} in {name}. "
+                f"Received: {argument}={feature!r}"
+            )
+    return features[label]
+
+
+def _class_names(names, label, name):
+    if not names or len(names) < 2:
+        raise ValueError(
+            f"`label` must be a feature with the names of classes in {name}. "
+            f"Received: label={label!r}"
+        )
+    return tuple(names)
+
+
+def _check_label(label, class_names, name):
+    if not 0 <= label < len(class_names):
+        raise ValueError(
+            f"{name}: the label must be in 0 ... {len(class_names) - 1}. "
+            f"Received: {label}"
+        )

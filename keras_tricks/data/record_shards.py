@@ -1,0 +1,234 @@
+"""Shards of `tf.train.Example`s, in TFRecord and ArrayRecord files."""
+
+import importlib
+import os
+import re
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_tricks._checks import check_int, first_line
+from keras_tricks.data.class_names import ClassNames
+from keras_tricks.data.example_proto import decode_example
+from keras_tricks.data.shard_files import (
+    ShardFiles,
+    find_shards,
+    shard_classes,
+)
+from keras_tricks.data.shard_index import Shards, make_index
+
+IMAGE, LABEL, FILENAME = (
+    "image/encoded",
+    "image/class/label",
+    "image/filename",
+)
+# Around the data of a record: its length, a checksum of the length; then a
+# checksum of the data.
+BEFORE, AFTER = 12, 4
+_TFRECORD = re.compile(
+    r".*(\.tfrec(ord)?s?(-\d+-of-\d+)?|-\d+-of-\d+)", re.IGNORECASE
+)
+_ARRAY_RECORD = re.compile(r".*\.array_record(-\d+-of-\d+)?", re.IGNORECASE)
+_KIND = "TFRecord (not compressed) or ArrayRecord shards"
+
+
+class RecordShards(Shards):
+    """Labeled images in TFRecord or ArrayRecord shards, as `Records`.
+
+    `open_record_shards` makes one. A record is a `tf.train.Example` with the
+    features `image/encoded`, the bytes of an image file, and
+    `image/class/label`, an integer.
+
+    Args:
+        index: Where the records are.
+        classes: A `ClassNames`.
+        label_offset: What the label of the first class is stored as.
+
+    Attributes:
+        labels: int32, shape `(N,)`, if there is an index that tells them,
+            otherwise `None`.
+
+    Example:
+    >>> records = open_record_shards("imagenet")  # doctest: +SKIP
+    >>> data, label = records.record(0)  # doctest: +SKIP
+    """
+
+    def __init__(self, index, classes, label_offset=0):
+        super().__init__(index, classes, label_offset)
+        array_records = _is_array_record(index.paths[0])
+        kind = _ArrayRecordFiles if array_records else ShardFiles
+        self._files = kind(index.paths)
+
+    def record(self, index: int) -> tuple[bytes, int]:
+        """The bytes of an image file, and its label.
+
+        Raises:
+            ValueError: If the record is not as described; the message names
+                the shard and the number in it.
+        """
+        places = self.index
+        try:
+            data = self._files.read(
+                int(places.shard[index]),
+                int(places.offset[index]),
+                int(places.length[index]),
+            )
+            features = decode_example(data)
+            image = _only(features, IMAGE, bytes)
+            stored = _only(features, LABEL, int)
+        except ValueError as error:
+            raise ValueError(f"{self.name(index)}: {error}") from None
+        return image, self.check_label(index, stored)
+
+
+def open_record_shards(
+    data_dir: str | os.PathLike | Sequence[str | os.PathLike],
+    classes: ClassNames | None = None,
+    label_offset: int = 0,
+    part: str | None = None,
+) -> RecordShards:
+    """Opens TFRecord or ArrayRecord shards for random access.
+
+    TensorFlow is not needed. An `index.npz` beside the shards, which
+    `write_shards` leaves, tells where the records are and their labels;
+    without it the lengths of all records are read once. Checksums are not
+    verified.
+
+    Args:
+        data_dir: A folder, a file, or a list of files. In a folder the
+            shards are the files `*.tfrecord*`, `*-00000-of-00010` and
+            `*.array_record*`. If it has several parts, a word of their names
+            tells them apart, or they are in subfolders.
+        classes: The classes; by default those of a classes.tsv,
+            classes.json or classes.txt beside the shards.
+        label_offset: What the label of the first class is stored as, 1 for
+            conversions of ImageNet that keep 0 for the background. Defaults
+            to 0.
+        part: `"train"`, `"test"`, which is the first of `val`, `valid`,
+            `validation`, `test` that there is, or `None` for a folder
+            without parts.
+
+    Returns:
+        A `RecordShards`.
+
+    Raises:
+        FileNotFoundError: If there is no such folder or file.
+        ValueError: If a shard is cut or damaged, one is missing, there are
+            none, or nothing tells the classes.
+        ImportError: If the package of ArrayRecords is missing.
+
+    Example:
+    >>> open_record_shards("imagenet", part="train")  # doctest: +SKIP
+    """
+    check_int("label_offset", label_offset)
+    paths = find_shards(data_dir, _is_shard, part, _KIND)
+    kinds = {_is_array_record(path) for path in paths}
+    if len(kinds) > 1:
+        raise ValueError(
+            "`data_dir` must hold TFRecord or ArrayRecord shards, not both. "
+            f"Received: {paths[0]} beside {paths[-1]}"
+        )
+    classes = shard_classes(paths[0], classes)
+    scan = scan_array_record if kinds == {True} else scan_tfrecord
+    return RecordShards(make_index(paths, scan), classes, label_offset)
+
+
+def scan_tfrecord(path: str) -> tuple[list[int], list[int], None]:
+    """Reads offsets and lengths of the records of a TFRecord file.
+
+    Raises:
+        ValueError: If the file ends within a record.
+    """
+    size = os.path.getsize(path)
+    offsets, lengths = [], []
+    with open(path, "rb", buffering=0) as file:
+        position = 0
+        while position < size:
+            file.seek(position)
+            header = file.read(BEFORE)
+            if len(header) == BEFORE:
+                (length,) = struct.unpack_from("<Q", header)
+                end = position + BEFORE + length + AFTER
+            if len(header) < BEFORE or end > size:
+                raise ValueError(
+                    f"{path}: the file is cut or no TFRecord: record "
+                    f"{len(offsets)}, at byte {position}, does not end within "
+                    f"its {size} bytes"
+                )
+            offsets.append(position + BEFORE)
+            lengths.append(length)
+            position = end
+    return offsets, lengths, None
+
+
+def scan_array_record(path: str) -> tuple[np.ndarray, np.ndarray, None]:
+    """Counts the records of an ArrayRecord file.
+
+    Raises:
+        ValueError: If the file is cut or damaged.
+    """
+    count = _open_array_record(path).num_records()
+    return np.arange(count), np.zeros(count, "int64"), None
+
+
+def import_array_record():
+    """Imports the module that reads and writes ArrayRecord files."""
+    try:
+        return importlib.import_module(
+            "array_record.python.array_record_module"
+        )
+    except ImportError as error:
+        raise ImportError(
+            "ArrayRecord files need the package array_record: "
+            "pip install 'keras_tricks[grain]'"
+        ) from error
+
+
+class _ArrayRecordFiles(ShardFiles):
+    def open(self, path):
+        return _open_array_record(path)
+
+    def read(self, shard, offset, length):
+        try:
+            (data,) = self._handle(shard).read([offset])
+            return data
+        except RuntimeError as error:
+            raise ValueError(first_line(error)) from None
+
+
+def _open_array_record(path):
+    module = import_array_record()
+    try:
+        reader = module.ArrayRecordReader(path)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: {first_line(error)}") from None
+    # The reader of a cut file says that it is empty.
+    if not reader.ok():
+        raise ValueError(f"{path}: the file is cut or no ArrayRecord")
+    return reader
+
+
+def _is_array_record(path):
+    return _ARRAY_RECORD.fullmatch(os.path.basename(path)) is not None
+
+
+def _is_shard(name):
+    if _ARRAY_RECORD.fullmatch(name):
+        return True
+    # Shards of other kinds may be numbered as well.
+    other = re.search(r"\.(tar|npz|parquet|arrow|csv|json)\b", name)
+    return not other and _TFRECORD.fullmatch(name) is not None
+
+
+def _only(features, name, kind):
+    values = features.get(name, ())
+    if len(values) != 1 or not isinstance(values[0], kind):
+        found = f"{values!r:.60}"
+        if not values:
+            others = ", ".join(sorted(features)) or "no features"
+            found = f"a record of {others}"
+        raise ValueError(
+            f"{name} must be one value of {kind.__name__}. Received: {found}"
+        )
+    return values[0]

@@ -1,0 +1,250 @@
+"""Which files the shards of a data set are, and bytes out of them."""
+
+import collections
+import os
+import re
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from keras_tricks._checks import check_choice
+from keras_tricks.data.class_names import ClassNames, read_class_names
+from keras_tricks.data.image_files import TEST_FOLDERS
+
+CLASS_FILES = ("classes.tsv", "classes.json", "classes.txt")
+# Open files of a process; there may be more shards than it may open.
+_MOST_OPEN = 128
+_NUMBERED = re.compile(r"(.*)-(\d+)-of-(\d+)(.*)")
+
+
+def find_shards(
+    data_dir: str | os.PathLike | Sequence[str | os.PathLike],
+    is_shard: Callable[[str], bool],
+    part: str | None = None,
+    kind: str = "shards",
+) -> tuple[str, ...]:
+    """Lists the shards of one part of a data set.
+
+    Args:
+        data_dir: A folder, a file, or a list of files. A folder may hold
+            several parts, told apart by a word of the names of the shards,
+            as `train-00000-of-00010`, or of subfolders.
+        is_shard: What tells a shard by its name.
+        part: `"train"`, `"test"`, which is the first of `val`, `valid`,
+            `validation`, `test` that there is, or `None` for all shards of a
+            folder without parts.
+        kind: What messages call the shards.
+
+    Returns:
+        Sorted paths; those of a list in its order.
+
+    Raises:
+        FileNotFoundError: If there is no such folder or file.
+        ValueError: If there are no shards, no such part, or one is missing
+            of those whose names count them.
+    """
+    check_choice("part", part, (None, "train", "test"))
+    if not isinstance(data_dir, (str, os.PathLike)):
+        return _listed([os.path.abspath(path) for path in data_dir], part, kind)
+    root = os.path.abspath(data_dir)
+    if os.path.isfile(root):
+        return _listed([root], part, kind)
+    if not os.path.isdir(root):
+        raise FileNotFoundError(
+            f"`data_dir` must be an existing folder, file or list of {kind}. "
+            f"Received: {root}"
+        )
+    groups = collections.defaultdict(list)
+    for name in _shards_in(root, is_shard):
+        groups[_part_of(name)].append(os.path.join(root, name))
+    if not groups:
+        for name in ("train", *TEST_FOLDERS):
+            folder = os.path.join(root, name)
+            if os.path.isdir(folder):
+                found = _shards_in(folder, is_shard)
+                groups[name] += [os.path.join(folder, one) for one in found]
+    groups = {name: paths for name, paths in groups.items() if paths}
+    if not groups:
+        raise ValueError(f"`data_dir` must hold {kind}. Received: {root}")
+    paths = groups[_choose(groups, part, root)]
+    _check_complete(paths)
+    return tuple(paths)
+
+
+def shard_classes(path: str, classes: ClassNames | None) -> ClassNames:
+    """Returns the classes given, or those that a file beside a shard names.
+
+    Args:
+        path: A shard. Of a shard in a folder of its part, the folder above
+            may hold the file as well.
+        classes: A `ClassNames`, or `None` to read classes.tsv, classes.json
+            or classes.txt.
+
+    Returns:
+        A `ClassNames`.
+
+    Raises:
+        ValueError: If there is no such file, or it is damaged.
+    """
+    if classes is not None:
+        return classes
+    folder = Path(path).parent
+    folders = [folder]
+    if folder.name in ("train", *TEST_FOLDERS):
+        folders.append(folder.parent)
+    for folder in folders:
+        for name in CLASS_FILES:
+            if (folder / name).is_file():
+                return read_class_names(folder / name)
+    raise ValueError(
+        f"`classes` must be given, or be in a file {', '.join(CLASS_FILES)} "
+        f"beside the shards. Received: none in {folders[0]}"
+    )
+
+
+class ShardFiles:
+    """Reads from many files, from several threads at once.
+
+    A file is opened when it is first read from; the last used ones stay
+    open. Without them it can be pickled.
+
+    Args:
+        paths: Paths of the shards.
+    """
+
+    def __init__(self, paths: Sequence[str]):
+        self.paths = tuple(paths)
+        self._open = collections.OrderedDict()
+        self._lock = threading.Lock()
+
+    def __getstate__(self):
+        return {"paths": self.paths}
+
+    def __setstate__(self, state):
+        self.__init__(**state)
+
+    def read(self, shard: int, offset: int, length: int) -> bytes:
+        """Bytes of a shard.
+
+        Raises:
+            ValueError: If the file cannot be read, or ends before.
+        """
+        path = self.paths[shard]
+        try:
+            data = self._handle(shard).read(offset, length)
+        except OSError as error:
+            reason = error.strerror or error
+            raise ValueError(f"{os.path.basename(path)}: {reason}") from None
+        if len(data) != length:
+            raise ValueError(
+                f"{os.path.basename(path)}: the file ends at byte "
+                f"{offset + len(data)}, within a record"
+            )
+        return data
+
+    def open(self, path: str) -> object:
+        """Opens one file; what it returns closes with its last reference."""
+        return _File(path)
+
+    def _handle(self, shard):
+        with self._lock:
+            if shard not in self._open:
+                self._open[shard] = self.open(self.paths[shard])
+            self._open.move_to_end(shard)
+            if len(self._open) > _MOST_OPEN:
+                # A thread that reads from it now keeps it open.
+                self._open.popitem(last=False)
+            return self._open[shard]
+
+
+class _File:
+    """A file that several threads may read from."""
+
+    def __init__(self, path):
+        self._fd = None
+        self._fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._lock = threading.Lock()
+
+    def __del__(self):
+        if self._fd is not None:
+            os.close(self._fd)
+
+    def read(self, offset, length):
+        if hasattr(os, "pread"):
+            return os.pread(self._fd, length, offset)
+        with self._lock:
+            os.lseek(self._fd, offset, os.SEEK_SET)
+            return os.read(self._fd, length)
+
+
+def _shards_in(folder, is_shard):
+    return sorted(
+        entry.name
+        for entry in os.scandir(folder)
+        if not entry.name.startswith(".")
+        and is_shard(entry.name)
+        and entry.is_file()
+    )
+
+
+def _listed(paths, part, kind):
+    if part is not None:
+        raise ValueError(
+            f"`part` must be None for a list of {kind}: the list is the part. "
+            f"Received: part={part!r}"
+        )
+    if not paths:
+        raise ValueError(f"`data_dir` must hold {kind}. Received: []")
+    for path in paths:
+        if not os.path.isfile(path):
+            raise FileNotFoundError(
+                f"`data_dir` must be a list of {kind} that exist. "
+                f"Received: {path}"
+            )
+    return tuple(paths)
+
+
+def _part_of(name):
+    words = re.split(r"[-_.]", name.lower())
+    return next((w for w in words if w in ("train", *TEST_FOLDERS)), None)
+
+
+def _choose(groups, part, root):
+    """Which group of shards a part is."""
+    found = ", ".join(str(name) for name in groups if name is not None)
+    if part is None:
+        if len(groups) == 1:
+            return next(iter(groups))
+        raise ValueError(
+            "`part` must be 'train' or 'test' where there are several parts. "
+            f"Received: part=None, and {found} in {root}"
+        )
+    names = ("train",) if part == "train" else TEST_FOLDERS
+    for name in names:
+        if name in groups:
+            return name
+    raise ValueError(
+        f"`part` must be a part of the data: shards or a folder called "
+        f"{' or '.join(names)}. Received: part={part!r}, and "
+        f"{found or 'no parts'} in {root}"
+    )
+
+
+def _check_complete(paths):
+    """Misses a shard where names count them, as in -00003-of-00010."""
+    counted = collections.defaultdict(set)
+    for path in paths:
+        match = _NUMBERED.fullmatch(path)
+        if match:
+            before, number, total, after = match.groups()
+            counted[before, total, after].add(int(number))
+    for (before, total, after), numbers in counted.items():
+        missing = set(range(int(total))) - numbers
+        if missing:
+            number = f"{min(missing):0{len(total)}d}"
+            name = os.path.basename(f"{before}-{number}-of-{total}{after}")
+            raise ValueError(
+                f"`data_dir` must hold all {int(total)} shards that their "
+                f"names count, or be a list of some. Received: {len(numbers)}, "
+                f"without {name}"
+            )

@@ -1,0 +1,153 @@
+"""Which images go into which shard, as a function of the arguments."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+
+import numpy as np
+
+from keras_tricks._checks import check_int, check_real
+from keras_tricks.data.image_files import TEST_FOLDERS, ImageFiles
+from keras_tricks.data.randomness import ORDER, random_generator
+
+_SHARD_MEGABYTES = 128.0
+
+
+def shuffled(files: ImageFiles, seed: int = 0) -> np.ndarray:
+    """Returns the order in which `write_shards` writes a part.
+
+    Args:
+        files: The part.
+        seed: Seed of the order.
+
+    Returns:
+        A permutation of 0 ... N - 1.
+    """
+    return random_generator(seed, ORDER).permutation(len(files))
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedShard:
+    """A shard to write: which images of a part, and their first number."""
+
+    name: str
+    part: str
+    chosen: np.ndarray
+    first: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardPlan:
+    """All shards to write, and a digest of everything they depend on."""
+
+    shards: list[PlannedShard]
+    digest: str
+
+    def __len__(self):
+        return sum(len(one.chosen) for one in self.shards)
+
+
+def make_plan(
+    parts: Mapping[str, ImageFiles],
+    writer: type,
+    shards: int | None = None,
+    shard_megabytes: float | None = None,
+    seed: int = 0,
+) -> ShardPlan:
+    """Returns which images go into which shards.
+
+    Args:
+        parts: Names to `ImageFiles`.
+        writer: One of `WRITERS`, for the names of the shards.
+        shards: As for `write_shards`.
+        shard_megabytes: As for `write_shards`.
+        seed: Seed of the order.
+
+    Returns:
+        A `ShardPlan`.
+
+    Raises:
+        ValueError: If an argument is wrong.
+    """
+    _check_parts(parts)
+    if shards is not None and shard_megabytes is not None:
+        raise ValueError(
+            "`shards` must be None if `shard_megabytes` is given. Received: "
+            f"shards={shards}, shard_megabytes={shard_megabytes}"
+        )
+    sizes = {name: _sizes(files) for name, files in parts.items()}
+    counts = _counts(sizes, shards, shard_megabytes)
+    result, digest = [], hashlib.sha256(writer.__name__.encode())
+    for name, files in parts.items():
+        order, first = shuffled(files, seed), 0
+        for number, chosen in enumerate(np.array_split(order, counts[name])):
+            stem = writer.numbering.format(
+                part=name, number=number, count=counts[name]
+            )
+            shard = PlannedShard(stem + writer.suffix, name, chosen, first)
+            result.append(shard)
+            first += len(chosen)
+            rows = [
+                (files.names[i], int(files.labels[i]), int(sizes[name][i]))
+                for i in chosen
+            ]
+            digest.update(json.dumps([shard.name, rows]).encode())
+    digest.update(json.dumps(parts["train"].class_names).encode())
+    return ShardPlan(result, digest.hexdigest())
+
+
+def _check_parts(parts):
+    test = [name for name in parts if name in TEST_FOLDERS]
+    if "train" not in parts or len(test) != len(parts) - 1 or len(test) > 1:
+        raise ValueError(
+            "`parts` must be 'train' and, if any, one of "
+            f"{', '.join(TEST_FOLDERS)}. Received: {', '.join(parts)}"
+        )
+    for name, files in parts.items():
+        if not len(files) or files.labels is None:
+            raise ValueError(
+                "`parts` must hold images with labels. Received: "
+                f"{len(files)} images of {name}"
+            )
+        if files.classes != parts["train"].classes or files.classes is None:
+            raise ValueError(
+                "`parts` must have the same classes. Received: "
+                f"{name} with others"
+            )
+
+
+def _counts(sizes, shards, shard_megabytes):
+    """How many shards each part gets."""
+    if shards is None:
+        given = _SHARD_MEGABYTES if shard_megabytes is None else shard_megabytes
+        limit = 1e6 * check_real("shard_megabytes", given, 0, open_low=True)
+        return {
+            name: min(max(1, math.ceil(size.sum() / limit)), len(size))
+            for name, size in sizes.items()
+        }
+    most = max(len(size) for size in sizes.values())
+    if check_int("shards", shards, 1) > most:
+        raise ValueError(
+            f"`shards` must not exceed the {most} images. "
+            f"Received: shards={shards}"
+        )
+    return {
+        name: -(-shards * len(size) // most) for name, size in sizes.items()
+    }
+
+
+def _sizes(files):
+    """Bytes of each file, 0 of one that cannot be read."""
+    if files.places is not None:
+        return np.array([files.places[name][1] for name in files.names])
+
+    def size(name):
+        try:
+            return os.path.getsize(os.path.join(files.root, name))
+        except OSError:
+            return 0
+
+    return np.array([size(name) for name in files.names])

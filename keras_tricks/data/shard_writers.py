@@ -1,0 +1,153 @@
+"""Writes labeled images as the shards that keras_tricks.data opens."""
+
+import importlib
+import importlib.util
+import io
+import os
+import struct
+import tarfile
+from pathlib import PurePosixPath
+
+from keras_tricks.data.example_proto import encode_example
+from keras_tricks.data.record_shards import (
+    FILENAME,
+    IMAGE,
+    LABEL,
+    import_array_record,
+    scan_array_record,
+    scan_tfrecord,
+)
+from keras_tricks.data.tar_shards import scan_tar
+
+
+class _ExampleWriter:
+    """A file of `tf.train.Example`s."""
+
+    def __init__(self, path):
+        self._records = self.open(path)
+
+    def write(self, number, name, data, label):
+        self._records.write(
+            encode_example(
+                {
+                    IMAGE: data,
+                    LABEL: label,
+                    # The bytes of the name, whatever their encoding.
+                    FILENAME: os.fsencode(name),
+                }
+            )
+        )
+
+    def close(self):
+        self._records.close()
+
+
+class TFRecordWriter(_ExampleWriter):
+    """Writes a TFRecord file."""
+
+    suffix, numbering = ".tfrecord", "{part}-{number:05d}-of-{count:05d}"
+    scan = staticmethod(scan_tfrecord)
+
+    @staticmethod
+    def check():
+        """Raises an ImportError if nothing makes the checksums."""
+        if importlib.util.find_spec("tensorflow") is None:
+            _import_crc32c()
+
+    def open(self, path):
+        """Returns what writes records: TensorFlow, or a peer of it."""
+        if importlib.util.find_spec("tensorflow") is None:
+            return _Frames(path)
+        return importlib.import_module("tensorflow").io.TFRecordWriter(path)
+
+
+class ArrayRecordWriter(_ExampleWriter):
+    """Writes an ArrayRecord file, each record a group of its own."""
+
+    suffix, numbering = ".array_record", "{part}-{number:05d}-of-{count:05d}"
+    scan = staticmethod(scan_array_record)
+
+    @staticmethod
+    def check():
+        """Raises an ImportError if the package is missing."""
+        import_array_record()
+
+    def open(self, path):
+        """Returns what writes records; images are compressed already."""
+        module = import_array_record()
+        return module.ArrayRecordWriter(path, "group_size:1,uncompressed")
+
+
+class TarWriter:
+    """Writes a .tar file of the WebDataset kind, the same bytes every time."""
+
+    suffix, numbering = ".tar", "{part}-{number:06d}"
+    scan = staticmethod(scan_tar)
+
+    def __init__(self, path):
+        self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)
+
+    @staticmethod
+    def check():
+        """Needs nothing."""
+
+    def write(self, number, name, data, label):
+        """Adds a sample, whose key is its number."""
+        suffix = PurePosixPath(name).suffix.lower()
+        for end, content in ((suffix, data), (".cls", b"%d" % label)):
+            member = tarfile.TarInfo(f"{number:09d}{end}")
+            member.size = len(content)
+            self._tar.addfile(member, io.BytesIO(content))
+
+    def close(self):
+        """Ends the archive."""
+        self._tar.close()
+
+
+WRITERS = {
+    "tfrecord": TFRecordWriter,
+    "array_record": ArrayRecordWriter,
+    "webdataset": TarWriter,
+}
+
+
+class _Frames:
+    """A TFRecord file without TensorFlow."""
+
+    def __init__(self, path):
+        self._crc32c = _import_crc32c().value
+        self._file = open(path, "wb")
+
+    def write(self, data):
+        length = struct.pack("<Q", len(data))
+        for block in (length, data):
+            self._file.write(block + self._masked(block))
+
+    def close(self):
+        self._file.close()
+
+    def _masked(self, block):
+        crc = self._crc32c(block)
+        rotated = (crc >> 15 | crc << 17) + 0xA282EAD8
+        return struct.pack("<I", rotated & 0xFFFFFFFF)
+
+
+def _import_crc32c():
+    try:
+        return importlib.import_module("google_crc32c")
+    except ImportError as error:
+        raise ImportError(
+            "TFRecord files need TensorFlow or the package google-crc32c to "
+            "be written: pip install 'keras_tricks[records]'"
+        ) from error
+
+
+def sync(path: str | os.PathLike) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    if os.path.isdir(path) and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

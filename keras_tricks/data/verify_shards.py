@@ -1,0 +1,113 @@
+"""Compares shards with the image files that they were made of."""
+
+import csv
+import io
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import keras
+
+from keras_tricks._checks import check_choice
+from keras_tricks.data.decode import decode_image
+from keras_tricks.data.image_files import ImageFiles
+from keras_tricks.data.record_shards import open_record_shards
+from keras_tricks.data.shard_plan import shuffled
+from keras_tricks.data.shard_writers import WRITERS
+from keras_tricks.data.tar_shards import open_tar_shards
+from keras_tricks.data.write_shards import BAD_FILE
+
+_AT_A_TIME = 64
+
+
+def verify_shards(
+    parts: Mapping[str, ImageFiles],
+    out_dir: str | os.PathLike,
+    format: str = "tfrecord",
+    seed: int = 0,
+    workers: int | None = None,
+    verbose: bool = False,
+) -> int:
+    """Reads every record that `write_shards` wrote, and decodes it.
+
+    Args:
+        parts: What was written.
+        out_dir: The folder of the shards.
+        format: Their format.
+        seed: Seed of the order.
+        workers: Records read at a time. Defaults to the number of cores.
+        verbose: Whether to show a progress bar.
+
+    Returns:
+        How many records there are.
+
+    Raises:
+        ValueError: If a record differs from its file, in bytes or in label,
+            or cannot be decoded; the message names both.
+
+    Example:
+    >>> verify_shards({"train": files}, "shards")  # doctest: +SKIP
+    1000
+    """
+    check_choice("format", format, tuple(WRITERS))
+    left_out = _left_out(Path(out_dir) / BAD_FILE)
+    open_shards = open_record_shards
+    if format == "webdataset":
+        open_shards = open_tar_shards
+    bar = keras.utils.Progbar(
+        sum(map(len, parts.values())) - len(left_out),
+        width=24,
+        verbose=int(verbose),
+        unit_name="image",
+    )
+    done = 0
+    for part, files in parts.items():
+        which = "train" if part == "train" else "test"
+        records = open_shards(out_dir, part=which)
+        order = [
+            index
+            for index in shuffled(files, seed).tolist()
+            if (part, files.names[index]) not in left_out
+        ]
+        if len(order) != len(records) or records.classes != files.classes:
+            raise ValueError(
+                f"`out_dir` must hold the {len(order)} images of {part} and "
+                f"their {len(files.classes)} classes. Received: "
+                f"{len(records)} records of {len(records.classes)} classes"
+            )
+
+        def check(first, records=records, files=files, order=order):
+            several = order[first : first + _AT_A_TIME]
+            for number, index in enumerate(several, first):
+                _check(records, number, files, index)
+            return len(several)
+
+        with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+            for count in pool.map(check, range(0, len(order), _AT_A_TIME)):
+                done += count
+                bar.update(done)
+    return done
+
+
+def _check(records, number, files, index):
+    """Compares a record with its file."""
+    data, label = records.record(number)
+    wanted = int(files.labels[index])
+    if data != files.read(index):
+        what = "its bytes"
+    elif (label, records.labels[number]) != (wanted, wanted):
+        what = "its label"
+    else:
+        decode_image(data, records.name(number))
+        return
+    raise ValueError(
+        f"{records.name(number)}: {what} must be those of "
+        f"{files.names[index]}. Received: others"
+    )
+
+
+def _left_out(file):
+    text = file.read_bytes().decode("utf-8", "surrogateescape")
+    rows = csv.reader(io.StringIO(text, newline=""), "excel-tab")
+    return {(part, name) for part, name, _ in rows if part != "part"}

@@ -1,0 +1,285 @@
+"""Writes image files into shards: in parallel, and on after an end."""
+
+import concurrent.futures
+import csv
+import dataclasses
+import io
+import json
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_tricks._checks import check_choice, check_int
+from keras_tricks._files import write_atomically
+from keras_tricks.data.decode import decode_image
+from keras_tricks.data.image_files import ImageFiles
+from keras_tricks.data.shard_index import INDEX_FILE, index_content
+from keras_tricks.data.shard_plan import make_plan
+from keras_tricks.data.shard_writers import WRITERS, sync
+
+PLAN_FILE = "plan.json"
+BAD_FILE = "bad_records.tsv"
+# A note on each finished shard: where its records are, what was left out.
+_NOTES = ".finished"
+
+
+@dataclasses.dataclass(frozen=True)
+class WrittenShards:
+    """What `write_shards` did.
+
+    Args:
+        folder: Where the shards are.
+        shards: Paths of the shards.
+        records: Number of images in them.
+        megabytes: Their size, in 10^6 bytes.
+        kept: How many shards an earlier call had written.
+        bad: Part, name and reason of each image that was left out.
+    """
+
+    folder: str
+    shards: tuple[str, ...]
+    records: int
+    megabytes: float
+    kept: int
+    bad: tuple[tuple[str, str, str], ...]
+
+
+def write_shards(
+    parts: Mapping[str, ImageFiles],
+    out_dir: str | os.PathLike,
+    format: str = "tfrecord",
+    shards: int | None = None,
+    shard_megabytes: float | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    max_bad_records: int = 0,
+    verbose: bool = False,
+) -> WrittenShards:
+    """Writes image files into shards that are read by number.
+
+    The images of a part are shuffled, so that every shard mixes the classes,
+    and each is decoded once before its bytes are written as they are. A
+    shard appears under its name when it is complete and on the disk. After
+    an interruption the same call keeps such shards and writes the others,
+    the same bytes as without it. Besides shards the folder gets classes.json,
+    index.npz, plan.json and bad_records.tsv.
+
+    Args:
+        parts: `"train"` and, if you like, one of `"val"`, `"valid"`,
+            `"validation"`, `"test"`, to `ImageFiles` with labels and the
+            same classes, see `folder_parts`.
+        out_dir: The folder; it must be new, empty, or of the same call.
+        format: `"tfrecord"`, `"array_record"` or `"webdataset"`.
+        shards: Number of shards of the largest part; the shards of another
+            part hold as many images.
+        shard_megabytes: About the size of a shard instead, in 10^6 bytes.
+            Defaults to 128.
+        seed: Seed of the order.
+        workers: Shards that are written at a time. Defaults to the number
+            of cores.
+        max_bad_records: How many images may be left out because they cannot
+            be decoded. Defaults to 0.
+        verbose: Whether to show a progress bar.
+
+    Returns:
+        A `WrittenShards`.
+
+    Raises:
+        ValueError: If an argument is wrong, the folder holds anything of
+            another call, or there are too many bad images.
+        ImportError: If a package is missing.
+
+    Example:
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> from keras_tricks.data import folder_parts, open_tar_shards
+    >>> folder, out = tempfile.mkdtemp(), tempfile.mkdtemp()
+    >>> for name in ("cat/1", "cat/2", "dog/1", "dog/2"):
+    ...     os.makedirs(os.path.dirname(f"{folder}/{name}"), exist_ok=True)
+    ...     Image.new("RGB", (8, 6)).save(f"{folder}/{name}.png")
+    >>> train, test = folder_parts(folder, test_share=0.5)
+    >>> parts = {"train": train, "val": test}
+    >>> write_shards(parts, out, "webdataset", shards=1).records
+    4
+    >>> len(open_tar_shards(out, part="test"))
+    2
+    """
+    check_choice("format", format, tuple(WRITERS))
+    check_int("max_bad_records", max_bad_records)
+    workers = os.cpu_count() if workers is None else workers
+    check_int("workers", workers, 1)
+    writer = WRITERS[format]
+    writer.check()
+    plan = make_plan(parts, writer, shards, shard_megabytes, seed)
+    out = Path(out_dir)
+    _prepare(out, plan, format, parts)
+    bar = keras.utils.Progbar(
+        len(plan), width=24, verbose=int(verbose), unit_name="image"
+    )
+    job = _Job(out, writer, parts, max_bad_records, bar)
+    job.recall(plan.shards)
+    kept = len(job.rows)
+    job.run([one for one in plan.shards if one.name not in job.rows], workers)
+    return job.finish(plan.shards, kept)
+
+
+def _prepare(out, plan, format, parts):
+    """Makes the folder, or sees that it is of the same plan."""
+    file = out / PLAN_FILE
+    written = json.dumps(
+        {
+            "format": format,
+            "shards": len(plan.shards),
+            "images": {name: len(files) for name, files in parts.items()},
+            "digest": plan.digest,
+        },
+        indent=2,
+    )
+    if file.is_file():
+        found = file.read_text("utf-8")
+        if found != written + "\n":
+            raise ValueError(
+                "`out_dir` must be new, empty, or hold what the same call "
+                "began: the same images, format, shards and seed. Received: "
+                f"{out} of another plan"
+            )
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise ValueError(
+            "`out_dir` must be new, empty, or hold what the same call began. "
+            f"Received: {out} with {min(out.iterdir()).name} in it"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, written + "\n")
+
+
+class _Stopped(Exception):
+    """Ends the other threads; the first error is the one to report."""
+
+
+class _Job:
+    """Writes the shards that are missing, in threads."""
+
+    def __init__(self, out, writer, parts, max_bad_records, bar):
+        self.out, self.writer, self.parts = out, writer, parts
+        self.max_bad_records, self.bar = max_bad_records, bar
+        self.rows, self.bad, self.seen = {}, [], 0
+        self.lock, self.stopped = threading.Lock(), threading.Event()
+
+    def recall(self, shards):
+        """Takes over the shards that are finished and as they were."""
+        for shard in shards:
+            try:
+                note = json.loads(self.note(shard).read_text("utf-8"))
+                size = (self.out / shard.name).stat().st_size
+            except (OSError, ValueError):
+                continue
+            if note["size"] == size:
+                self.rows[shard.name] = note["rows"]
+                self.seen += len(shard.chosen)
+                self.left_out(note["bad"])
+        self.bar.update(self.seen)
+
+    def note(self, shard):
+        return self.out / _NOTES / f"{shard.name}.json"
+
+    def left_out(self, bad):
+        """Counts images that were left out."""
+        self.bad += [tuple(row) for row in bad]
+        if len(self.bad) > self.max_bad_records:
+            _, name, reason = self.bad[0]
+            more = f" and {len(self.bad) - 1} more" if self.bad[1:] else ""
+            raise ValueError(
+                f"At most {self.max_bad_records} images may be unreadable "
+                f"(`max_bad_records`). Received: {name}: {reason}{more}"
+            )
+
+    def run(self, shards, workers):
+        (self.out / _NOTES).mkdir(exist_ok=True)
+        pool = concurrent.futures.ThreadPoolExecutor(workers)
+        futures = [pool.submit(self.write, shard) for shard in shards]
+        try:
+            concurrent.futures.wait(futures, return_when="FIRST_EXCEPTION")
+        finally:
+            self.stopped.set()
+            pool.shutdown(cancel_futures=True)
+        ended = [one.exception() for one in futures if not one.cancelled()]
+        for error in ended:
+            if error is not None and not isinstance(error, _Stopped):
+                raise error
+
+    def write(self, shard):
+        """Writes a shard under another name, then gives it its own."""
+        temporary = self.out / f".{shard.name}.partial"
+        writer = self.writer(str(temporary))
+        try:
+            labels, bad = self.fill(writer, shard)
+            writer.close()
+            sync(temporary)
+            offsets, lengths, _ = self.writer.scan(str(temporary))
+            rows = [list(map(int, offsets)), list(map(int, lengths)), labels]
+            size = temporary.stat().st_size
+            note = {"size": size, "rows": rows, "bad": bad}
+            write_atomically(self.note(shard), json.dumps(note))
+            os.replace(temporary, self.out / shard.name)
+        except BaseException:
+            self.stopped.set()
+            writer.close()
+            temporary.unlink(missing_ok=True)
+            raise
+        sync(self.out)
+        self.rows[shard.name] = rows
+
+    def fill(self, writer, shard):
+        """Writes the images of a shard; returns labels, and what is bad."""
+        files, labels, bad = self.parts[shard.part], [], []
+        for number, index in enumerate(shard.chosen, shard.first):
+            if self.stopped.is_set():
+                raise _Stopped
+            name, label = files.names[index], int(files.labels[index])
+            try:
+                data = files.read(index)
+                decode_image(data, name)
+            except ValueError as error:
+                reason = str(error).removeprefix(f"{name}: ")
+                bad.append((shard.part, name, reason))
+                with self.lock:
+                    self.left_out(bad[-1:])
+            else:
+                writer.write(number, name, data, label)
+                labels.append(label)
+            with self.lock:
+                self.seen += 1
+                self.bar.update(self.seen)
+        return labels, bad
+
+    def finish(self, shards, kept):
+        """Writes what describes all shards, the index last."""
+        names = [shard.name for shard in shards]
+        paths = [self.out / name for name in names]
+        sizes = [path.stat().st_size for path in paths]
+        rows = [self.rows[name] for name in names]
+        classes = json.dumps(self.parts["train"].class_names, indent=1)
+        write_atomically(self.out / "classes.json", classes + "\n")
+        bad = tuple(sorted(self.bad))
+        table = io.StringIO(newline="")
+        csv.writer(table, "excel-tab").writerows(
+            [("part", "name", "reason"), *bad]
+        )
+        content = table.getvalue().encode("utf-8", "surrogateescape")
+        write_atomically(self.out / BAD_FILE, content)
+        index = io.BytesIO()
+        np.savez(index, **index_content(names, sizes, rows))
+        write_atomically(self.out / INDEX_FILE, index.getvalue())
+        return WrittenShards(
+            str(self.out),
+            tuple(map(str, paths)),
+            sum(len(row[0]) for row in rows),
+            sum(sizes) / 1e6,
+            kept,
+            bad,
+        )

@@ -1,0 +1,114 @@
+r"""Writes a folder of images into shards that training reads fast.
+
+    python recipes/make_records.py --data_dir=imagenet --out_dir=shards
+    python recipes/make_records.py --data_dir=flowers --out_dir=shards \
+      --format=webdataset --shards=16 --verify
+
+The folder has class folders, or train and val with class folders in them.
+An interrupted run continues when it is started again. Images are written as
+they are, after a look whether they can be decoded.
+"""
+
+import sys
+
+import keras_backend as keras_backend  # Before Keras: it picks the backend.
+from absl import app, flags
+
+from keras_tricks.data import folder_parts, verify_shards, write_shards
+
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of the images.", required=True
+)
+_OUT_DIR = flags.DEFINE_string(
+    "out_dir", None, "Folder for the shards; new or empty.", required=True
+)
+_FORMAT = flags.DEFINE_enum(
+    "format",
+    "tfrecord",
+    ["tfrecord", "array_record", "webdataset"],
+    "Kind of the shards.",
+)
+_TEST_SHARE = flags.DEFINE_float(
+    "test_share",
+    0.2,
+    "Share of each class that becomes the part val, if the folder has no "
+    "parts.",
+)
+_SHARDS = flags.DEFINE_integer(
+    "shards", None, "Number of shards of the larger part.", lower_bound=1
+)
+_SHARD_MEGABYTES = flags.DEFINE_float(
+    "shard_megabytes", None, "Size of a shard instead; 128 by default."
+)
+_WORKERS = flags.DEFINE_integer(
+    "workers",
+    None,
+    "Shards written at a time; by default one for each core.",
+    lower_bound=1,
+)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Seed of the order of the images.", lower_bound=0
+)
+_MAX_BAD_RECORDS = flags.DEFINE_integer(
+    "max_bad_records",
+    0,
+    "How many unreadable images may be left out.",
+    lower_bound=0,
+)
+_VERIFY = flags.DEFINE_bool(
+    "verify", False, "Compare every record with its file afterwards."
+)
+_VERBOSE = flags.DEFINE_bool("verbose", True, "Show a progress bar.")
+
+
+def main(argv):
+    """Writes the shards, or says in one line why it cannot."""
+    if len(argv) > 1:
+        sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
+    try:
+        train, test = folder_parts(_DATA_DIR.value, _TEST_SHARE.value)
+        parts = {"train": train, "val": test}
+        written = write_shards(
+            parts,
+            _OUT_DIR.value,
+            _FORMAT.value,
+            shards=_SHARDS.value,
+            shard_megabytes=_SHARD_MEGABYTES.value,
+            seed=_SEED.value,
+            workers=_WORKERS.value,
+            max_bad_records=_MAX_BAD_RECORDS.value,
+            verbose=_VERBOSE.value,
+        )
+        report(written)
+        if _VERIFY.value:
+            count = verify_shards(
+                parts,
+                _OUT_DIR.value,
+                _FORMAT.value,
+                seed=_SEED.value,
+                workers=_WORKERS.value,
+                verbose=_VERBOSE.value,
+            )
+            print(f"Verified: {count} records are the bytes of their files")
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Interrupted: the same command continues after it")
+
+
+def report(written):
+    """Prints what was written, and on stderr what was left out."""
+    kept = f", {written.kept} of them kept" if written.kept else ""
+    print(
+        f"{written.folder}: {written.records} images in "
+        f"{len(written.shards)} shards of {written.megabytes:.1f} MB{kept}"
+    )
+    for _, name, reason in written.bad[:5]:
+        print(f"Left out: {name}: {reason}", file=sys.stderr)
+    if len(written.bad) > 5:
+        more = len(written.bad) - 5
+        print(f"and {more} more, see bad_records.tsv", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,75 @@
+"""recipes/make_records.py as a process that is used, killed and started."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+from PIL import Image
+
+from keras_tricks.data import folder_parts, open_tar_shards
+
+# The script, which ends without a word once it has finished two shards.
+KILLED = """
+import os, runpy, sys
+sys.path.insert(0, "recipes")
+replace, done = os.replace, []
+def counted(source, target):
+    replace(source, target)
+    done.append(target)
+    if len([path for path in done if str(path).endswith(".tar")]) == 2:
+        os._exit(9)
+os.replace = counted
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_killed_run_continues(run_script, tmp_path):
+    root, out = tmp_path / "images", tmp_path / "out"
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        path = root / "ant bee".split()[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (6, 5, 3), dtype="uint8")
+        Image.fromarray(pixels).save(path)
+    arguments = [
+        f"--data_dir={root}",
+        f"--out_dir={out}",
+        "--format=webdataset",
+        "--shards=4",
+        "--verify",
+        "--noverbose",
+    ]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, "recipes/make_records.py", *arguments],
+        cwd=os.path.dirname(os.path.dirname(os.path.dirname(__file__))),
+        env={**os.environ, "KERAS_BACKEND": keras.backend.backend()},
+        capture_output=True,
+        text=True,
+    )
+    assert killed.returncode == 9, killed.stderr[-2000:]
+    assert not (out / "index.npz").exists()
+    done = run_script("make_records.py", *arguments)
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = done.stdout.splitlines()
+    assert first.startswith(f"{out}: 20 images in 5 shards of ")
+    assert first.endswith(", 2 of them kept")
+    assert second == "Verified: 20 records are the bytes of their files"
+    for part, files in zip(("train", "test"), folder_parts(root), strict=True):
+        assert len(open_tar_shards(out, part=part)) == len(files)
+    (root / "ant" / "bad.png").write_bytes(b"damaged")
+    done = run_script("make_records.py", *arguments)
+    assert done.returncode == 1 and not done.stdout
+    (line,) = done.errors
+    assert line.startswith("ValueError: `out_dir` must be new, empty, or hold")
+    done = run_script(
+        "make_records.py",
+        f"--data_dir={root}",
+        f"--out_dir={tmp_path / 'other'}",
+        "--format=webdataset",
+        "--max_bad_records=1",
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.errors == ["Left out: ant/bad.png: no image of a known format"]
