@@ -10,6 +10,7 @@ from keras_tricks.data.colors import Jitter as Jitter
 from keras_tricks.data.colors import add_lighting as add_lighting
 from keras_tricks.data.colors import draw_jitter as draw_jitter
 from keras_tricks.data.colors import draw_lighting as draw_lighting
+from keras_tricks.data.colors import jitter_and_light as jitter_and_light
 from keras_tricks.data.colors import jitter_colors as jitter_colors
 from keras_tricks.data.crops import center_crop as center_crop
 from keras_tricks.data.crops import resize_short_side as resize_short_side
