@@ -22,6 +22,10 @@ from keras_tricks.data.decode import decode_image as decode_image
 from keras_tricks.data.folder import load_folder as load_folder
 from keras_tricks.data.image_files import ImageFiles as ImageFiles
 from keras_tricks.data.image_files import list_image_files as list_image_files
+from keras_tricks.data.policies import POLICIES as POLICIES
+from keras_tricks.data.policies import PolicyOp as PolicyOp
+from keras_tricks.data.policies import apply_policy as apply_policy
+from keras_tricks.data.policies import draw_policy as draw_policy
 from keras_tricks.data.preprocessing import Preprocessing as Preprocessing
 from keras_tricks.data.preprocessing import (
     channel_statistics as channel_statistics,
