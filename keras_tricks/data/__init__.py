@@ -19,6 +19,8 @@ from keras_tricks.data.dataset import ImageData as ImageData
 from keras_tricks.data.dataset import stratified_order as stratified_order
 from keras_tricks.data.dataset import stratified_split as stratified_split
 from keras_tricks.data.decode import decode_image as decode_image
+from keras_tricks.data.erasing import draw_erasing as draw_erasing
+from keras_tricks.data.erasing import erase as erase
 from keras_tricks.data.folder import load_folder as load_folder
 from keras_tricks.data.image_files import ImageFiles as ImageFiles
 from keras_tricks.data.image_files import list_image_files as list_image_files
