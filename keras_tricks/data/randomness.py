@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_tricks._checks import check_int
 
-ORDER, AUGMENT, MIX, SPLIT = range(4)
+ORDER, AUGMENT, MIX, SPLIT, CUT, SWITCH = range(6)
 
 
 def random_generator(
@@ -18,7 +18,8 @@ def random_generator(
 
     Args:
         seed: Integer, at least 0.
-        stream: What the numbers are for: `ORDER`, `AUGMENT`, `MIX`, `SPLIT`.
+        stream: What the numbers are for: `ORDER`, `AUGMENT`, `MIX`, `SPLIT`,
+            `CUT`, `SWITCH`.
         epoch: Integer, at least 0.
         step: Integer, at least 0.
 
