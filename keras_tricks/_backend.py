@@ -238,7 +238,7 @@ def array_ops(x):
 
     Each has `name`, `float32`, `reshape`, `take` (rows), `one_hot` (float32;
     an integer out of range gives NaN or raises), `concatenate` (last axis),
-    `length`, `is_one` (all of it) and `cond`.
+    `where`, `length`, `is_one` (all of it) and `cond`.
     """
     if isinstance(x, np.ndarray) or not (
         is_tf_tensor(x) or keras.ops.is_tensor(x)
@@ -263,6 +263,7 @@ _NUMPY = SimpleNamespace(
     reshape=np.reshape,
     one_hot=lambda x, k: np.eye(k, dtype="float32")[np.asarray(x, "int64")],
     concatenate=lambda xs: np.concatenate(xs, axis=-1),
+    where=np.where,
     length=len,
     is_one=lambda x: bool((x == 1).all()),
     cond=_choose,
@@ -279,6 +280,7 @@ _KERAS = SimpleNamespace(
         keras.ops.where,
     ),
     concatenate=lambda xs: keras.ops.concatenate(xs, axis=-1),
+    where=keras.ops.where,
     length=len,
     is_one=_NUMPY.is_one,
     cond=_choose,
@@ -298,25 +300,28 @@ def _tf_ops():
             tf.one_hot(tf.cast(x, "int32"), k, dtype="float32"), x, k, tf.where
         ),
         concatenate=lambda xs: tf.concat(xs, axis=-1),
+        where=tf.where,
         length=lambda x: tf.shape(x)[0],
         is_one=lambda x: tf.reduce_all(x == 1.0),
         cond=tf.cond,
     )
 
 
-def tf_numpy_function(function, args, shapes):
+def tf_numpy_function(function, args, results):
     """Runs a NumPy function in a TensorFlow graph, at run time.
 
     Args:
-        function: Takes NumPy values, returns a float32 and an int32 array.
+        function: Takes NumPy values, returns a tuple of arrays.
         args: Integers or integer tensors.
-        shapes: The static shapes of the two results.
+        results: The static shape and the dtype of each result.
     """
     import tensorflow as tf
 
     args = [tf.cast(arg, "int64") for arg in args]
-    results = tf.numpy_function(function, args, (tf.float32, tf.int32))
-    return [tf.ensure_shape(r, s) for r, s in zip(results, shapes, strict=True)]
+    shapes, dtypes = zip(*results, strict=True)
+    # One result comes without a list, if it is computed at once.
+    values = tf.nest.flatten(tf.numpy_function(function, args, dtypes))
+    return [tf.ensure_shape(v, s) for v, s in zip(values, shapes, strict=True)]
 
 
 def check_label_range(labels, num_classes):

@@ -10,6 +10,7 @@ from keras_tricks.data.colors import Jitter as Jitter
 from keras_tricks.data.colors import add_lighting as add_lighting
 from keras_tricks.data.colors import draw_jitter as draw_jitter
 from keras_tricks.data.colors import draw_lighting as draw_lighting
+from keras_tricks.data.colors import jitter_and_light as jitter_and_light
 from keras_tricks.data.colors import jitter_colors as jitter_colors
 from keras_tricks.data.crops import center_crop as center_crop
 from keras_tricks.data.crops import resize_short_side as resize_short_side
@@ -19,6 +20,8 @@ from keras_tricks.data.dataset import stratified_order as stratified_order
 from keras_tricks.data.dataset import stratified_split as stratified_split
 from keras_tricks.data.decode import decode_image as decode_image
 from keras_tricks.data.decode import open_image as open_image
+from keras_tricks.data.erasing import draw_erasing as draw_erasing
+from keras_tricks.data.erasing import erase as erase
 from keras_tricks.data.example_proto import decode_example as decode_example
 from keras_tricks.data.example_proto import encode_example as encode_example
 from keras_tricks.data.folder import load_folder as load_folder
@@ -36,6 +39,10 @@ from keras_tricks.data.image_files import list_image_files as list_image_files
 from keras_tricks.data.image_parts import folder_parts as folder_parts
 from keras_tricks.data.image_sets import ImageSet as ImageSet
 from keras_tricks.data.image_sets import open_images as open_images
+from keras_tricks.data.policies import POLICIES as POLICIES
+from keras_tricks.data.policies import PolicyOp as PolicyOp
+from keras_tricks.data.policies import apply_policy as apply_policy
+from keras_tricks.data.policies import draw_policy as draw_policy
 from keras_tricks.data.preprocessing import Preprocessing as Preprocessing
 from keras_tricks.data.preprocessing import (
     channel_statistics as channel_statistics,

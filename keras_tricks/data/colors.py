@@ -20,7 +20,7 @@ EIGENVECTORS = (
     (-0.5808, -0.0045, -0.8140),
     (-0.5836, -0.6948, 0.4203),
 )
-_LUMA = np.array([0.299, 0.587, 0.114], "float32")
+_LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,47 +112,7 @@ def jitter_colors(image: np.ndarray, jitter: Jitter) -> np.ndarray:
     >>> jitter_colors(gray, Jitter(("brightness",), (1.5,), "gluon")).tolist()
     [[[150.0, 150.0, 150.0]]]
     """
-    x = _check_rgb(image)
-    if jitter.convention == "paper":
-        return _scale_hsv(
-            x, dict(zip(jitter.names, jitter.factors, strict=True))
-        )
-    for name, factor in zip(jitter.names, jitter.factors, strict=True):
-        factor = np.float32(factor)
-        if name == "brightness":
-            x = x * factor
-            continue
-        base = (x @ _LUMA)[..., None]
-        if name == "contrast":
-            base = base.mean(dtype="float64").astype("float32")
-        x = base + factor * (x - base)
-    return x
-
-
-def _scale_hsv(x, factors):
-    """Scales hue, saturation and value of float32 pixels.
-
-    A color is `v - v s w(h)`, where the weight w of each channel is a
-    function of the hue between 0 and 1.
-    """
-    value = x.max(-1)
-    chroma = value - x.min(-1)
-    safe = np.where(chroma > 0, chroma, 1)
-    red, green, blue = np.moveaxis(x, -1, 0)
-    hue = np.select(
-        [value == red, value == green],
-        [(green - blue) / safe % 6, (blue - red) / safe + 2],
-        (red - green) / safe + 4,
-    )
-    hue = hue * np.float32(factors.get("hue", 1)) % 6
-    saturation = chroma / np.where(value > 0, value, 1)
-    saturation = np.minimum(
-        saturation * np.float32(factors.get("saturation", 1)), 1
-    )
-    value = value * np.float32(factors.get("brightness", 1))
-    k = (hue[..., None] + np.array([5, 3, 1], "float32")) % 6
-    weight = np.clip(np.minimum(k, 4 - k), 0, 1)
-    return value[..., None] * (1 - saturation[..., None] * weight)
+    return jitter_and_light(image, jitter, None)
 
 
 def draw_lighting(
@@ -208,15 +168,158 @@ def add_lighting(
     >>> add_lighting(black, (-1.0, 0.0, 0.0)).round().tolist()
     [[[31.0, 32.0, 32.0]]]
     """
-    x = _check_rgb(image)
-    scaled = np.asarray(coefficients, "float64") * EIGENVALUES
-    return x + (np.array(EIGENVECTORS) @ scaled).astype("float32")
+    return jitter_and_light(image, None, coefficients)
+
+
+def jitter_and_light(
+    image: np.ndarray,
+    jitter: Jitter | None,
+    lighting: tuple[float, float, float] | None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Scales colors and adds PCA noise, in one go.
+
+    Formula: `add_lighting(jitter_colors(image, jitter), lighting)`. By the
+    gluon convention all of it is one matrix and one color,
+
+        x -> A x + b
+
+    since the mean luma m, which the contrast needs, is that of the mean
+    color.
+
+    Args:
+        image: Shape `(H, W, 3)`, RGB in 0 ... 255. uint8 is fastest.
+        jitter: From `draw_jitter`, or `None`.
+        lighting: From `draw_lighting`, or `None`.
+        out: Where to write the result, such as an image of a batch: float32,
+            of the shape of the image, contiguous. Defaults to a new array.
+
+    Returns:
+        float32, of the same shape, not clipped; `out` if it was given.
+
+    Raises:
+        ValueError: If the image or `out` is not as described.
+
+    Example:
+    >>> image = np.full((1, 1, 3), 100, "uint8")
+    >>> jitter = Jitter(("brightness",), (1.5,), "gluon")
+    >>> jitter_and_light(image, jitter, (-1.0, 0.0, 0.0)).round().tolist()
+    [[[181.0, 182.0, 182.0]]]
+    """
+    image = _check_rgb(image)
+    out = _check_out(out, image.shape)
+    color = np.zeros(3)
+    if lighting is not None:
+        scaled = np.asarray(lighting, "float64") * EIGENVALUES
+        color = np.array(EIGENVECTORS) @ scaled
+    if jitter is not None and jitter.convention == "paper":
+        factors = dict(zip(jitter.names, jitter.factors, strict=True))
+        _scale_hsv(image, factors, color.tolist(), out)
+        return out
+    x = image
+    if jitter is not None:
+        x = image.astype("float32", copy=False)
+        matrix, shift = _affine(x, jitter)
+        matrix = matrix.T.astype("float32")
+        x = np.matmul(x.reshape(-1, 3), matrix, out=out.reshape(-1, 3))
+        color = color + shift
+    # By rows of the image: a loop over three numbers at a time is slow.
+    rows = (out.shape[0], -1)
+    row = np.tile(color.astype("float32"), out.shape[1])
+    np.add(x.reshape(rows), row, out=out.reshape(rows))
+    return out
+
+
+def _affine(x, jitter):
+    """Returns the A and b of gluon's jitter, in float64."""
+    matrix, shift = np.eye(3), np.zeros(3)
+    if "contrast" in jitter.names:
+        rows = x.reshape(len(x), -1).sum(0).reshape(-1, 3)
+        mean = rows.mean(0, dtype="float64") / len(x)
+    for name, factor in zip(jitter.names, jitter.factors, strict=True):
+        step, base = factor * np.eye(3), 0.0
+        if name == "contrast":
+            base = (1 - factor) * (_LUMA @ (matrix @ mean + shift))
+        elif name == "saturation":
+            step += (1 - factor) * _LUMA
+        matrix, shift = step @ matrix, step @ shift + base
+    return matrix, shift
+
+
+def _scale_hsv(image, factors, color, out):
+    """Scales hue, saturation and value, and adds a color.
+
+    With the largest channel v, the smallest u and c = v - u, saturation is
+    c / v, and a color of hue h in 0 ... 6 is `v - c w(h)` with the weights
+
+        red    2 - clip(|h - 3|, 1, 2)
+        green  clip(|h - 2|, 1, 2) - 1
+        blue   clip(|h - 4|, 1, 2) - 1
+
+    which are 0 in the largest channel and 1 in the smallest. So the way from
+    red, whichever side is shorter, is `d = 2 + w_red - w_green - w_blue`; h
+    is d where g >= b, otherwise 6 - d.
+    """
+    red, green, blue = np.ascontiguousarray(image.reshape(-1, 3).T)
+    value = np.maximum(np.maximum(red, green), blue)
+    low = np.minimum(np.minimum(red, green), blue)
+    hue, chroma, base, buffer = np.empty((4, len(red)), "float32")
+    # c d, of differences that are never negative, since the input may be
+    # uint8.
+    np.add(value - red, green - low, out=hue, dtype="float32")
+    hue += blue - low
+    chroma[:] = value - low
+    np.add(chroma, np.float32(1e-30), out=buffer)
+    hue /= buffer
+    np.multiply(green < blue, np.float32(6), out=buffer)
+    hue -= buffer
+    np.abs(hue, out=hue)
+    factor = factors.get("hue", 1.0)
+    hue *= np.float32(factor)
+    if not 0 <= factor <= 1:
+        np.multiply(hue, np.float32(1 / 6), out=buffer)
+        np.floor(buffer, out=buffer)
+        buffer *= np.float32(6)
+        hue -= buffer
+    base[:] = value
+    chroma *= np.float32(factors.get("saturation", 1.0))
+    np.minimum(chroma, base, out=chroma)
+    chroma *= np.float32(factors.get("brightness", 1.0))
+    base *= np.float32(factors.get("brightness", 1.0))
+    base += chroma
+    flat = out.reshape(-1, 3)
+    for channel, center in ((1, 2), (2, 4), (0, 3)):
+        if channel == 0:
+            base -= np.multiply(chroma, np.float32(3), out=buffer)
+            chroma *= np.float32(-1)
+        np.subtract(hue, np.float32(center), out=buffer)
+        np.abs(buffer, out=buffer)
+        np.clip(buffer, np.float32(1), np.float32(2), out=buffer)
+        buffer *= chroma
+        if color[channel]:
+            buffer -= np.float32(color[channel])
+        np.subtract(base, buffer, out=flat[:, channel])
 
 
 def _check_rgb(image):
+    """Returns a contiguous image, in float32 unless it is uint8."""
     if getattr(image, "ndim", None) != 3 or image.shape[2] != 3:
         raise ValueError(
             "`image` must be RGB of shape (H, W, 3). "
             f"Received: image.shape={np.shape(image)}"
         )
-    return image.astype("float32")
+    dtype = "uint8" if image.dtype == np.uint8 else "float32"
+    return np.ascontiguousarray(image, dtype)
+
+
+def _check_out(out, shape):
+    if out is None:
+        return np.empty(shape, "float32")
+    right = isinstance(out, np.ndarray) and out.dtype == np.float32
+    if not right or out.shape != shape or not out.flags.c_contiguous:
+        raise ValueError(
+            f"`out` must be a contiguous float32 array of shape {shape}. "
+            f"Received: out.dtype={getattr(out, 'dtype', None)}, "
+            f"out.shape={np.shape(out)}"
+        )
+    return out

@@ -4,7 +4,11 @@ import numpy as np
 
 from keras_tricks._checks import check_int
 
+<<<<<<< HEAD
 ORDER, AUGMENT, MIX, SPLIT, VIEW = range(5)
+=======
+ORDER, AUGMENT, MIX, SPLIT, CUT, SWITCH = range(6)
+>>>>>>> issue5-h_aug
 
 
 def random_generator(
@@ -18,8 +22,13 @@ def random_generator(
 
     Args:
         seed: Integer, at least 0.
+<<<<<<< HEAD
         stream: What the numbers are for: `ORDER`, `AUGMENT`, `MIX`, `SPLIT` or
             `VIEW`.
+=======
+        stream: What the numbers are for: `ORDER`, `AUGMENT`, `MIX`, `SPLIT`,
+            `CUT`, `SWITCH`.
+>>>>>>> issue5-h_aug
         epoch: Integer, at least 0.
         step: Integer, at least 0.
 

@@ -6,9 +6,7 @@ import numpy as np
 from keras_tricks import _backend
 from keras_tricks._checks import check_choice, check_int, check_real
 from keras_tricks.data.randomness import MIX, random_generator
-
-_PER = ("batch", "sample")
-_NOT_GIVEN = -1
+from keras_tricks.layers._mixing import PER, BatchMixer
 
 
 def mixup_draw(
@@ -53,7 +51,7 @@ def mixup_draw(
           Convolutional Neural Networks", arXiv 1812.01187, section 5.4.
     """
     alpha = check_real("alpha", alpha, 0)
-    check_choice("per", per, _PER)
+    check_choice("per", per, PER)
     batch_size = check_int("batch_size", batch_size, 1)
     rng = random_generator(seed, MIX, epoch, step)
     partner = rng.permutation(batch_size).astype("int32")
@@ -99,7 +97,7 @@ def mix(x, partner, lam):
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
-class MixUp(keras.layers.Layer):
+class MixUp(BatchMixer):
     """Mixes pairs of images and their labels in the data pipeline.
 
     `x_hat = lam * x_i + (1 - lam) * x_j` and the same for the one-hot labels,
@@ -177,144 +175,19 @@ class MixUp(keras.layers.Layer):
         dtype=None,
         **kwargs,
     ):
-        super().__init__(name=name, dtype=dtype, **kwargs)
-        self.alpha = check_real("alpha", alpha, 0)
-        self.per = check_choice("per", per, _PER)
-        self.num_classes = num_classes
-        if num_classes is not None:
-            self.num_classes = check_int("num_classes", num_classes, 2)
-        self.off_from_epoch = off_from_epoch
-        if off_from_epoch is not None:
-            self.off_from_epoch = check_int("off_from_epoch", off_from_epoch)
-        self.seed = check_int("seed", seed)
-        self.epoch = 0
-        self._next_step = 0
-        self.built = True
-
-    def set_epoch(self, epoch):
-        """Sets the epoch of the next batches and restarts the step counter."""
-        self.epoch = check_int("epoch", epoch)
-        self._next_step = 0
-
-    def __call__(
-        self, images, labels=None, epoch=None, step=None, training=True
-    ):
-        images, labels = _check_inputs(images, labels)
-        ops = _backend.array_ops(images)
-        targets = _dense_targets(labels, self.num_classes, ops)
-        if not training or self.alpha == 0:
-            return ops.float32(images), targets
-        args = (
-            _NOT_GIVEN if epoch is None else epoch,
-            _NOT_GIVEN if step is None else step,
-            ops.length(images),
-        )
-        if ops.name == "tensorflow":
-            size = images.shape[0] if self.per == "sample" else 1
-            lam, partner = _backend.tf_numpy_function(
-                self._draw, args, [(size,), (images.shape[0],)]
-            )
-        else:
-            lam, partner = self._draw(*args)
-        return ops.cond(
-            ops.is_one(lam),
-            lambda: (ops.float32(images), targets),
-            lambda: (mix(images, partner, lam), mix(targets, partner, lam)),
+        super().__init__(
+            alpha,
+            per,
+            num_classes,
+            off_from_epoch,
+            seed,
+            name=name,
+            dtype=dtype,
+            **kwargs,
         )
 
-    def _draw(self, epoch, step, batch_size):
-        """Draws for one batch, from the layer's state at run time."""
-        epoch = self.epoch if epoch == _NOT_GIVEN else int(epoch)
-        if step == _NOT_GIVEN:
-            step = self._next_step
-            self._next_step += 1
-        off = self.off_from_epoch
-        alpha = 0.0 if off is not None and epoch >= off else self.alpha
-        return mixup_draw(
-            self.seed, epoch, int(step), int(batch_size), alpha, self.per
-        )
+    def _draw_batch(self, epoch, step, alpha, batch_size):
+        return mixup_draw(self.seed, epoch, step, batch_size, alpha, self.per)
 
-    def compute_output_shape(self, images_shape, labels_shape):
-        classes = self.num_classes or labels_shape[-1]
-        return tuple(images_shape), (labels_shape[0], classes)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "alpha": self.alpha,
-            "per": self.per,
-            "num_classes": self.num_classes,
-            "off_from_epoch": self.off_from_epoch,
-            "seed": self.seed,
-        }
-
-    def __reduce__(self):
-        """Makes copies for worker processes, the epoch included."""
-        return _restore, (self.get_config(), self.epoch, self._next_step)
-
-
-def _restore(config, epoch, next_step):
-    layer = MixUp.from_config(config)
-    layer.epoch, layer._next_step = epoch, next_step
-    return layer
-
-
-def _check_inputs(images, labels):
-    if _backend.is_symbolic(images) or _backend.is_symbolic(labels):
-        raise ValueError(
-            "`MixUp` belongs in the data pipeline (`Batches`, `tf.data`, "
-            "Grain, NumPy), not in a model or a compiled function. "
-            f"Received: images={images}"
-        )
-    if labels is None:
-        raise ValueError(
-            "Argument `labels` must be given, since `MixUp` mixes them with "
-            "the images. Received: labels=None"
-        )
-    images = _backend.as_array(images)
-    labels = _backend.as_array(labels, like=images)
-    if len(images.shape) < 2:
-        raise ValueError(
-            "Argument `images` must be a batch of rank 2 or more. "
-            f"Received: images.shape={tuple(images.shape)}"
-        )
-    if len(labels.shape) not in (1, 2):
-        raise ValueError(
-            "Argument `labels` must have shape (B,), (B, 1) or (B, K). "
-            f"Received: labels.shape={tuple(labels.shape)}"
-        )
-    sizes = images.shape[0], labels.shape[0]
-    if None not in sizes and sizes[0] != sizes[1]:
-        raise ValueError(
-            "Arguments `images` and `labels` must have the same batch size. "
-            f"Received: images.shape={tuple(images.shape)}, "
-            f"labels.shape={tuple(labels.shape)}"
-        )
-    return images, labels
-
-
-def _dense_targets(labels, num_classes, ops):
-    """Returns the labels as float32 rows of K classes."""
-    shape = tuple(labels.shape)
-    dtype = keras.backend.standardize_dtype(labels.dtype)
-    integer = "int" in dtype or dtype == "bool"
-    if len(shape) == 2 and not (integer and shape[1] == 1):
-        if num_classes and shape[1] not in (None, num_classes):
-            raise ValueError(
-                f"Argument `labels` must have {num_classes} columns, the "
-                f"layer's `num_classes`. Received: labels.shape={shape}"
-            )
-        return ops.float32(labels)
-    if not integer:
-        raise ValueError(
-            "Argument `labels` must be integers when it has one value per "
-            f"sample. Received: labels.dtype={dtype}"
-        )
-    if num_classes is None:
-        raise ValueError(
-            "Argument `num_classes` must be given to `MixUp` when the labels "
-            "are integers. Received: num_classes=None"
-        )
-    labels = labels[:, 0] if len(shape) == 2 else labels
-    labels = _backend.check_label_range(labels, num_classes)
-    return ops.one_hot(labels, num_classes)
+    def _mix_batch(self, images, targets, lam, partner):
+        return mix(images, partner, lam), mix(targets, partner, lam)

@@ -1,0 +1,207 @@
+"""What the layers that mix the samples of a batch have in common."""
+
+import keras
+
+from keras_tricks import _backend
+from keras_tricks._checks import check_choice, check_int, check_real
+
+PER = ("batch", "sample")
+_NOT_GIVEN = -1
+
+
+class StepLayer(keras.layers.Layer):
+    """A layer of data pipelines that draws by (seed, epoch, step).
+
+    Args:
+        seed: Integer, at least 0.
+        **kwargs: Of `keras.layers.Layer`.
+    """
+
+    def __init__(self, seed, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = check_int("seed", seed)
+        self.epoch = 0
+        self._next_step = 0
+        self.built = True
+
+    def set_epoch(self, epoch):
+        """Sets the epoch of the next batches and restarts the step counter."""
+        self.epoch = check_int("epoch", epoch)
+        self._next_step = 0
+
+    def _given(self, epoch, step):
+        """Integers for `_epoch_and_step`, which may be called later."""
+        return tuple(
+            _NOT_GIVEN if value is None else value for value in (epoch, step)
+        )
+
+    def _epoch_and_step(self, epoch, step):
+        """What was given, or else the state of the layer, which counts on."""
+        epoch = self.epoch if epoch == _NOT_GIVEN else int(epoch)
+        if step == _NOT_GIVEN:
+            step = self._next_step
+            self._next_step += 1
+        return epoch, int(step)
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed}
+
+    def __reduce__(self):
+        """Makes copies for worker processes, the epoch included."""
+        state = type(self), self.get_config(), self.epoch, self._next_step
+        return _restore, state
+
+
+def _restore(layer_class, config, epoch, next_step):
+    layer = layer_class.from_config(config)
+    layer.epoch, layer._next_step = epoch, next_step
+    return layer
+
+
+class BatchMixer(StepLayer):
+    """A layer that mixes every sample of a batch with another one.
+
+    A subclass has two methods:
+
+    - `_draw_batch(epoch, step, alpha, batch_size, *sizes)` returns arrays of
+      NumPy: the weights, float32 of shape `(1,)` or `(B,)`, the partners,
+      int32 of shape `(B,)`, and what else there is, int32, with the first
+      axis of the weights.
+    - `_mix_batch(images, targets, *drawn)` returns both mixed.
+
+    Args:
+        alpha: Both parameters of the Beta distribution, at least 0.
+        per: `"batch"` or `"sample"`.
+        num_classes: Number of classes, or `None`.
+        off_from_epoch: From this epoch on nothing is mixed, or `None`.
+        seed: Integer, at least 0.
+        **kwargs: Of `keras.layers.Layer`.
+    """
+
+    def __init__(self, alpha, per, num_classes, off_from_epoch, seed, **kwargs):
+        super().__init__(seed, **kwargs)
+        self.alpha = check_real("alpha", alpha, 0)
+        self.per = check_choice("per", per, PER)
+        self.num_classes = num_classes
+        if num_classes is not None:
+            self.num_classes = check_int("num_classes", num_classes, 2)
+        self.off_from_epoch = off_from_epoch
+        if off_from_epoch is not None:
+            self.off_from_epoch = check_int("off_from_epoch", off_from_epoch)
+
+    def _sizes(self, images):
+        """Integers that `_draw_batch` needs beside the batch size."""
+        return ()
+
+    def _more_shapes(self):
+        """Shapes, without axis 0, of what is drawn after the partners."""
+        return ()
+
+    def __call__(
+        self, images, labels=None, epoch=None, step=None, training=True
+    ):
+        name = type(self).__name__
+        images, labels = check_inputs(images, labels, name)
+        sizes = self._sizes(images)
+        ops = _backend.array_ops(images)
+        targets = dense_targets(labels, self.num_classes, ops, name)
+        if not training or self.alpha == 0:
+            return ops.float32(images), targets
+        args = (*self._given(epoch, step), ops.length(images), *sizes)
+        if ops.name == "tensorflow":
+            size = images.shape[0] if self.per == "sample" else 1
+            results = [((size,), "float32"), ((images.shape[0],), "int32")]
+            for shape in self._more_shapes():
+                results.append(((size, *shape), "int32"))
+            drawn = _backend.tf_numpy_function(self._draw, args, results)
+        else:
+            drawn = self._draw(*args)
+        return ops.cond(
+            ops.is_one(drawn[0]),
+            lambda: (ops.float32(images), targets),
+            lambda: self._mix_batch(images, targets, *drawn),
+        )
+
+    def _draw(self, epoch, step, batch_size, *sizes):
+        """Draws for one batch, from the layer's state at run time."""
+        epoch, step = self._epoch_and_step(epoch, step)
+        off = self.off_from_epoch
+        alpha = 0.0 if off is not None and epoch >= off else self.alpha
+        return self._draw_batch(
+            epoch, step, alpha, int(batch_size), *map(int, sizes)
+        )
+
+    def compute_output_shape(self, images_shape, labels_shape):
+        classes = self.num_classes or labels_shape[-1]
+        return tuple(images_shape), (labels_shape[0], classes)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "alpha": self.alpha,
+            "per": self.per,
+            "num_classes": self.num_classes,
+            "off_from_epoch": self.off_from_epoch,
+        }
+
+
+def check_inputs(images, labels, name):
+    """Returns a batch of images and its labels as arrays of one family."""
+    if _backend.is_symbolic(images) or _backend.is_symbolic(labels):
+        raise ValueError(
+            f"`{name}` belongs in the data pipeline (`Batches`, `tf.data`, "
+            "Grain, NumPy), not in a model or a compiled function. "
+            f"Received: images={images}"
+        )
+    if labels is None:
+        raise ValueError(
+            f"Argument `labels` must be given, since `{name}` mixes them with "
+            "the images. Received: labels=None"
+        )
+    images = _backend.as_array(images)
+    labels = _backend.as_array(labels, like=images)
+    if len(images.shape) < 2:
+        raise ValueError(
+            "Argument `images` must be a batch of rank 2 or more. "
+            f"Received: images.shape={tuple(images.shape)}"
+        )
+    if len(labels.shape) not in (1, 2):
+        raise ValueError(
+            "Argument `labels` must have shape (B,), (B, 1) or (B, K). "
+            f"Received: labels.shape={tuple(labels.shape)}"
+        )
+    sizes = images.shape[0], labels.shape[0]
+    if None not in sizes and sizes[0] != sizes[1]:
+        raise ValueError(
+            "Arguments `images` and `labels` must have the same batch size. "
+            f"Received: images.shape={tuple(images.shape)}, "
+            f"labels.shape={tuple(labels.shape)}"
+        )
+    return images, labels
+
+
+def dense_targets(labels, num_classes, ops, name):
+    """Returns the labels as float32 rows of K classes."""
+    shape = tuple(labels.shape)
+    dtype = keras.backend.standardize_dtype(labels.dtype)
+    integer = "int" in dtype or dtype == "bool"
+    if len(shape) == 2 and not (integer and shape[1] == 1):
+        if num_classes and shape[1] not in (None, num_classes):
+            raise ValueError(
+                f"Argument `labels` must have {num_classes} columns, the "
+                f"layer's `num_classes`. Received: labels.shape={shape}"
+            )
+        return ops.float32(labels)
+    if not integer:
+        raise ValueError(
+            "Argument `labels` must be integers when it has one value per "
+            f"sample. Received: labels.dtype={dtype}"
+        )
+    if num_classes is None:
+        raise ValueError(
+            f"Argument `num_classes` must be given to `{name}` when the "
+            "labels are integers. Received: num_classes=None"
+        )
+    labels = labels[:, 0] if len(shape) == 2 else labels
+    labels = _backend.check_label_range(labels, num_classes)
+    return ops.one_hot(labels, num_classes)
