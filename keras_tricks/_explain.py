@@ -25,7 +25,8 @@ def explain(recipe, model, dataset_size: int) -> str:
         *_model(recipe, model),
         ("loss", _loss(recipe)),
         *_distillation(recipe),
-        ("mixup", _mixup(recipe)),
+        *_input(recipe),
+        ("mixing", _mixup(recipe)),
         ("weights", _average(recipe)),
     ]
     return "\n".join(f"{name:<10}{text}" for name, text in rows) + "\n"
@@ -164,13 +165,46 @@ def _distillation(recipe):
 
 
 def _mixup(recipe):
-    if not recipe.mixup_alpha:
+    kinds = {"mixup": recipe.mixup_alpha, "CutMix": recipe.cutmix_alpha}
+    used = [
+        f"{name} with Beta({alpha:g}, {alpha:g})"
+        for name, alpha in kinds.items()
+        if alpha
+    ]
+    if not used:
         return "none"
-    text = f"Beta({recipe.mixup_alpha:g}, {recipe.mixup_alpha:g})"
+    text = " or ".join(used)
     text += f", one weight for each {recipe.mixup_per}"
     if recipe.mixup_off_epochs:
         text += f", off for the last {recipe.mixup_off_epochs} epochs"
     return text
+
+
+def _input(recipe):
+    """What is done to images that are read while training runs."""
+    if not recipe.streams:
+        yield "input", f"in memory, augmentation {recipe.augmentation}"
+        return
+    sizes = ", then ".join(str(size) for size in recipe.training_sizes)
+    steps = []
+    if recipe.augmentation == "crop":
+        steps.append(f"crop of {recipe.min_crop_area:.0%} or more, flip")
+        if recipe.policy != "none":
+            steps.append(recipe.policy)
+        if recipe.color_jitter:
+            steps.append(
+                f"jitter {recipe.color_jitter:g} ({recipe.jitter_convention})"
+            )
+        if recipe.lighting:
+            steps.append(f"lighting {recipe.lighting:g}")
+        if recipe.erasing:
+            steps.append(f"erasing {recipe.erasing:g}")
+    else:
+        steps.append("central crop")
+    if recipe.repeated_augmentation > 1:
+        steps.append(f"{recipe.repeated_augmentation} views of an image")
+    yield "input", f"read as training runs, size {sizes}"
+    yield "", ", ".join(steps)
 
 
 def _average(recipe):

@@ -82,6 +82,9 @@ _OF_CROPS = (
     "color_jitter",
     "jitter_convention",
     "lighting",
+    "policy",
+    "magnitude",
+    "erasing",
     "progressive_sizes",
 )
 _OF_STREAMS = (
@@ -130,11 +133,22 @@ def _input_rules(recipe):
         f"at most epochs={recipe.epochs} sizes, the last of them "
         f"image_size={recipe.image_size}",
     )
+    yield (
+        recipe.magnitude != defaults["magnitude"]
+        and recipe.policy != "rand_augment",
+        "magnitude",
+        f"{defaults['magnitude']:g} without policy='rand_augment'",
+    )
     on_device = recipe.finish_on == "device"
     yield (
         on_device and not recipe.streams,
         "finish_on",
         "'auto' or 'host' with images in memory",
+    )
+    yield (
+        on_device and recipe.cutmix_alpha,
+        "finish_on",
+        "'auto' or 'host' with CutMix, which is done on the host",
     )
     yield (
         on_device and recipe.teacher is not None,
@@ -210,14 +224,15 @@ def _schedule_rules(recipe):
 
 def _mixup_rules(recipe):
     epochs, off = recipe.epochs, recipe.mixup_off_epochs
+    mixes = recipe.mixup_alpha or recipe.cutmix_alpha
     yield off > epochs, "mixup_off_epochs", f"at most epochs={epochs}"
     yield (
-        off and recipe.mixup_alpha == 0,
+        off and not mixes,
         "mixup_off_epochs",
-        "0 with mixup_alpha=0, which never mixes",
+        "0 with mixup_alpha=0 and cutmix_alpha=0, which never mix",
     )
     yield (
-        recipe.mixup_alpha and off == epochs,
+        mixes and off == epochs,
         "mixup_off_epochs",
         f"below epochs={epochs}; mixup_alpha=0 turns mixup off",
     )

@@ -48,6 +48,9 @@ class InputFields:
         color_jitter: Strength of the color jitter, 0 for none.
         jitter_convention: `"paper"` or `"gluon"`.
         lighting: Deviation of the PCA noise, 0 for none.
+        policy: `"none"`, `"rand_augment"` or `"trivial_augment"`.
+        magnitude: Of RandAugment.
+        erasing: Probability of random erasing.
         repeated_augmentation: Views of an image in a batch.
         test_image_size: Side of validation images; `image_size` by default.
         crop_ratio: Of validation images: their side over that of the
@@ -98,6 +101,17 @@ class InputFields:
     )
     lighting: float = option(
         0.1, "Deviation of the PCA noise; 0 for none.", low=0
+    )
+    policy: str = option(
+        "none",
+        "Augmentation policy after the crop.",
+        choices=("none", "rand_augment", "trivial_augment"),
+    )
+    magnitude: float = option(
+        9.0, "Magnitude of rand_augment, up to 30.", low=0, high=30
+    )
+    erasing: float = option(
+        0.0, "Probability of random erasing.", low=0, high=1
     )
     repeated_augmentation: int = option(
         1, "Views of an image in a batch, for as many fewer images.", low=1

@@ -64,8 +64,10 @@ class Recipe(InputFields):
         label_smoothing: In [0, 1).
         smoothing_convention: `"paper"` or `"uniform"`.
         mixup_alpha: Of the Beta distribution; 0 for no mixup.
+        cutmix_alpha: Of CutMix, in every second batch, by chance, if there is
+            mixup too; 0 for no CutMix.
         mixup_per: `"batch"` or `"sample"`.
-        mixup_off_epochs: Last epochs without mixup.
+        mixup_off_epochs: Last epochs without mixup and CutMix.
         teacher: A saved .keras model, or the name of one in
             `keras_tricks.models` together with `teacher_weights`, that the
             student learns from; None for no distillation.
@@ -189,6 +191,12 @@ class Recipe(InputFields):
     )
     mixup_alpha: float = _option(
         0.2, "Alpha of mixup's Beta distribution; 0 for no mixup.", low=0
+    )
+    cutmix_alpha: float = _option(
+        0.0,
+        "Alpha of CutMix's Beta distribution, in every second batch if there "
+        "is mixup too; 0 for no CutMix.",
+        low=0,
     )
     mixup_per: str = _option(
         "batch",

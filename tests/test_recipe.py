@@ -278,7 +278,8 @@ def test_explain_counts_what_will_happen():
         "gamma is 0 in 1 of 2 batch norms",
         "computes in float32, weights in float32, gives float32 logits",
         "cross-entropy with label smoothing 0.1 (paper convention)",
-        "Beta(0.2, 0.2), one weight for each batch",
+        "in memory, augmentation shift",
+        "mixup with Beta(0.2, 0.2), one weight for each batch",
         "those of the last update",
     ]
     rates = reference_rates(recipe, 200)

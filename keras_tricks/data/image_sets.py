@@ -3,11 +3,18 @@
 import dataclasses
 import os
 
-from keras_tricks._checks import check_int
+from keras_tricks._checks import check_int, first_line
+from keras_tricks.data.hub_records import huggingface_records, tfds_records
 from keras_tricks.data.image_parts import folder_parts
 from keras_tricks.data.preprocessing import Preprocessing
+from keras_tricks.data.record_shards import (
+    is_record_shard,
+    open_record_shards,
+)
 from keras_tricks.data.records import ArrayRecords, Records, take_records
+from keras_tricks.data.shard_files import holds_shards
 from keras_tricks.data.sources import load, load_npz
+from keras_tricks.data.tar_shards import is_tar_shard, open_tar_shards
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -137,13 +144,45 @@ def open_images(
 
 
 def _named(dataset):
+    hub, _, name = dataset.partition("/")
+    if hub in _HUBS and name:
+        return _hub_parts(_HUBS[hub], name)
+    if hub != dataset:
+        raise ValueError(
+            f"`dataset` must be a name, or one after {' or '.join(_HUBS)} and "
+            f"a slash. Received: dataset={dataset!r}"
+        )
     return _arrays(load(dataset))
 
 
+def _hub_parts(open_part, name):
+    """The training part, and the first of the others that there is."""
+    train, reasons = open_part(name, "train"), []
+    for split in ("validation", "test"):
+        try:
+            return train, open_part(name, split)
+        except (ValueError, KeyError) as error:
+            reasons.append(f"{split}: {first_line(error)}")
+    raise ValueError(
+        f"`dataset` must have a part validation or test. Received: {name} "
+        f"({'; '.join(reasons)})"
+    )
+
+
 def _at(path):
-    if os.path.isdir(path):
-        return folder_parts(path)
-    return _arrays(load_npz(path))
+    if not os.path.isdir(path):
+        return _arrays(load_npz(path))
+    for is_shard, opener in _SHARDS:
+        if holds_shards(path, is_shard):
+            return opener(path, part="train"), opener(path, part="test")
+    return folder_parts(path)
+
+
+_HUBS = {"tfds": tfds_records, "huggingface": huggingface_records}
+_SHARDS = (
+    (is_record_shard, open_record_shards),
+    (is_tar_shard, open_tar_shards),
+)
 
 
 def _arrays(data):

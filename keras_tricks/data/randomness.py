@@ -4,11 +4,7 @@ import numpy as np
 
 from keras_tricks._checks import check_int
 
-<<<<<<< HEAD
-ORDER, AUGMENT, MIX, SPLIT, VIEW = range(5)
-=======
-ORDER, AUGMENT, MIX, SPLIT, CUT, SWITCH = range(6)
->>>>>>> issue5-h_aug
+ORDER, AUGMENT, MIX, SPLIT, CUT, SWITCH, VIEW = range(7)
 
 
 def random_generator(
@@ -22,13 +18,8 @@ def random_generator(
 
     Args:
         seed: Integer, at least 0.
-<<<<<<< HEAD
-        stream: What the numbers are for: `ORDER`, `AUGMENT`, `MIX`, `SPLIT` or
-            `VIEW`.
-=======
         stream: What the numbers are for: `ORDER`, `AUGMENT`, `MIX`, `SPLIT`,
-            `CUT`, `SWITCH`.
->>>>>>> issue5-h_aug
+            `CUT`, `SWITCH`, `VIEW`.
         epoch: Integer, at least 0.
         step: Integer, at least 0.
 

@@ -122,7 +122,7 @@ def open_record_shards(
     >>> open_record_shards("imagenet", part="train")  # doctest: +SKIP
     """
     check_int("label_offset", label_offset)
-    paths = find_shards(data_dir, _is_shard, part, _KIND)
+    paths = find_shards(data_dir, is_record_shard, part, _KIND)
     kinds = {_is_array_record(path) for path in paths}
     if len(kinds) > 1:
         raise ValueError(
@@ -213,7 +213,8 @@ def _is_array_record(path):
     return _ARRAY_RECORD.fullmatch(os.path.basename(path)) is not None
 
 
-def _is_shard(name):
+def is_record_shard(name: str) -> bool:
+    """Whether a file is a TFRecord or ArrayRecord shard, by its name."""
     if _ARRAY_RECORD.fullmatch(name):
         return True
     # Shards of other kinds may be numbered as well.

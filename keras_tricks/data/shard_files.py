@@ -71,6 +71,18 @@ def find_shards(
     return tuple(paths)
 
 
+def holds_shards(
+    root: str | os.PathLike, is_shard: Callable[[str], bool]
+) -> bool:
+    """Whether there are shards in a folder, or in those of its parts."""
+    folders = [os.path.join(root, name) for name in ("train", *TEST_FOLDERS)]
+    return any(
+        _shards_in(folder, is_shard)
+        for folder in (os.fspath(root), *folders)
+        if os.path.isdir(folder)
+    )
+
+
 def shard_classes(path: str, classes: ClassNames | None) -> ClassNames:
     """Returns the classes given, or those that a file beside a shard names.
 

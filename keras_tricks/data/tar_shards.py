@@ -110,7 +110,7 @@ def open_tar_shards(
     >>> records.record(0), records.name(0)
     ((b'image', 1), 'train-000000.tar[0] a.jpg')
     """
-    paths = find_shards(data_dir, _is_shard, part, ".tar shards")
+    paths = find_shards(data_dir, is_tar_shard, part, ".tar shards")
     classes = shard_classes(paths[0], classes)
     return TarShards(make_index(paths, scan_tar), classes)
 
@@ -151,7 +151,8 @@ def scan_tar(path: str) -> tuple[list[int], list[int], list[int]]:
     return offsets, lengths, [sample["label"] for sample in samples.values()]
 
 
-def _is_shard(name):
+def is_tar_shard(name: str) -> bool:
+    """Whether a file is a .tar shard, by its name."""
     return name.lower().endswith(".tar")
 
 

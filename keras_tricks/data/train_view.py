@@ -9,12 +9,18 @@ from keras_tricks._checks import check_choice, check_int, check_real
 from keras_tricks.data.colors import (
     JITTERS,
     Jitter,
-    add_lighting,
     draw_jitter,
     draw_lighting,
-    jitter_colors,
+    jitter_and_light,
 )
 from keras_tricks.data.crops import INTERPOLATIONS, to_channels
+from keras_tricks.data.erasing import draw_erasing, erase
+from keras_tricks.data.policies import (
+    POLICIES,
+    PolicyOp,
+    apply_policy,
+    draw_policy,
+)
 from keras_tricks.data.random_crops import (
     AREA,
     ASPECT,
@@ -36,6 +42,8 @@ class ViewParameters:
         flip: Whether it is mirrored.
         jitter: Factors of the colors, or `None`.
         lighting: Coefficients of the PCA noise, or `None`.
+        policy: Changes of an augmentation policy, none by default.
+        erased: The rectangle of the view that is painted over, or `None`.
 
     Example:
     >>> ViewParameters(CropBox(0, 0, 8, 8)).flip
@@ -46,6 +54,8 @@ class ViewParameters:
     flip: bool = False
     jitter: Jitter | None = None
     lighting: tuple[float, float, float] | None = None
+    policy: tuple[PolicyOp, ...] = ()
+    erased: CropBox | None = None
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -59,8 +69,10 @@ class TrainView:
     |---|---|---|
     | crop | 8 to 100 % of the area, aspect 3/4 to 4/3, resized | `draw_crop`, `crop_and_resize` |
     | flip | left to right, with probability 1/2 | |
+    | policy | off by default; RandAugment or TrivialAugment | `draw_policy`, `apply_policy` |
     | jitter | hue, saturation, brightness times U[0.6, 1.4] | `draw_jitter`, `jitter_colors` |
-    | lighting | PCA noise, coefficients N(0, 0.1) | `draw_lighting`, `add_lighting` |
+    | lighting | PCA noise, coefficients N(0, 0.1) | `draw_lighting`, `jitter_and_light` |
+    | erasing | off by default; a rectangle gets the mean color | `draw_erasing`, `erase` |
 
     Normalization comes after it, see `Preprocessing.normalize`. What is drawn
     is apart from what is computed: `draw` needs no pixels, `apply` no
@@ -73,12 +85,17 @@ class TrainView:
         aspect: Smallest and largest width over height. Defaults to
             `(3 / 4, 4 / 3)`.
         flip: Whether to flip. Defaults to `True`.
+        policy: `None` (default), `"rand_augment"` or `"trivial_augment"`,
+            beyond the paper; see `draw_policy`.
+        magnitude: Of RandAugment, in [0, 30]. Defaults to 9.
         jitter: Strength of the color jitter, in [0, 1]; 0 for none. Defaults
             to 0.4.
         jitter_convention: `"paper"` (default) or `"gluon"`, see
             `draw_jitter`.
         lighting: Deviation of the coefficients of the PCA noise; 0 for none.
             Defaults to 0.1.
+        erasing: Probability of random erasing, beyond the paper. Defaults to
+            0.
         interpolation: Filter, see `Preprocessing`. Defaults to `"bilinear"`.
         resizer: Whose kernel resizes: `"auto"` (default), `"pillow"` or
             `"torch"`, see `keras_tricks.data.square`.
@@ -113,9 +130,12 @@ class TrainView:
     area: tuple[float, float] = AREA
     aspect: tuple[float, float] = ASPECT
     flip: bool = True
+    policy: str | None = None
+    magnitude: float = 9
     jitter: float = 0.4
     jitter_convention: str = "paper"
     lighting: float = 0.1
+    erasing: float = 0.0
     interpolation: str = "bilinear"
     resizer: str = "auto"
 
@@ -125,6 +145,9 @@ class TrainView:
         aspect = check_range("aspect", self.aspect, None)
         object.__setattr__(self, "area", area)
         object.__setattr__(self, "aspect", aspect)
+        check_choice("policy", self.policy, (None, *POLICIES))
+        check_real("magnitude", self.magnitude, 0, 30)
+        check_real("erasing", self.erasing, 0, 1)
         check_real("jitter", self.jitter, 0, 1)
         check_choice(
             "jitter_convention", self.jitter_convention, tuple(JITTERS)
@@ -149,12 +172,17 @@ class TrainView:
         """Draws the parameters of a view of an image of H x W pixels."""
         box = draw_crop(rng, height, width, self.area, self.aspect)
         flip = self.flip and bool(rng.random() < 0.5)
-        jitter = lighting = None
+        policy, jitter, lighting, erased = (), None, None, None
+        if self.policy:
+            policy = draw_policy(rng, self.policy, magnitude=self.magnitude)
         if self.jitter:
             jitter = draw_jitter(rng, self.jitter, self.jitter_convention)
         if self.lighting:
             lighting = draw_lighting(rng, self.lighting)
-        return ViewParameters(box, flip, jitter, lighting)
+        if self.erasing:
+            size = self.image_size, self.image_size
+            erased = draw_erasing(rng, *size, self.erasing)
+        return ViewParameters(box, flip, jitter, lighting, policy, erased)
 
     def apply(self, image, parameters: ViewParameters) -> np.ndarray:
         """Computes the view that the parameters say."""
@@ -175,11 +203,12 @@ class TrainView:
         )
         if parameters.flip:
             x = x[:, ::-1]
-        if parameters.jitter is not None:
-            x = jitter_colors(x, parameters.jitter)
-        if parameters.lighting is not None:
-            x = add_lighting(x, parameters.lighting)
-        return x
+        if parameters.policy:
+            x = apply_policy(x, parameters.policy)
+        jitter, lighting = parameters.jitter, parameters.lighting
+        if jitter is not None or lighting is not None:
+            x = jitter_and_light(x, jitter, lighting)
+        return erase(x, parameters.erased)
 
     def __call__(self, image, rng: np.random.Generator) -> np.ndarray:
         """A random view of an image."""

@@ -186,6 +186,19 @@ class MixUp(BatchMixer):
             **kwargs,
         )
 
+    def draw(self, batch_size, epoch, step):
+        """The weights and the partners that a call would draw.
+
+        Args:
+            batch_size: Number of samples.
+            epoch: The epoch.
+            step: Index of the batch in it.
+
+        Returns:
+            As of `mixup_draw`; weights of 1 where mixing is off.
+        """
+        return self._draw(epoch, step, batch_size)
+
     def _draw_batch(self, epoch, step, alpha, batch_size):
         return mixup_draw(self.seed, epoch, step, batch_size, alpha, self.per)
 

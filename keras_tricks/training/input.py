@@ -17,7 +17,7 @@ from keras_tricks.data import (
     open_images,
 )
 from keras_tricks.data.epoch_batches import EpochBatches
-from keras_tricks.layers import MixUp
+from keras_tricks.layers import CutMix, MixUp, MixUpOrCutMix
 from keras_tricks.recipe import Recipe
 
 
@@ -208,6 +208,9 @@ def build_view(recipe: Recipe, image_size: int) -> TrainView | None:
     return TrainView(
         image_size,
         area=(recipe.min_crop_area, 1.0),
+        policy=None if recipe.policy == "none" else recipe.policy,
+        magnitude=recipe.magnitude,
+        erasing=recipe.erasing,
         jitter=recipe.color_jitter,
         jitter_convention=recipe.jitter_convention,
         lighting=recipe.lighting,
@@ -224,6 +227,7 @@ def finishes_on_device(recipe: Recipe) -> bool:
     """
     if recipe.finish_on == "auto":
         able = recipe.streams and recipe.teacher is None
+        able = able and not recipe.cutmix_alpha
         return able and _backend.has_accelerator()
     return recipe.finish_on == "device"
 
@@ -273,24 +277,34 @@ def build_data(
     return data, *build_batches(recipe, data)
 
 
-def build_mix_up(recipe: Recipe, num_classes: int) -> MixUp | None:
-    """Returns the mixing layer of a recipe, or None without mixup.
+def build_mix_up(
+    recipe: Recipe, num_classes: int
+) -> MixUp | CutMix | MixUpOrCutMix | None:
+    """Returns the mixing layer of a recipe, or None if nothing is mixed.
 
     Example:
     >>> from keras_tricks import Recipe
     >>> build_mix_up(Recipe(epochs=20, mixup_off_epochs=5), 10).off_from_epoch
     15
+    >>> type(build_mix_up(Recipe(cutmix_alpha=1.0), 10)).__name__
+    'MixUpOrCutMix'
     """
-    if not recipe.mixup_alpha:
-        return None
     off = recipe.mixup_off_epochs
-    return MixUp(
-        recipe.mixup_alpha,
-        per=recipe.mixup_per,
-        num_classes=num_classes,
-        off_from_epoch=recipe.epochs - off if off else None,
-        seed=recipe.seed,
-    )
+    common = {
+        "per": recipe.mixup_per,
+        "num_classes": num_classes,
+        "off_from_epoch": recipe.epochs - off if off else None,
+        "seed": recipe.seed,
+    }
+    mix_up = cut_mix = None
+    if recipe.mixup_alpha:
+        mix_up = MixUp(recipe.mixup_alpha, **common)
+    if recipe.cutmix_alpha:
+        data_format = choose_data_format(recipe)
+        cut_mix = CutMix(recipe.cutmix_alpha, data_format=data_format, **common)
+    if mix_up and cut_mix:
+        return MixUpOrCutMix(mix_up, cut_mix, seed=recipe.seed)
+    return mix_up or cut_mix
 
 
 def choose_data_format(recipe: Recipe) -> str:

@@ -25,8 +25,9 @@ def test_the_order_is_crop_flip_jitter_lighting():
     )
     x = crop_and_resize(IMAGE, parameters.box, 16)[:, ::-1]
     x = add_lighting(jitter_colors(x, JITTER), parameters.lighting)
-    actual = TrainView(16).apply(IMAGE, parameters)
-    np.testing.assert_array_equal(actual, x)
+    actual = TrainView(16, resizer="pillow").apply(IMAGE, parameters)
+    # In one go it is rounded fewer times.
+    np.testing.assert_allclose(actual, x, atol=1e-4)
 
 
 def test_a_view_is_what_was_drawn_for_it():
