@@ -177,9 +177,10 @@ class _File:
         self._fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._lock = threading.Lock()
 
-    def __del__(self):
+    # Bound here: at the end of a process `os` may be gone before.
+    def __del__(self, close=os.close):
         if self._fd is not None:
-            os.close(self._fd)
+            close(self._fd)
 
     def read(self, offset, length):
         if hasattr(os, "pread"):

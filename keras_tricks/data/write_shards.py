@@ -38,6 +38,10 @@ class WrittenShards:
         megabytes: Their size, in 10^6 bytes.
         kept: How many shards an earlier call had written.
         bad: Part, name and reason of each image that was left out.
+
+    Example:
+    >>> WrittenShards("out", ("out/train-000000.tar",), 2, 0.02, 0, ()).records
+    2
     """
 
     folder: str
