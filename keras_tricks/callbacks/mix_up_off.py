@@ -13,7 +13,8 @@ class MixUpOff(keras.callbacks.Callback):
     switch depends on it.
 
     Args:
-        mix_up: A `keras_tricks.layers.MixUp`, or a list of several.
+        mix_up: A `keras_tricks.layers.MixUp`, `CutMix` or `MixUpOrCutMix`,
+            or a list of several.
         last_epochs: Integer `N` from 0 to the number of epochs. 0 never
             turns mixup off.
         total_epochs: The number of epochs `E` of the whole training. Defaults

@@ -140,7 +140,7 @@ def draw_policy(
             value = 256 - change
         else:
             value = sign * change
-        ops.append(PolicyOp(name, float(value)))
+        ops.append(PolicyOp(name, value + 0.0))  # -0.0 becomes 0.0
     return tuple(ops)
 
 
