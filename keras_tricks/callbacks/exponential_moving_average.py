@@ -198,7 +198,12 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self.swap_out()
         if self.apply_at_end:
-            self._assign(self._variables())
+            self.apply()
+
+    def apply(self):
+        """Puts the averaged weights into the model, for good."""
+        self.swap_out()
+        self._assign(self._variables())
 
     def get_state(self):
         """Returns the average and its counters as a dict of NumPy arrays."""

@@ -20,6 +20,9 @@ from keras_tricks.data.dataset import stratified_order as stratified_order
 from keras_tricks.data.dataset import stratified_split as stratified_split
 from keras_tricks.data.decode import decode_image as decode_image
 from keras_tricks.data.decode import open_image as open_image
+from keras_tricks.data.decoded_records import (
+    DecodedRecords as DecodedRecords,
+)
 from keras_tricks.data.erasing import draw_erasing as draw_erasing
 from keras_tricks.data.erasing import erase as erase
 from keras_tricks.data.example_proto import decode_example as decode_example

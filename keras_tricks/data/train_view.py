@@ -199,10 +199,12 @@ class TrainView:
             parameters: From `draw`.
         """
         x = resize_square(
-            part, self.image_size, self.interpolation, self.resizer
+            part,
+            self.image_size,
+            self.interpolation,
+            self.resizer,
+            parameters.flip,
         )
-        if parameters.flip:
-            x = x[:, ::-1]
         if parameters.policy:
             x = apply_policy(x, parameters.policy)
         jitter, lighting = parameters.jitter, parameters.lighting

@@ -9,11 +9,14 @@ import numpy as np
 
 from keras_tricks._checks import check_int
 from keras_tricks.data import (
+    DecodedRecords,
+    ImageSet,
     Preprocessing,
     ViewBatches,
     channel_statistics,
     list_image_files,
     stratified_order,
+    take_records,
 )
 from keras_tricks.data import load as load_named
 from keras_tricks.data.class_names import ClassNames
@@ -167,11 +170,29 @@ def _of_run(classifier, ten_crop, samples):
             "run, which have the size of the network. Received: ten_crop=True"
         )
     data = load_data(classifier.recipe)
+    if isinstance(data, ImageSet):
+        return _of_records(data, classifier, samples)
     return _arrays(
         data,
         samples,
         view=np.asarray,
         normalize=training_normalize(classifier, data),
+    )
+
+
+def _of_records(data, classifier, samples):
+    """The test part of a run that read its images while it trained."""
+    own = check_preprocessing(classifier)
+    images = DecodedRecords(take_records(data.test, samples))
+    return LabeledImages(
+        images,
+        images.labels,
+        images.names,
+        own.view,
+        own.normalize,
+        ClassNames(data.class_names),
+        f"{data.name}, test part",
+        own,
     )
 
 

@@ -5,7 +5,14 @@ import os
 import numpy as np
 
 from keras_tricks._checks import check_int
-from keras_tricks.data import ViewBatches, list_image_files, load
+from keras_tricks.data import (
+    DecodedRecords,
+    ImageSet,
+    ViewBatches,
+    list_image_files,
+    load,
+    take_records,
+)
 from keras_tricks.evaluation import Classifier, check_preprocessing
 from keras_tricks.evaluation.images import training_normalize
 from keras_tricks.training import load_data
@@ -56,6 +63,10 @@ def example_inputs(
             "`random_images` to do without. Received: neither of them"
         )
     data = load_data(classifier.recipe)
+    if isinstance(data, ImageSet):
+        count = min(samples, len(data.test))
+        images = DecodedRecords(take_records(data.test, count))
+        return _from_images(classifier, images, samples)
     normalize = training_normalize(classifier, data)
     return classifier.to_layout(normalize(data.x_test[:samples]))
 
@@ -70,12 +81,16 @@ def _noise(classifier, samples):
 
 
 def _from_files(classifier, data_dir, samples):
-    own = check_preprocessing(classifier)
     if str(data_dir).endswith(".npz"):
         images = load(data_dir=data_dir).x_test[:samples]
     else:
         images = list_image_files(data_dir, labels=False)
         images = images.take(min(samples, len(images)))
+    return _from_images(classifier, images, samples)
+
+
+def _from_images(classifier, images, samples):
+    own = check_preprocessing(classifier)
     batches = ViewBatches(images, own.view, own.normalize, samples)
     x = [views[:, 0] for views, _ in batches]
     if not x:

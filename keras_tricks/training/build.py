@@ -170,6 +170,8 @@ def build_average(
 ) -> callbacks.ExponentialMovingAverage | None:
     """Returns the callback that averages the weights, or None without it.
 
+    Training may go on after `fit`, so `apply` is left to the caller.
+
     Example:
     >>> from keras_tricks import Recipe
     >>> build_average(Recipe(ema_decay=0.99)).decay
@@ -178,7 +180,7 @@ def build_average(
     if not recipe.ema_decay:
         return None
     return callbacks.ExponentialMovingAverage(
-        recipe.ema_decay, warmup=True, swap_on_epoch=True
+        recipe.ema_decay, warmup=True, swap_on_epoch=True, apply_at_end=False
     )
 
 

@@ -65,7 +65,7 @@ class DeviceFinish:
         if own.channels == "BGR":
             x = ops.flip(x, axis=-1)
         mean, std = (np.asarray(v, "float32") for v in (own.mean, own.std))
-        x = (x - mean) * (1 / std)
+        x = ops.multiply(ops.subtract(x, mean), 1 / std)
         if self.data_format == "channels_first":
             x = ops.transpose(x, (0, 3, 1, 2))
         if self.num_classes is None or not mixes:

@@ -97,6 +97,8 @@ class PreparedRun:
             if self.model.stop_training:
                 break
             done = end
+        if self.average is not None:
+            self.average.apply()
         return _finish(self, time.perf_counter() - start)
 
     def _fit(self, batches, done, end, verbose, extra_callbacks):

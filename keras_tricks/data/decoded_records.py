@@ -1,0 +1,55 @@
+"""Records as a sequence of images."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_tricks.data.crops import to_channels
+from keras_tricks.data.decode import decode_image
+from keras_tricks.data.records import Records
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class DecodedRecords:
+    """The images of a source, decoded when they are asked for.
+
+    Args:
+        records: Any `Records`.
+
+    Example:
+    >>> from keras_tricks.data import ArrayRecords
+    >>> images = DecodedRecords(ArrayRecords(
+    ...     np.zeros((2, 4, 4, 1), "uint8"), np.array([1, 0]), ("a", "b")
+    ... ))
+    >>> images[0].shape, images.names[1], images.labels.tolist()
+    ((4, 4, 3), 'image[1]', [1, 0])
+    """
+
+    records: Records
+
+    def __len__(self):
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """An image: uint8, shape `(H, W, 3)`.
+
+        Raises:
+            ValueError: If it cannot be read; the message names the record.
+        """
+        data, _ = self.records.record(index)
+        if isinstance(data, bytes):
+            return decode_image(data, self.records.name(index))
+        return to_channels(data, 3)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the records are called."""
+        return tuple(map(self.records.name, range(len(self))))
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int32, shape `(N,)`; read from the records if need be."""
+        labels = self.records.labels
+        if labels is None:
+            labels = [self.records.record(i)[1] for i in range(len(self))]
+        return np.asarray(labels, "int32")
