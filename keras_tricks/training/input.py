@@ -200,8 +200,8 @@ def build_view(recipe: Recipe, image_size: int) -> TrainView | None:
 
     Example:
     >>> from keras_tricks import Recipe
-    >>> build_view(Recipe(augmentation="crop", lighting=0), 64).lighting
-    0
+    >>> build_view(Recipe(augmentation="crop", lighting=0.0), 64).lighting
+    0.0
     """
     if recipe.augmentation != "crop":
         return None

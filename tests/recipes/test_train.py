@@ -23,6 +23,21 @@ GIVEN = {
     "train_samples": ("--train_samples=100", 100),
     "test_samples": ("--test_samples=50", 50),
     "augmentation": ("--augmentation=none", "none"),
+    "min_crop_area": ("--min_crop_area=0.3", 0.3),
+    "color_jitter": ("--color_jitter=0", 0.0),
+    "jitter_convention": ("--jitter_convention=gluon", "gluon"),
+    "lighting": ("--lighting=0.2", 0.2),
+    "policy": ("--policy=trivial_augment", "trivial_augment"),
+    "magnitude": ("--magnitude=6", 6.0),
+    "erasing": ("--erasing=0.25", 0.25),
+    "repeated_augmentation": ("--repeated_augmentation=3", 3),
+    "test_image_size": ("--test_image_size=256", 256),
+    "crop_ratio": ("--crop_ratio=1", 1.0),
+    "progressive_sizes": ("--progressive_sizes=16,32", (16, 32)),
+    "input_engine": ("--input_engine=memory", "memory"),
+    "workers": ("--workers=2", 2),
+    "finish_on": ("--finish_on=host", "host"),
+    "max_bad_records": ("--max_bad_records=5", 5),
     "model": ("--model=mobilenet", "mobilenet"),
     "depth": ("--depth=50", 50),
     "variant": ("--variant=B", "B"),
@@ -54,6 +69,7 @@ GIVEN = {
     "label_smoothing": ("--label_smoothing=0.2", 0.2),
     "smoothing_convention": ("--smoothing_convention=uniform", "uniform"),
     "mixup_alpha": ("--mixup_alpha=0.4", 0.4),
+    "cutmix_alpha": ("--cutmix_alpha=1", 1.0),
     "mixup_per": ("--mixup_per=sample", "sample"),
     "mixup_off_epochs": ("--mixup_off_epochs=3", 3),
     "teacher": ("--teacher=t.keras", "t.keras"),
@@ -64,12 +80,17 @@ GIVEN = {
     "jit_compile": ("--jit_compile=off", "off"),
 }
 
+OF_CROPS = """
+    min_crop_area color_jitter jitter_convention lighting policy erasing
+    repeated_augmentation test_image_size crop_ratio workers
+""".split()
+
 FIRST_ROW = {
     "depth": 50,
     "width": 64,
     "small_images": False,
     "image_size": 224,
-    "augmentation": "shift_flip",
+    "augmentation": "crop",
     "variant": "A",
     "epochs": 120,
     "batch_size": 256,
@@ -163,6 +184,9 @@ def test_a_flag_sets_its_field_and_no_other(name, parse):
         "hard_weight": {"teacher": "t.keras"},
         "frozen_norm": {"weights": "w.npz", "zero_gamma": False},
         "skip_head": {"weights": "w.npz"},
+        "magnitude": {"augmentation": "crop", "policy": "rand_augment"},
+        "progressive_sizes": {"augmentation": "crop", "image_size": 32},
+        **dict.fromkeys(OF_CROPS, {"augmentation": "crop"}),
     }.get(name, {})
     assert value != getattr(Recipe(), name)
     recipe = parse(flag, *(f"--{key}={text}" for key, text in others.items()))

@@ -1,0 +1,343 @@
+"""How many images a second does the input give, beside what decoding allows?
+
+Runs each pipeline in turn over the same files, and
+divides its images per second of processor time by those of the decoder it
+uses, decoding alone. Each has a process of its own, so that no thread of
+another is on its clock. With `--passes` the memory after each pass, instead.
+
+    python benchmarks/input_throughput.py --data_dir=imagenet.tar \
+      --classes=classes.tsv
+"""
+
+import dataclasses
+import io
+import multiprocessing
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import _timing
+import numpy as np
+from absl import app, flags
+from PIL import Image, ImageEnhance
+
+from keras_tricks.data import (
+    ImageBatches,
+    ImageFiles,
+    Preprocessing,
+    TrainView,
+    add_lighting,
+    decode_image,
+    draw_crop,
+    draw_lighting,
+    list_image_files,
+    read_class_names,
+)
+from keras_tricks.data.engines.choose import choose_engine
+
+_DATA = flags.DEFINE_string("data_dir", None, "Folder or .tar of images.")
+_CLASSES = flags.DEFINE_string("classes", None, "File of the classes.")
+_BATCH = flags.DEFINE_integer("batch_size", 64, "Images in a batch.")
+_SIZE = flags.DEFINE_integer("image_size", 224, "Side in pixels.")
+_REPEATS = flags.DEFINE_integer("repeats", 6, "Measurements of each.")
+_IMAGES = flags.DEFINE_integer("images", 640, "Images in a measurement.")
+_ONLY = flags.DEFINE_list("only", [], "Parts of the names to run.")
+_PASSES = flags.DEFINE_integer("passes", 0, "Passes to watch the memory of.")
+flags.mark_flag_as_required("data_dir")
+
+CROP = {"jitter": 0.0, "lighting": 0.0}
+
+
+@dataclasses.dataclass
+class Settings:
+    """What all pipelines have in common."""
+
+    files: ImageFiles
+    folder: str
+    batch_size: int
+    image_size: int
+    images: int
+
+
+class Ours:
+    """A contender: `ImageBatches`, some batches at a time."""
+
+    def __init__(self, settings, engine, finish_on, **view):
+        self.batches = ImageBatches(
+            settings.files,
+            Preprocessing(settings.image_size),
+            settings.batch_size,
+            view=TrainView(settings.image_size, **view),
+            engine=engine,
+            finish_on=finish_on,
+            max_bad_records=len(settings.files),
+        )
+        self.steps = settings.images // settings.batch_size
+        self.place = 0
+
+    def __call__(self):
+        for _ in range(self.steps):
+            epoch, step = divmod(self.place, self.batches.num_batches)
+            self.batches.batch(epoch, step)
+            self.place += 1
+
+
+class PillowDecode:
+    """A contender: Pillow's decoder alone, in threads of Grain."""
+
+    def __init__(self, settings):
+        self.files, self.place = settings.files, 0
+        self.images = settings.images
+
+    def __call__(self):
+        import grain
+
+        chosen = (self.place + np.arange(self.images)) % len(self.files)
+        self.place += self.images
+        dataset = grain.MapDataset.source(chosen).map(
+            lambda i: decode_image(self.files.read(int(i))).shape
+        )
+        options = grain.ReadOptions(len(os.sched_getaffinity(0)), 64)
+        for _ in dataset.to_iter_dataset(options):
+            pass
+
+
+class TensorFlowDecode:
+    """A contender: TensorFlow's decoder alone, in tf.data."""
+
+    def __init__(self, settings):
+        import tensorflow as tf
+
+        self.tf, self.settings, self.place = tf, settings, 0
+
+    def __call__(self):
+        tf, files = self.tf, self.settings.files
+        images = self.settings.images
+        chosen = (self.place + np.arange(images)) % len(files)
+        self.place += images
+        data = [files.read(int(i)) for i in chosen]
+        dataset = tf.data.Dataset.from_tensor_slices(data).map(
+            lambda x: tf.shape(
+                tf.io.decode_jpeg(x, 3, dct_method="INTEGER_ACCURATE")
+            ),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        for _ in dataset.batch(self.settings.batch_size):
+            pass
+
+
+class TorchLoader:
+    """A contender: a torch DataLoader with Pillow doing the same.
+
+    In this process, so that sending batches between processes costs nothing.
+    """
+
+    def __init__(self, settings, colors):
+        import torch
+
+        torch.set_num_threads(1)
+        files, images = settings.files, settings.images
+        outer, own = self, Preprocessing(settings.image_size)
+        mean, std = (np.float32(v) for v in (own.mean, own.std))
+        size = (settings.image_size, settings.image_size)
+
+        class Views(torch.utils.data.Dataset):
+            def __len__(self):
+                return images
+
+            def __getitem__(self, index):
+                index = (outer.place + index) % len(files)
+                image = Image.open(io.BytesIO(files.read(index)))
+                image = image.convert("RGB")
+                box = draw_crop(outer.rng, image.height, image.width)
+                right, bottom = box.left + box.width, box.top + box.height
+                image = image.crop((box.left, box.top, right, bottom))
+                image = image.resize(size, Image.Resampling.BILINEAR)
+                if outer.rng.random() < 0.5:
+                    image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+                if colors:
+                    for kind in ("Brightness", "Contrast", "Color"):
+                        factor = outer.rng.uniform(0.6, 1.4)
+                        image = getattr(ImageEnhance, kind)(image)
+                        image = image.enhance(factor)
+                x = np.asarray(image)
+                if colors:
+                    x = add_lighting(x, draw_lighting(outer.rng))
+                x = (x.astype("float32") - mean) / std
+                return torch.from_numpy(x), int(files.labels[index])
+
+        self.rng, self.place = np.random.default_rng(0), 0
+        self.loader = torch.utils.data.DataLoader(Views(), settings.batch_size)
+
+    def __call__(self):
+        for _ in self.loader:
+            pass
+        self.place += len(self.loader.dataset)
+
+
+class KerasFolder:
+    """A contender: image_dataset_from_directory and layers of core Keras.
+
+    It resizes whole images, since Keras has no random crop by area.
+    """
+
+    def __init__(self, settings):
+        import keras
+        import tensorflow as tf
+
+        files, folder = settings.files, settings.folder
+        for index, label in enumerate(files.labels[: settings.images]):
+            place = Path(folder, f"{label:04}")
+            place.mkdir(exist_ok=True)
+            (place / f"{index}.jpg").write_bytes(files.read(index))
+        own, size = Preprocessing(settings.image_size), settings.image_size
+        layers = [
+            keras.layers.RandomCrop(size, size),
+            keras.layers.RandomFlip("horizontal"),
+            keras.layers.Normalization(
+                mean=own.mean, variance=np.square(own.std)
+            ),
+        ]
+        layers[-1].build((None, size, size, 3))
+        dataset = keras.utils.image_dataset_from_directory(
+            folder,
+            batch_size=settings.batch_size,
+            image_size=(own.short_side, own.short_side),
+            verbose=False,
+        )
+
+        def augment(images, labels):
+            for layer in layers:
+                images = layer(images)
+            return images, labels
+
+        self.dataset = dataset.map(augment, tf.data.AUTOTUNE).prefetch(2)
+
+    def __call__(self):
+        for _ in self.dataset:
+            pass
+
+
+def contenders():
+    """All pipelines by their names: class, options, name of the decoder."""
+    found = {
+        "decode only, TensorFlow": (TensorFlowDecode, {}, "TensorFlow"),
+        "decode only, Pillow": (PillowDecode, {}, "Pillow"),
+    }
+    for engine, decoder in {"tf.data": "TensorFlow", "grain": "Pillow"}.items():
+        for what, finish_on, view in (
+            ("crop, flip, uint8", "device", CROP),
+            ("crop, flip, normalized", "host", CROP),
+            ("+ jitter, lighting", "device", {}),
+            ("+ jitter, lighting, normalized", "host", {}),
+        ):
+            options = {"engine": engine, "finish_on": finish_on, **view}
+            found[f"{engine}: {what}"] = (Ours, options, decoder)
+    for what, colors in (("crop, flip", False), ("+ jitter, lighting", True)):
+        name = f"torch DataLoader, Pillow: {what}, normalized"
+        found[name] = (TorchLoader, {"colors": colors}, "Pillow")
+    name = "image_dataset_from_directory, layers"
+    found[name] = (KerasFolder, {}, "TensorFlow")
+    return {
+        name: entry
+        for name, entry in found.items()
+        if not _ONLY.value or any(part in name for part in _ONLY.value)
+    }
+
+
+def serve(pipe, make, settings, options):
+    """Runs a pipeline whenever it is told to; answers with the seconds."""
+    run = make(settings, **options)
+    run()
+    pipe.send(0.0)
+    while pipe.recv():
+        start = time.process_time()
+        run()
+        pipe.send(time.process_time() - start)
+
+
+class Process:
+    """A contender in a process of its own, which returns its seconds."""
+
+    def __init__(self, make, settings, options):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(
+            target=serve, args=(theirs, make, settings, options), daemon=True
+        )
+        self.process.start()
+        self.pipe.recv()
+        print(".", end="", flush=True, file=sys.stderr)
+
+    def __call__(self):
+        self.pipe.send(True)
+        return self.pipe.recv()
+
+    def close(self):
+        """Ends the process."""
+        self.pipe.send(False)
+        self.process.join()
+
+
+def measure(settings):
+    """Prints the table of images per second."""
+    entries = contenders()
+    runs = {
+        name: Process(make, settings, options)
+        for name, (make, options, _) in entries.items()
+    }
+    seconds = _timing.interleave(runs, _REPEATS.value, warmup=1)
+    for run in runs.values():
+        run.close()
+    rows = []
+    for name, times in seconds.items():
+        peer = f"decode only, {entries[name][2]}"
+        rate = settings.images / statistics.median(times)
+        share = ""
+        if peer in seconds:
+            middle, low, high = _timing.ratio(seconds[peer], times)
+            share = f"{middle:.2f} ({low:.2f} to {high:.2f})"
+        rows.append([name, f"{rate:.0f}", share])
+    header = ["", "images/s a core", "of decode only"]
+    _timing.print_table("Images per second of processor time", header, rows)
+
+
+def watch_memory(settings):
+    """Prints the memory of the process after each pass."""
+    pipeline = Ours(settings, choose_engine(), "host")
+    rows = []
+    for index in range(_PASSES.value):
+        for step in range(pipeline.batches.num_batches):
+            pipeline.batches.batch(index, step)
+        with open("/proc/self/statm") as file:
+            pages = int(file.read().split()[1])
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        megabytes = pages * resource.getpagesize() / 2**20
+        rows.append([str(index + 1), f"{megabytes:.0f}", f"{peak / 1024:.0f}"])
+        print(".", end="", flush=True, file=sys.stderr)
+    _timing.print_table("Memory", ["pass", "MiB", "peak MiB"], rows)
+
+
+def main(argv):
+    """Measures what the flags say."""
+    del argv
+    classes = None
+    if _CLASSES.value is not None:
+        classes = read_class_names(_CLASSES.value)
+    files = list_image_files(_DATA.value, classes)
+    sizes = [len(files.read(i)) for i in range(0, len(files), 7)]
+    print(_timing.environment())
+    print(f"{len(files)} files of {np.mean(sizes) / 1e3:.0f} kB")
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(
+            files, folder, _BATCH.value, _SIZE.value, _IMAGES.value
+        )
+        watch_memory(settings) if _PASSES.value else measure(settings)
+
+
+if __name__ == "__main__":
+    app.run(main)
