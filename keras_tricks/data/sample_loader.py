@@ -9,7 +9,7 @@ from keras_tricks.data.jpeg_header import read_jpeg_header
 from keras_tricks.data.preprocessing import Preprocessing
 from keras_tricks.data.random_crops import image_extent
 from keras_tricks.data.randomness import VIEW, random_generator
-from keras_tricks.data.records import Records
+from keras_tricks.data.records import LabelError, Records
 from keras_tricks.data.train_view import TrainView
 
 
@@ -95,7 +95,7 @@ class SampleLoader:
         data, label = self.records.record(index)
         classes = len(self.records.class_names)
         if not 0 <= label < classes:
-            raise ValueError(
+            raise LabelError(
                 f"{self.records.name(index)}: the label must be in 0 ... "
                 f"{classes - 1}. Received: {label}"
             )
