@@ -1,10 +1,13 @@
-"""Reports on training runs, made from nothing but their folders."""
+"""Reports on training runs, evaluations and data sets, as pages."""
 
 from keras_tricks.report.comparison_report import (
     write_comparison_report as write_comparison_report,
 )
 from keras_tricks.report.comparison_table import (
     comparison_table as comparison_table,
+)
+from keras_tricks.report.data_report import (
+    write_data_report as write_data_report,
 )
 from keras_tricks.report.evaluation_report import (
     write_evaluation_report as write_evaluation_report,
