@@ -1,5 +1,10 @@
 """Reports on training runs, evaluations and data sets, as pages."""
 
+from keras_tricks.report.batch_figure import (
+    write_batch_figure as write_batch_figure,
+)
+from keras_tricks.report.batch_stages import BatchStages as BatchStages
+from keras_tricks.report.batch_stages import batch_stages as batch_stages
 from keras_tricks.report.comparison_report import (
     write_comparison_report as write_comparison_report,
 )

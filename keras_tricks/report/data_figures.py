@@ -3,7 +3,7 @@ import numpy as np
 from keras_tricks.report.figures import COLORS, as_svg
 
 # More names than this cannot be read below one another.
-_MOST_BARS = 40
+MOST_BARS = 40
 _MOST_DOTS = 5000
 _TITLES = {"train": "training", "test": "test"}
 
@@ -26,7 +26,7 @@ def balance_figure(names: list[str], counts: dict[str, np.ndarray]) -> str:
     >>> balance_figure(["a", "b"], {"train": np.array([3, 4])})[:18]
     'data:image/svg+xml'
     """
-    if len(names) > _MOST_BARS:
+    if len(names) > MOST_BARS:
         return as_svg(lambda axes: _draw_ranks(axes, counts), (9.5, 3.6))
 
     def draw(axes):
@@ -90,8 +90,8 @@ def sizes_figure(widths: np.ndarray, heights: np.ndarray) -> str:
 
     def draw(axes):
         axes.scatter(
-            *sizes.T, s=12, color=COLORS[1], linewidths=0, zorder=3,
-            alpha=np.clip(0.25 + counts / 20, 0, 1),
+            *sizes.T, s=18, color=COLORS[1], linewidths=0, zorder=3,
+            alpha=np.clip(0.35 + counts / 20, 0, 1),
         )  # fmt: skip
         axes.set_xlabel("width in pixels")
         axes.set_ylabel("height in pixels")

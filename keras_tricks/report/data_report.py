@@ -15,7 +15,7 @@ _BAD = 100
 _GROUPS = 12
 _OF_A_GROUP = 6
 _OF_A_KIND = 3
-_OF_A_CLASS = 4
+_OF_A_CLASS = 6
 _CLASSES = 20
 
 _MEANINGS = {
@@ -214,7 +214,9 @@ def _classes(report):
     """The table of the classes, where the figure does not name them all."""
     head = ["the smallest classes"]
     head += [f"{part.part} images" for part in report.parts]
-    order = np.argsort(report.train.counts, kind="stable")[:_ROWS]
+    order = []
+    if len(report.class_names) > figures.MOST_BARS:
+        order = np.argsort(report.train.counts, kind="stable")[:_ROWS]
     rows = [
         [report.class_names[i], *(f"{p.counts[i]:,}" for p in report.parts)]
         for i in order
