@@ -90,6 +90,10 @@ def _draw_stage(axes, stage):
                 clip_on=False,
             )  # fmt: skip
         )
+    # A square around the image, so that the headings are at one height.
+    left, top, side = width / 2, height / 2, max(height, width) / 2
+    axes.set_xlim(left - side, left + side)
+    axes.set_ylim(top + side, top - side)
     _bare(axes)
     axes.set_xlabel(stage.note, fontsize=7, labelpad=2)
 
@@ -110,6 +114,7 @@ def _write_labels(axes, name, label):
         0, 0.12, _short(Path(name).name), fontsize=6, color="#5a6673",
         va="center", transform=axes.transAxes,
     )  # fmt: skip
+    axes.set_box_aspect(1)
     _bare(axes)
 
 
