@@ -69,9 +69,8 @@ def batch_stages(
     """Takes a training batch apart into the steps that made it.
 
     Every step is computed by the function that training calls, with the
-    parameters that it draws for this seed, epoch and step. So the last
-    image of a row is what `batches.batch(epoch, step)` holds, but not
-    normalized.
+    parameters that it draws for this seed, epoch and step. The last image
+    of a row is what `batches.batch(epoch, step)` holds, but not normalized.
 
     Args:
         batches: Of a run, see `keras_tricks.training.build_stages`.
@@ -145,7 +144,11 @@ def _files(batches, epoch, step, rows):
         image = open_image(data, name) if isinstance(data, bytes) else data
         names.append(name)
         if isinstance(batches.loader.view, TrainView):
-            stages.append(_view_stages(batches.loader, image, epoch, sample))
+            steps = _view_stages(batches.loader, image, epoch, sample)
+            # Of a JPEG tf.data decodes the crop alone, whose last columns
+            # then differ a little; training sees those.
+            steps[-1] = dataclasses.replace(steps[-1], image=view)
+            stages.append(steps)
         else:
             original = Stage("original", np.asarray(image))
             stages.append([original, Stage("central crop", view)])

@@ -75,7 +75,8 @@ def test_a_batch_is_drawn(run_script, tmp_path):
     assert done.stdout == (
         f"3 of the images of digits, epoch 2, step 1: {out}\n"
     )
-    assert Image.open(out).width > 500
+    with Image.open(out) as image:
+        assert image.width > 500
     done = run_script("show_batch.py", *arguments, "--step=2")
     assert done.returncode == 1
     assert done.errors == [

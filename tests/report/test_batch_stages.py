@@ -109,7 +109,7 @@ def test_each_step_changes_what_it_says(folder):
     batches, names = batches_of(
         Recipe(
             data_dir=str(folder), augmentation="crop", image_size=16,
-            batch_size=12, erasing=0.5, finish_on="host",
+            batch_size=12, erasing=0.5, finish_on="host", input_engine="grain",
         )
     )  # fmt: skip
     notes = set()

@@ -97,5 +97,9 @@ class Engine:
         return data, box, np.zeros(0, self.loader.view_dtype), np.int32(label)
 
     def _finish(self, part, epoch, sample):
-        parameters = self._drawn.pop((int(epoch), int(sample)))
+        key = int(epoch), int(sample)
+        parameters = self._drawn.pop(key, None)
+        if parameters is None:
+            # An iterator that was left, but still works ahead, took them.
+            _, parameters, _, _ = self.loader.prepare(*key)
         return self.loader.view.apply_to_crop(part, parameters)
