@@ -52,6 +52,11 @@ class BatchStages:
         names: What the source calls the samples.
         labels: For each sample its class or classes, a dict of name to
             weight.
+
+    Example:
+    >>> row = (Stage("original", np.zeros((8, 8, 3), "uint8")),)
+    >>> BatchStages((row,), ("a.png",), ({"cat": 1.0},)).rows[0][0].title
+    'original'
     """
 
     rows: tuple[tuple[Stage, ...], ...]
