@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from keras_tricks._checks import first_line
+from keras_tricks.data.records import LabelError
 
 
 class TfdsRecords:
@@ -257,7 +258,7 @@ def _class_names(names, label, name):
 
 def _check_label(label, class_names, name):
     if not 0 <= label < len(class_names):
-        raise ValueError(
+        raise LabelError(
             f"{name}: the label must be in 0 ... {len(class_names) - 1}. "
             f"Received: {label}"
         )

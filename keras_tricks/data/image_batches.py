@@ -258,12 +258,12 @@ class ImageBatches(EpochBatches):
         return dataset.apply(count).with_options(options).prefetch(1)
 
     def _finished(self, epoch, step):
-        for _, views, labels in self._views(epoch, step):
+        for _, views, labels in self.views(epoch, step):
             yield self._finish(views, labels, epoch, step)
             step += 1
 
-    def _views(self, epoch, step):
-        """Batches of samples, views and labels from a step on.
+    def views(self, epoch, step):
+        """Samples, views and labels of each batch from a step on.
 
         Raises:
             TooManyBadRecords: If there are more than allowed.

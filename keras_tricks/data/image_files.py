@@ -84,7 +84,8 @@ class ImageFiles:
         name = self.names[index]
         try:
             if self.places is None:
-                return Path(self.root, name).read_bytes()
+                with open(os.path.join(self.root, name), "rb") as file:
+                    return file.read()
             offset, length = self.places[name]
             with open(self.root, "rb") as file:
                 file.seek(offset)

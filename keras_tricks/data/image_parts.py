@@ -12,6 +12,7 @@ from keras_tricks.data.decode import SUFFIXES
 from keras_tricks.data.image_files import TEST_FOLDERS, ImageFiles
 
 _SPLIT_SEED = 0
+_SHOWN = 20
 
 
 def folder_parts(
@@ -62,7 +63,9 @@ def folder_parts(
             f"Received: {len(names)}"
         )
     classes = ClassNames(tuple(names))
-    listed = [_list_images(path, part, classes) for part in parts]
+    empty = []
+    listed = [_list_images(path, part, classes, empty) for part in parts]
+    _check_none_is_empty(empty)
     if len(listed) == 2:
         return tuple(listed)
     (files,) = listed
@@ -93,8 +96,11 @@ def _parts(path):
     return [path]
 
 
-def _list_images(root, part, classes):
-    """The files of all classes of a part, by their names inside the root."""
+def _list_images(root, part, classes, empty):
+    """The files of all classes of a part, by their names inside the root.
+
+    Folders without any are added to `empty`.
+    """
     unknown = sorted(set(_subfolders(part)) - set(classes.names))
     if unknown:
         raise ValueError(
@@ -111,11 +117,22 @@ def _list_images(root, part, classes):
             if file.lower().endswith(SUFFIXES) and not file.startswith(".")
         )
         if not found:
-            raise ValueError(
-                f"Class folder {folder} must hold at least one image. "
-                "Received: none"
-            )
+            empty.append(folder)
         names += [os.path.relpath(file, root) for file in found]
         counts.append(len(found))
     labels = np.repeat(np.arange(len(classes), dtype="int32"), counts)
     return ImageFiles(root, tuple(names), labels, classes)
+
+
+def _check_none_is_empty(folders):
+    """Refuses class folders without an image, all of them at once."""
+    if not folders:
+        return
+    shown = ", ".join(folders[:_SHOWN])
+    if len(folders) > _SHOWN:
+        shown += f" and {len(folders) - _SHOWN} more"
+    several = len(folders) > 1
+    raise ValueError(
+        f"Class folder{'s' * several} {shown} must hold at least one image"
+        f"{' each' * several}. Received: none"
+    )

@@ -10,6 +10,10 @@ from keras_tricks._checks import check_int
 from keras_tricks.data.dataset import stratified_order
 
 
+class LabelError(ValueError):
+    """A record whose label is none of the classes."""
+
+
 class Records(Protocol):
     """Labeled images that can be read by their number, in any order.
 

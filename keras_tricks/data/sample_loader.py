@@ -9,7 +9,7 @@ from keras_tricks.data.jpeg_header import read_jpeg_header
 from keras_tricks.data.preprocessing import Preprocessing
 from keras_tricks.data.random_crops import image_extent
 from keras_tricks.data.randomness import VIEW, random_generator
-from keras_tricks.data.records import Records
+from keras_tricks.data.records import LabelError, Records
 from keras_tricks.data.train_view import TrainView
 
 
@@ -64,14 +64,13 @@ class SampleLoader:
         data, label = self._record(sample)
         return self._view(data, epoch, sample), label
 
-    def prepare(self, epoch: int, sample: int):
+    def read(self, epoch: int, sample: int):
         """The first half of `load`, for a decoder that reads parts of JPEGs.
 
         Returns:
-            The bytes of a JPEG, the parameters of its view, `None`, and the
-            label: `view.apply_to_crop` of what is in the box is then the
-            view. Where such a decoder is of no use, no bytes, `None`, the
-            view, and the label.
+            The bytes of a JPEG, the parameters of its view, and the label:
+            `view.apply_to_crop` of what is in the box is then the view. Where
+            such a decoder is of no use, no bytes, `None` and the label.
 
         Raises:
             ValueError: As `load`.
@@ -81,8 +80,8 @@ class SampleLoader:
             header = read_jpeg_header(data)
             if header is not None:
                 size = header.height, header.width
-                return data, self.draw(epoch, sample, *size), None, label
-        return b"", None, self._view(data, epoch, sample), label
+                return data, self.draw(epoch, sample, *size), label
+        return b"", None, label
 
     def draw(self, epoch: int, sample: int, height: int, width: int):
         """The parameters of a view, see `TrainView.draw`."""
@@ -95,7 +94,7 @@ class SampleLoader:
         data, label = self.records.record(index)
         classes = len(self.records.class_names)
         if not 0 <= label < classes:
-            raise ValueError(
+            raise LabelError(
                 f"{self.records.name(index)}: the label must be in 0 ... "
                 f"{classes - 1}. Received: {label}"
             )

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from keras_tricks.data.class_names import ClassNames
+from keras_tricks.data.records import LabelError
 
 INDEX_FILE = "index.npz"
 _COLUMNS = ("shard", "offset", "length", "label")
@@ -87,7 +88,7 @@ class Shards:
         """Returns the label of a record, of what its shard holds."""
         label = stored - self.label_offset
         if not 0 <= label < len(self.classes):
-            raise ValueError(
+            raise LabelError(
                 f"{self.name(index)}: the label must be in "
                 f"{self.label_offset} ... "
                 f"{self.label_offset + len(self.classes) - 1}, with "

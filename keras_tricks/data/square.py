@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import warnings
 
 import numpy as np
 
@@ -65,10 +66,11 @@ def resize_square(
 
 
 def _torch_resizes(interpolation, resizer):
+    fast = _torch_is_fast()
     if resizer == "torch":
         check_choice("interpolation", interpolation, _OF_TORCH)
         return True
-    return interpolation in _OF_TORCH and _torch_is_fast()
+    return fast and interpolation in _OF_TORCH
 
 
 @functools.cache
@@ -78,14 +80,16 @@ def _torch_is_fast():
         return False
     import torch
 
+    with warnings.catch_warnings():
+        # Once, torch warns of memory that must not be written to.
+        warnings.simplefilter("ignore")
+        torch.from_numpy(np.frombuffer(b"0", "uint8"))
     return torch.backends.cpu.get_cpu_capability().startswith("AVX")
 
 
 def _with_torch(part, size, interpolation, flip):
     import torch
 
-    if not part.flags.writeable:
-        part = part.copy()  # torch warns of memory that is not its own.
     batch = torch.from_numpy(part).permute(2, 0, 1)[None]
     with torch.no_grad():
         resized = torch.nn.functional.interpolate(

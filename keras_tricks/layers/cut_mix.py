@@ -252,6 +252,21 @@ class CutMix(BatchMixer):
     def _more_shapes(self):
         return ((4,),)
 
+    def draw(self, batch_size, epoch, step, height, width):
+        """The shares, partners and rectangles that a call would draw.
+
+        Args:
+            batch_size: Number of samples.
+            epoch: The epoch.
+            step: Index of the batch in it.
+            height: Of the images, in pixels.
+            width: Of the images.
+
+        Returns:
+            As of `cutmix_draw`; empty rectangles where mixing is off.
+        """
+        return self._draw(epoch, step, batch_size, height, width)
+
     def _draw_batch(self, epoch, step, alpha, batch_size, height, width):
         return cutmix_draw(
             self.seed, epoch, step, batch_size, height, width, alpha, self.per

@@ -114,6 +114,19 @@ class MixUpOrCutMix(StepLayer):
             lambda: self.mix_up(images, labels, epoch, step),
         )
 
+    def layer_for(self, epoch, step):
+        """Which of both layers a call would choose.
+
+        Args:
+            epoch: The epoch.
+            step: Index of the batch in it.
+
+        Returns:
+            `mix_up` or `cut_mix`.
+        """
+        cut, _, _ = self._choose(epoch, step)
+        return self.cut_mix if cut else self.mix_up
+
     def _choose(self, epoch, step):
         """Whether to cut, and the epoch and the step for both layers."""
         epoch, step = self._epoch_and_step(epoch, step)

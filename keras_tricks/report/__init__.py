@@ -1,10 +1,18 @@
-"""Reports on training runs, made from nothing but their folders."""
+"""Reports on training runs, evaluations and data sets, as pages."""
 
+from keras_tricks.report.batch_figure import (
+    write_batch_figure as write_batch_figure,
+)
+from keras_tricks.report.batch_stages import BatchStages as BatchStages
+from keras_tricks.report.batch_stages import batch_stages as batch_stages
 from keras_tricks.report.comparison_report import (
     write_comparison_report as write_comparison_report,
 )
 from keras_tricks.report.comparison_table import (
     comparison_table as comparison_table,
+)
+from keras_tricks.report.data_report import (
+    write_data_report as write_data_report,
 )
 from keras_tricks.report.evaluation_report import (
     write_evaluation_report as write_evaluation_report,

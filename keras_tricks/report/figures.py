@@ -54,6 +54,17 @@ def as_svg(draw, size):
     return f"data:image/svg+xml;base64,{code}"
 
 
+def as_png(draw, size, dpi=100):
+    """Calls `draw(figure)`; returns a picture of `size` inches as a PNG."""
+    matplotlib = _matplotlib()
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(_STYLE):
+        figure = matplotlib.figure.Figure(size, dpi, layout="constrained")
+        draw(figure)
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
 def _scale_epochs(axes, epochs):
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)

@@ -9,6 +9,8 @@ from keras_tricks.data.sample_loader import SampleLoader
 
 # libjpeg's exact inverse transform, which Pillow uses.
 _EXACT = "INTEGER_ACCURATE"
+# A call of Python from TensorFlow costs as much as drawing several views.
+_CHUNK = 16
 
 
 class Engine:
@@ -37,8 +39,11 @@ class Engine:
         self.workers = self.tf.data.AUTOTUNE if workers is None else workers
         self.deterministic = deterministic
         # Traced once, not once in each epoch.
-        self._load = self.tf.function(self._trace)
-        self._drawn = {}
+        self._prepare = self.tf.function(self._trace_prepare)
+        self._load = self.tf.function(self._trace_load)
+        # What was drawn for crops that are being decoded, by pass and sample:
+        # an iterator that was left may still work ahead.
+        self._drawn, self._pass = {}, 0
 
     def batches(
         self, epoch: int, samples: np.ndarray, batch_size: int
@@ -48,54 +53,71 @@ class Engine:
         Samples that cannot be read are left out.
         """
         tf = self.tf
-        self._drawn.clear()
-        dataset = tf.data.Dataset.from_tensor_slices(
-            (np.full(len(samples), epoch), samples)
-        )
-        dataset = dataset.map(
-            self._load,
-            num_parallel_calls=self.workers,
-            deterministic=self.deterministic,
-        )
-        dataset = dataset.ignore_errors()
+        self._pass += 1
+        for key in list(self._drawn):
+            if key[0] < self._pass:
+                self._drawn.pop(key, None)
+        keys = np.empty((len(samples), 3), "int64")
+        keys[:] = self._pass, epoch, 0
+        keys[:, 2] = samples
+        parallel = {
+            "num_parallel_calls": self.workers,
+            "deterministic": self.deterministic,
+        }
+        dataset = tf.data.Dataset.from_tensor_slices(keys).batch(_CHUNK)
+        dataset = dataset.map(self._prepare, **parallel).unbatch()
+        dataset = dataset.map(self._load, **parallel).ignore_errors()
         dataset = dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
         yield from dataset.as_numpy_iterator()
 
-    def _trace(self, epoch, sample):
+    def _trace_prepare(self, keys):
+        tf = self.tf
+        jpegs, boxes = tf.numpy_function(
+            self._read, [keys], (tf.string, tf.int32), stateful=False
+        )
+        jpegs = tf.ensure_shape(jpegs, (None,))
+        return keys, jpegs, tf.ensure_shape(boxes, (None, 4))
+
+    def _trace_load(self, key, jpeg, box):
         tf, loader = self.tf, self.loader
-        jpeg, box, view, label = tf.numpy_function(
-            self._prepare,
-            (epoch, sample),
-            (tf.string, tf.int32, loader.view_dtype, tf.int32),
+        part = tf.cond(
+            tf.strings.length(jpeg) > 0,
+            lambda: tf.io.decode_and_crop_jpeg(
+                jpeg, box, channels=3, dct_method=_EXACT
+            ),
+            lambda: tf.zeros((0, 0, 3), "uint8"),
+        )
+        view, label = tf.numpy_function(
+            self._finish,
+            (part, key),
+            (loader.view_dtype, tf.int32),
             stateful=False,
         )
-
-        def decode():
-            part = tf.io.decode_and_crop_jpeg(
-                jpeg, box, channels=3, dct_method=_EXACT
-            )
-            return tf.numpy_function(
-                self._finish,
-                (part, epoch, sample),
-                loader.view_dtype,
-                stateful=False,
-            )
-
-        view = tf.cond(tf.strings.length(jpeg) > 0, decode, lambda: view)
         view = tf.ensure_shape(view, loader.view_shape)
-        return sample, view, tf.ensure_shape(label, ())
+        return key[2], view, tf.ensure_shape(label, ())
 
-    def _prepare(self, epoch, sample):
-        """Reads a sample; all but the pixels of a crop, where that is all."""
-        key = int(epoch), int(sample)
-        data, parameters, view, label = self.loader.prepare(*key)
-        if parameters is None:
-            return data, np.zeros(4, "int32"), view, np.int32(label)
-        self._drawn[key] = parameters
-        box = parameters.box
-        box = np.array([box.top, box.left, box.height, box.width], "int32")
-        return data, box, np.zeros(0, self.loader.view_dtype), np.int32(label)
+    def _read(self, keys):
+        """Reads samples, and draws where only a crop has to be decoded."""
+        jpegs, boxes = [], np.zeros((len(keys), 4), "int32")
+        for i, (number, epoch, sample) in enumerate(keys.tolist()):
+            try:
+                jpeg, parameters, label = self.loader.read(epoch, sample)
+            except ValueError:
+                jpeg, parameters = b"", None  # `_finish` meets it again.
+            if parameters is not None:
+                self._drawn[number, sample] = parameters, label
+                box = parameters.box
+                boxes[i] = box.top, box.left, box.height, box.width
+            jpegs.append(jpeg)
+        return np.array(jpegs, object), boxes
 
-    def _finish(self, part, epoch, sample):
-        parameters = self._drawn.pop((int(epoch), int(sample)))
-        return self.loader.view.apply_to_crop(part, parameters)
+    def _finish(self, part, key):
+        """The view of a crop, or of what has to be decoded otherwise."""
+        number, epoch, sample = key.tolist()
+        drawn = self._drawn.pop((number, sample), None)
+        if drawn is None:
+            view, label = self.loader.load(epoch, sample)
+        else:
+            parameters, label = drawn
+            view = self.loader.view.apply_to_crop(part, parameters)
+        return view, np.int32(label)

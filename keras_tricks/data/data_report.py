@@ -1,0 +1,191 @@
+"""What `inspect_images` found out about a data set."""
+
+import collections
+import dataclasses
+
+import numpy as np
+
+from keras_tricks.data.duplicates import Duplicates
+from keras_tricks.data.inspect_record import ODDITIES, BadRecord
+
+QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)
+EXAMPLES = 20
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class PartReport:
+    """What the records of the training or the test part hold.
+
+    The arrays have an element for each of the N records; those that cannot
+    be used have the label -1 and sizes of 0.
+
+    Args:
+        part: `"train"` or `"test"`.
+        labels: int32, shape `(N,)`.
+        heights: int32, shape `(N,)`, in pixels.
+        widths: int32, shape `(N,)`.
+        sizes: int64, shape `(N,)`, bytes of the files.
+        odd_flags: uint16, shape `(N,)`, a bit for each of `ODDITIES`.
+        odd_names: Of each oddity that there is, the names of the first 20.
+        counts: Usable images of each class, shape `(K,)`.
+        formats: Number of usable images of each format.
+        bad: The records that cannot be used.
+    """
+
+    part: str
+    labels: np.ndarray
+    heights: np.ndarray
+    widths: np.ndarray
+    sizes: np.ndarray
+    odd_flags: np.ndarray
+    odd_names: dict[str, tuple[str, ...]]
+    counts: np.ndarray
+    formats: dict[str, int]
+    bad: tuple[BadRecord, ...]
+
+    def __len__(self):
+        return len(self.labels)
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Numbers of the records that training can use."""
+        return np.flatnonzero(self.labels >= 0)
+
+    def odd(self, kind: str) -> np.ndarray:
+        """Numbers of the images that have one of `ODDITIES`."""
+        return np.flatnonzero(self.odd_flags >> ODDITIES.index(kind) & 1)
+
+    def quantiles(self) -> dict[str, list[float]]:
+        """`QUANTILES` of height, width and bytes; none without an image."""
+        chosen = self.usable
+        if not len(chosen):
+            return {}
+        columns = {
+            "height": self.heights,
+            "width": self.widths,
+            "bytes": self.sizes,
+        }
+        return {
+            name: np.quantile(column[chosen], QUANTILES).tolist()
+            for name, column in columns.items()
+        }
+
+    def balance(self) -> dict[str, float]:
+        """Smallest, median and largest number of images of a class."""
+        return {
+            "min": int(self.counts.min()),
+            "median": float(np.median(self.counts)),
+            "max": int(self.counts.max()),
+        }
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class DataReport:
+    """What a data set holds, as far as training is concerned.
+
+    `inspect_images` makes one.
+
+    Args:
+        name: Name of the data set.
+        class_names: K names.
+        parts: A `PartReport` of the training images, and one of the test
+            images if there are any.
+        mean: Mean of the channels R, G, B over the training images, in
+            0 ... 255, or `None` if none can be used.
+        std: Their deviation.
+        duplicates: Groups of images that are the same or look alike.
+
+    Example:
+    >>> from keras_tricks.data import inspect_images, open_images
+    >>> report = inspect_images(open_images("digits", train_samples=50))
+    >>> report
+    DataReport(name='digits', train=50, test=359, bad=0, duplicates=0)
+    >>> report.train.balance()
+    {'min': 5, 'median': 5.0, 'max': 5}
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    parts: tuple[PartReport, ...]
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    duplicates: tuple[Duplicates, ...]
+
+    @property
+    def train(self) -> PartReport:
+        """Of the training images."""
+        return self.parts[0]
+
+    @property
+    def bad(self) -> tuple[BadRecord, ...]:
+        """The records of all parts that training cannot use."""
+        return tuple(record for part in self.parts for record in part.bad)
+
+    def __repr__(self):
+        sizes = ", ".join(f"{part.part}={len(part)}" for part in self.parts)
+        return (
+            f"DataReport(name={self.name!r}, {sizes}, bad={len(self.bad)}, "
+            f"duplicates={len(self.duplicates)})"
+        )
+
+    def odd_counts(self) -> dict[str, int]:
+        """How many images have which oddity; only those that there are."""
+        counts = {
+            kind: sum(len(part.odd(kind)) for part in self.parts)
+            for kind in ODDITIES
+        }
+        return {kind: count for kind, count in counts.items() if count}
+
+    def empty_classes(self) -> dict[str, list[str]]:
+        """By part, the classes without a usable image."""
+        return {
+            part.part: [
+                name
+                for name, count in zip(
+                    self.class_names, part.counts, strict=True
+                )
+                if not count
+            ]
+            for part in self.parts
+        }
+
+    def to_dict(self) -> dict:
+        """All of it for JSON; of odd images the names of the first 20."""
+        empty = self.empty_classes()
+        return {
+            "name": self.name,
+            "class_names": list(self.class_names),
+            "mean": self.mean and list(self.mean),
+            "std": self.std and list(self.std),
+            "quantiles": list(QUANTILES),
+            "parts": {
+                part.part: self._part(part, empty[part.part])
+                for part in self.parts
+            },
+            "bad": [dataclasses.asdict(record) for record in self.bad],
+            "duplicates": [
+                {
+                    **dataclasses.asdict(group),
+                    "across_parts": group.across_parts,
+                    "labels_differ": group.labels_differ,
+                }
+                for group in self.duplicates
+            ],
+        }
+
+    @staticmethod
+    def _part(part, empty):
+        kinds = collections.Counter(record.kind for record in part.bad)
+        return {
+            "records": len(part),
+            "usable": len(part.usable),
+            "bad": dict(kinds.most_common()),
+            "formats": part.formats,
+            "classes": {**part.balance(), "empty": empty},
+            "counts": part.counts.tolist(),
+            **part.quantiles(),
+            "odd": {
+                kind: {"count": len(part.odd(kind)), "first": list(names)}
+                for kind, names in part.odd_names.items()
+            },
+        }

@@ -1,0 +1,217 @@
+"""Looks at every image of a data set: what is damaged, odd or there twice."""
+
+import collections
+import itertools
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from keras_tricks._checks import check_int
+from keras_tricks.data.data_report import EXAMPLES, DataReport, PartReport
+from keras_tricks.data.duplicates import Duplicates, alike, equal_groups
+from keras_tricks.data.image_sets import ImageSet
+from keras_tricks.data.inspect_record import (
+    ODDITIES,
+    BadRecord,
+    inspect_record,
+)
+from keras_tricks.data.records import Records
+
+_AT_A_TIME = 32
+
+
+def inspect_images(
+    images: ImageSet | Mapping[str, Records],
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> DataReport:
+    """Reads and decodes every record of a data set and reports on it.
+
+    Nothing that a record holds ends it. Images are let go as soon as they
+    were looked at; what stays is about 70 bytes for each. Mean and deviation
+    are those of the training images, each with the same weight, whatever its
+    size, as training sees them:
+
+        mean = average over images of the average over pixels
+        std  = sqrt(average of the squares, likewise, - mean^2)
+
+    Images are the same if their decoded pixels are, and look alike if their
+    `difference_hash` differ in at most 3 of 64 bits, their mean colors by at
+    most 8 of 255, and their aspects by at most a tenth.
+
+    Args:
+        images: An `ImageSet`, or a dict of `"train"` and perhaps `"test"` to
+            `Records`.
+        workers: Records looked at at a time. Defaults to the number of cores.
+        progress: Is told how many records are done. Defaults to `None`.
+
+    Returns:
+        A `DataReport`.
+
+    Raises:
+        ValueError: If an argument is not as described.
+        ImportError: If Pillow is missing.
+
+    Example:
+    >>> from keras_tricks.data import open_images
+    >>> report = inspect_images(open_images("digits", train_samples=100))
+    >>> report.train.counts.tolist()
+    [10, 10, 10, 10, 10, 10, 10, 10, 10, 10]
+    >>> len(report.bad), report.train.formats
+    (0, {'array': 100})
+    """
+    if workers is not None:
+        check_int("workers", workers, 1)
+    name = getattr(images, "name", "images")
+    if isinstance(images, ImageSet):
+        parts = {"train": images.train, "test": images.test}
+    else:
+        parts = _check_parts(images)
+    classes = tuple(parts["train"].class_names)
+    done, seen = itertools.count(1), []
+    with (
+        warnings.catch_warnings(),
+        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
+    ):
+        # Of the decoders, about files that they decode all the same.
+        warnings.simplefilter("ignore")
+        for part, records in parts.items():
+            table = _Table(part, len(records), len(classes))
+            for index, found in _look(pool, records, part):
+                table.add(index, found)
+                if progress is not None:
+                    progress(next(done))
+            seen.append(table)
+    mean, std = seen[0].statistics()
+    return DataReport(
+        name=name,
+        class_names=classes,
+        parts=tuple(table.report(parts[table.part]) for table in seen),
+        mean=mean,
+        std=std,
+        duplicates=_find_duplicates(parts, seen),
+    )
+
+
+def _check_parts(parts):
+    known = isinstance(parts, Mapping) and set(parts) <= {"train", "test"}
+    if not known or "train" not in parts:
+        raise ValueError(
+            "`images` must be an `ImageSet`, or a dict of 'train', and "
+            f"perhaps 'test', to records. Received: images={parts!r:.80}"
+        )
+    return {part: parts[part] for part in ("train", "test") if part in parts}
+
+
+def _look(pool, records, part):
+    """Numbers of all records and what they hold, in order, a few ahead."""
+
+    def look(first):
+        several = range(first, min(first + _AT_A_TIME, len(records)))
+        return [(i, inspect_record(records, i, part)) for i in several]
+
+    waiting = collections.deque()
+    for first in range(0, len(records), _AT_A_TIME):
+        waiting.append(pool.submit(look, first))
+        if len(waiting) > 4 * pool._max_workers:
+            yield from waiting.popleft().result()
+    while waiting:
+        yield from waiting.popleft().result()
+
+
+class _Table:
+    """What is kept of the images of a part: a few numbers of each."""
+
+    def __init__(self, part, size, classes):
+        self.part, self.classes = part, classes
+        self.labels = np.full(size, -1, "int32")
+        self.heights = np.zeros(size, "int32")
+        self.widths = np.zeros(size, "int32")
+        self.sizes = np.zeros(size, "int64")
+        self.odd = np.zeros(size, "uint16")
+        self.pixels = np.zeros(size, "uint64")
+        self.looks = np.zeros(size, "uint64")
+        self.colors = np.zeros((size, 3), "float32")
+        self.formats = collections.Counter()
+        self.bad = []
+        self._sums = np.zeros((2, 3))
+
+    def add(self, index, found):
+        if isinstance(found, BadRecord):
+            self.bad.append(found)
+            return
+        self.labels[index] = found.label
+        self.heights[index] = found.height
+        self.widths[index] = found.width
+        self.sizes[index] = found.size
+        self.odd[index] = sum(1 << ODDITIES.index(one) for one in found.odd)
+        self.pixels[index] = found.pixel_hash
+        self.looks[index] = found.look_hash
+        self.colors[index] = found.mean
+        self.formats[found.format] += 1
+        self._sums += found.mean, found.square
+
+    def statistics(self):
+        """Mean and deviation of the channels, or `None` of no image."""
+        count = self.formats.total()
+        if not count:
+            return None, None
+        mean, square = self._sums / count
+        std = np.sqrt(np.maximum(square - mean**2, 0))
+        return tuple(mean.tolist()), tuple(std.tolist())
+
+    def report(self, records):
+        odd = {
+            kind: np.flatnonzero(self.odd >> bit & 1)
+            for bit, kind in enumerate(ODDITIES)
+            if (self.odd >> bit & 1).any()
+        }
+        return PartReport(
+            part=self.part,
+            labels=self.labels,
+            heights=self.heights,
+            widths=self.widths,
+            sizes=self.sizes,
+            odd_flags=self.odd,
+            odd_names={
+                kind: tuple(map(records.name, chosen[:EXAMPLES].tolist()))
+                for kind, chosen in odd.items()
+            },
+            counts=np.bincount(
+                self.labels[self.labels >= 0], minlength=self.classes
+            ),
+            formats=dict(self.formats.most_common()),
+            bad=tuple(self.bad),
+        )
+
+
+def _find_duplicates(parts, tables):
+    """The same images, then those that look alike and are not the same."""
+    fields = ("pixels", "looks", "colors", "labels", "heights", "widths")
+    pixels, looks, colors, labels, heights, widths = (
+        np.concatenate([getattr(table, name) for table in tables])
+        for name in fields
+    )
+    aspects = widths / np.maximum(heights, 1)
+    names = list(parts)
+    firsts = np.cumsum([0, *(len(records) for records in parts.values())])
+
+    def make(group, exact):
+        which = np.searchsorted(firsts, group, "right") - 1
+        places = zip(which, group - firsts[which], strict=True)
+        places = [(names[part], int(index)) for part, index in places]
+        return Duplicates(
+            exact,
+            tuple(places),
+            tuple(parts[part].name(index) for part, index in places),
+            tuple(labels[group].tolist()),
+        )
+
+    found = [make(group, True) for group in equal_groups(pixels)]
+    for group in alike(looks, colors, aspects):
+        if len(np.unique(pixels[group])) > 1:
+            found.append(make(group, False))
+    return tuple(found)
