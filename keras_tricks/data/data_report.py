@@ -99,7 +99,7 @@ class DataReport:
     >>> from keras_tricks.data import inspect_images, open_images
     >>> report = inspect_images(open_images("digits", train_samples=50))
     >>> report
-    DataReport(name='digits', train=50, test=359, bad=0, duplicates=0)
+    DataReport(name='digits', train=50, test=359, bad=0, duplicates=1)
     >>> report.train.balance()
     {'min': 5, 'median': 5.0, 'max': 5}
     """

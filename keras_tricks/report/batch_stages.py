@@ -99,7 +99,7 @@ def batch_stages(
     ... )
     >>> stages = batch_stages(batches, data.class_names, rows=2)
     >>> [stage.title for stage in stages.rows[0]], stages.labels
-    (['original', 'augmented'], ({'2': 1.0}, {'6': 1.0}))
+    (['original', 'augmented'], ({'9': 1.0}, {'2': 1.0}))
     """
     check_int("epoch", epoch)
     if check_int("step", step) >= batches.num_batches:

@@ -18,7 +18,7 @@ class Pictures:
     >>> data = open_images("digits")
     >>> picture = Pictures({"train": data.train}, data.class_names)("train", 0)
     >>> picture["name"], picture["label"], picture["source"][:15]
-    ('digits train[0]', '6', 'data:image/png;')
+    ('digits train[0]', '0', 'data:image/png;')
     """
 
     def __init__(self, parts, class_names):

@@ -72,6 +72,25 @@ def test_duplicates_show_their_labels(read_page, tmp_path):
     ]
 
 
+def test_what_matters_most_comes_first(read_page, tmp_path):
+    x = np.stack([photo(i, 40, 50) for i in (0, 0, 1, 1, 2, 3)])
+    names = ("a", "b")
+    train = ArrayRecords(x, np.array([0, 0, 0, 1, 1, 0]), names)
+    test = ArrayRecords(x[4:5], np.array([1]), names)
+    parts = {"train": train, "test": test}
+    report = inspect_images(parts)
+    page = read_page(write_data_report(tmp_path / "r.html", report, parts))
+    places = [
+        page.text.index(f"{title} {label} image")
+        for title, label in (
+            ("The same pixels, under several labels", "a"),
+            ("The same pixels, in both parts", "b"),
+            ("The same pixels", "a"),
+        )
+    ]
+    assert places == sorted(places)
+
+
 def test_many_classes_are_drawn_as_a_curve(read_page, tmp_path):
     labels = np.arange(60)
     x = np.stack([photo(i, 33, 33) for i in range(60)])
