@@ -16,6 +16,7 @@ import recipe_flags
 from absl import app, flags
 
 from keras_tricks import training
+from keras_tricks.data.bad_records import TooManyBadRecords
 
 _RUN_FOLDER = flags.DEFINE_string(
     "run_folder",
@@ -49,8 +50,8 @@ def main(argv):
         print(f"Continues {folder} after epoch {run.epochs_done}\n")
     try:
         result = run.fit(verbose if verbose == "auto" else int(verbose))
-    except FloatingPointError as error:
-        sys.exit(f"FloatingPointError: {error}")
+    except (FloatingPointError, TooManyBadRecords) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
     print(
         f"Validation accuracy {result['val_accuracy']:.2%} after "
         f"{result['epochs']} epochs, best {result['best_val_accuracy']:.2%}\n"

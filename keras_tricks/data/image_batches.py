@@ -13,6 +13,7 @@ from keras_tricks.data.preprocessing import Preprocessing
 from keras_tricks.data.read_ahead import ReadAhead
 from keras_tricks.data.records import Records
 from keras_tricks.data.sample_loader import SampleLoader
+from keras_tricks.data.sharding import check_shard, host_slots
 from keras_tricks.data.train_view import TrainView
 
 _FINISH_ON = ("host", "device")
@@ -28,9 +29,10 @@ class ImageBatches(EpochBatches):
         view     = view(image), drawn by (seed, epoch, sample)
         x, y     = mix_up(normalize(views), labels), by (seed, epoch, step)
 
-    All of it is a function of the numbers, so the same batches come from
-    either engine, with any number of workers, on every backend and after a
-    resume; with several hosts, batch `i` of all of them together holds the
+    All of it is a function of the numbers, so the same batches come with any
+    number of workers, on every backend and after a resume, and from either
+    engine the same up to the first and last columns of a crop, which decoders
+    that read a part of a JPEG smooth otherwise; with several hosts, batch `i` of all of them together holds the
     samples of batch `i` of one.
 
     **Bad records** are left out, the next ones move up, and `bad` counts and
@@ -134,7 +136,7 @@ class ImageBatches(EpochBatches):
             "data_format", data_format, ("channels_last", "channels_first")
         )
         self.finish_on = check_choice("finish_on", finish_on, _FINISH_ON)
-        self.shard = _check_shard(shard)
+        self.shard = check_shard(shard)
         self.batch_size = check_int("batch_size", batch_size, 1)
         self._check_sizes()
         self.bad = BadRecords(max_bad_records, bad_records_path)
@@ -180,9 +182,7 @@ class ImageBatches(EpochBatches):
             order = np.arange(size)
         order = order[: -(-size // self.repeats), None] * self.repeats
         order = (order + np.arange(self.repeats)).ravel()[:size]
-        host, hosts = self.shard
-        slots = np.arange(size) // self.local_batch_size % hosts == host
-        order = order[slots]
+        order = order[host_slots(size, self.local_batch_size, self.shard)]
         if self.bad:
             known = np.fromiter(self.bad.reasons, "int64")
             order = order[~np.isin(order // self.repeats, known)]
@@ -391,16 +391,3 @@ def _joined(first, second):
         return second
     pairs = zip(first, second, strict=True)
     return tuple(np.concatenate(pair) for pair in pairs)
-
-
-def _check_shard(shard):
-    try:
-        host, hosts = shard
-    except (TypeError, ValueError):
-        host, hosts = -1, 0
-    if not (isinstance(hosts, int) and 0 <= host < hosts):
-        raise ValueError(
-            "`shard` must be the number of this host, from 0, and the number "
-            f"of hosts. Received: shard={shard!r}"
-        )
-    return int(host), int(hosts)
