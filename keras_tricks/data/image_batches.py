@@ -32,8 +32,8 @@ class ImageBatches(EpochBatches):
     All of it is a function of the numbers, so the same batches come with any
     number of workers, on every backend and after a resume, and from either
     engine the same up to the first and last columns of a crop, which decoders
-    that read a part of a JPEG smooth otherwise; with several hosts, batch `i` of all of them together holds the
-    samples of batch `i` of one.
+    that read a part of a JPEG smooth otherwise. With several hosts, batch `i`
+    of all of them together holds the samples of batch `i` of one.
 
     **Bad records** are left out, the next ones move up, and `bad` counts and
     names them; an epoch has the same number of batches all the same: if the
