@@ -35,9 +35,13 @@ from keras_tricks.data import (
     draw_crop,
     draw_lighting,
     list_image_files,
+    open_image,
     read_class_names,
 )
 from keras_tricks.data.engines.choose import choose_engine
+from keras_tricks.data.random_crops import cut
+from keras_tricks.data.sample_loader import SampleLoader
+from keras_tricks.data.square import resize_square
 
 _DATA = flags.DEFINE_string("data_dir", None, "Folder or .tar of images.")
 _CLASSES = flags.DEFINE_string("classes", None, "File of the classes.")
@@ -127,6 +131,55 @@ class TensorFlowDecode:
     def __call__(self):
         for _ in range(self.steps):
             next(self.shapes)
+
+
+class CropDecode:
+    """A contender: TensorFlow decodes the crops alone, drawn beforehand."""
+
+    def __init__(self, settings):
+        import tensorflow as tf
+
+        loader = SampleLoader(settings.files, TrainView(settings.image_size))
+        samples = range(len(settings.files))
+        read = [loader.read(epoch=0, sample=i) for i in samples]
+        read = [entry[:2] for entry in read if entry[0]]
+        boxes = [dataclasses.astuple(drawn.box) for _, drawn in read]
+        jpegs = [jpeg for jpeg, _ in read]
+        dataset = tf.data.Dataset.from_tensor_slices((jpegs, boxes)).repeat()
+        dataset = dataset.map(
+            lambda x, box: tf.shape(
+                tf.io.decode_and_crop_jpeg(
+                    x, box, 3, dct_method="INTEGER_ACCURATE"
+                )
+            ),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        self.shapes = iter(dataset.batch(settings.batch_size))
+        self.steps = settings.images // settings.batch_size
+
+    def __call__(self):
+        for _ in range(self.steps):
+            next(self.shapes)
+
+
+class Resize:
+    """A contender: the resize of crops alone, in one thread."""
+
+    def __init__(self, settings, resizer):
+        loader = SampleLoader(settings.files, TrainView(settings.image_size))
+        self.parts = []
+        for sample in range(64):
+            jpeg, drawn, _ = loader.read(epoch=0, sample=sample)
+            if drawn is not None:
+                image = open_image(jpeg)
+                self.parts.append(np.asarray(cut(image, drawn.box)))
+        self.settings, self.resizer = settings, resizer
+
+    def __call__(self):
+        size = self.settings.image_size
+        for i in range(self.settings.images):
+            part = self.parts[i % len(self.parts)]
+            resize_square(part, size, "bilinear", self.resizer)
 
 
 class TorchLoader:
@@ -227,6 +280,10 @@ def contenders():
         "decode only, TensorFlow": (TensorFlowDecode, {}, "TensorFlow"),
         "decode only, Pillow": (PillowDecode, {}, "Pillow"),
     }
+    found["decode crops only, TensorFlow"] = (CropDecode, {}, "TensorFlow")
+    for name, resizer in (("Pillow", "pillow"), ("torch", "torch")):
+        options = {"resizer": resizer}
+        found[f"resize crops only, {name}"] = (Resize, options, "Pillow")
     for engine, decoder in {"tf.data": "TensorFlow", "grain": "Pillow"}.items():
         for what, finish_on, view in (
             ("crop, flip, uint8", "device", CROP),
