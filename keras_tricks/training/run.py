@@ -103,6 +103,7 @@ class PreparedRun:
 
     def _fit(self, batches, done, end, verbose, extra_callbacks):
         """Trains with the batches of a stage."""
+        used = [*_callbacks(self, batches, done), *extra_callbacks]
         try:
             self.model.fit(
                 batches,
@@ -111,12 +112,13 @@ class PreparedRun:
                 initial_epoch=done,
                 shuffle=False,
                 verbose=verbose,
-                callbacks=[
-                    *_callbacks(self, batches, done),
-                    *extra_callbacks,
-                ],
+                callbacks=used,
             )
         except Exception:
+            # Keras ends callbacks only where training does.
+            for callback in used:
+                if isinstance(callback, _LOGS):
+                    callback.on_train_end()
             # TensorFlow wraps it in a trace of its own.
             for some in (batches, self.validation_batches):
                 if getattr(some, "error", None) is not None:
@@ -294,6 +296,10 @@ def check_same(recipe: Recipe, run_folder: str | os.PathLike) -> None:
                 f"Received: run_folder={str(run_folder)!r}, where "
                 f"{field.name} is {theirs!r} and not {ours!r}"
             )
+
+
+_LOGS = (keras.callbacks.CSVLogger, callbacks.TensorBoardScalars)
+"""Those that hold files open."""
 
 
 def _callbacks(run, batches, done):

@@ -67,8 +67,6 @@ def weights(run):
     return [keras.ops.convert_to_numpy(w) for w in run.model.weights]
 
 
-# The process lives on, so Keras' log of the interrupted run stays open.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "changes",
     [
