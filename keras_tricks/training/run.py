@@ -13,9 +13,14 @@ from pathlib import Path
 import keras
 
 from keras_tricks import callbacks
-from keras_tricks._files import write_atomically
+from keras_tricks._checks import check_choice
+from keras_tricks._files import (
+    replace_durably,
+    storage_error,
+    write_atomically,
+)
 from keras_tricks._version import __version__
-from keras_tricks.data import ImageData, ImageSet
+from keras_tricks.data import ImageData, ImageSet, RestOfEpoch
 from keras_tricks.data.epoch_batches import EpochBatches
 from keras_tricks.recipe import Recipe
 from keras_tricks.report import read_run, write_run_report
@@ -51,7 +56,8 @@ class PreparedRun:
             `keras_tricks.distillation.Distiller` if there is a teacher.
         average: The callback that averages the weights, or None.
         backup: The callback that saves all that a resume needs.
-        epochs_done: Epochs of the interrupted run, otherwise 0.
+        epochs_done: Epochs of the interrupted run, otherwise 0. If it was
+            interrupted within the next one, `backup.step` has its batches.
         explanation: What `Recipe.explain` says.
 
     Example:
@@ -89,20 +95,33 @@ class PreparedRun:
     ) -> dict:
         """Trains, writes everything into the folder, see `train`."""
         start = time.perf_counter()
-        done = self.epochs_done
+        try:
+            for done, end, batches in self._parts():
+                self._fit(batches, done, end, verbose, extra_callbacks or [])
+                if self.model.stop_training:
+                    break
+            if self.average is not None:
+                self.average.set_model(self.model)
+                self.average.apply()
+            return _finish(self, time.perf_counter() - start)
+        except OSError as error:
+            raise storage_error(error, self.folder, _kept(self)) from None
+
+    def _parts(self):
+        """Epochs done and wanted, and the batches between, for each `fit`."""
+        done, step = self.epochs_done, self.backup.step
         for end, batches in self.stages:
-            if done >= end:
-                continue
-            self._fit(batches, done, end, verbose, extra_callbacks or [])
-            if self.model.stop_training:
-                break
-            done = end
-        if self.average is not None:
-            self.average.apply()
-        return _finish(self, time.perf_counter() - start)
+            if done < end and step:
+                yield done, done + 1, RestOfEpoch(batches, step)
+                done, step = done + 1, 0
+            if done < end:
+                yield done, end, batches
+                done = end
 
     def _fit(self, batches, done, end, verbose, extra_callbacks):
         """Trains with the batches of a stage."""
+        own = [*_callbacks(self, batches, done)]
+        preempt = callbacks.Preempt(self.backup)
         try:
             self.model.fit(
                 batches,
@@ -111,10 +130,7 @@ class PreparedRun:
                 initial_epoch=done,
                 shuffle=False,
                 verbose=verbose,
-                callbacks=[
-                    *_callbacks(self, batches, done),
-                    *extra_callbacks,
-                ],
+                callbacks=[*own, *extra_callbacks, preempt],
             )
         except Exception:
             # TensorFlow wraps it in a trace of its own.
@@ -122,9 +138,19 @@ class PreparedRun:
                 if getattr(some, "error", None) is not None:
                     raise some.error from None
             raise
+        finally:
+            preempt.close()
+            for callback in own:
+                if isinstance(callback, keras.callbacks.CSVLogger):
+                    callback.csv_file.close()
 
 
-def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
+def prepare(
+    recipe: Recipe,
+    run_folder: str | os.PathLike,
+    resume: str = "auto",
+    backup_every_steps: int | None = None,
+) -> PreparedRun:
     """Does all that can be refused before the first step of a run.
 
     Loads the data, builds and compiles the model, restores an interrupted
@@ -133,13 +159,19 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
     Args:
         recipe: The recipe.
         run_folder: Folder of the run, made if it does not exist.
+        resume: `"auto"` (default) continues an interrupted run and otherwise
+            begins one, `"must"` refuses to begin, `"never"` to continue.
+        backup_every_steps: Batches between backups within an epoch. Defaults
+            to `None`: only after each.
 
     Returns:
         A `PreparedRun`, whose `fit` trains.
 
     Raises:
         ValueError: If the folder holds a run of another recipe or one that
-            is complete, or the data do not fit the recipe.
+            is complete, or none of its backups is whole; if it does not hold
+            what `resume` asks for; or the data do not fit the recipe.
+        OSError: If the folder cannot be written.
         FileNotFoundError: If `data_dir` does not exist.
         ImportError: If a package of an extra is missing.
         RuntimeError: If a download fails.
@@ -151,7 +183,7 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
     >>> len(run.train_batches), run.epochs_done
     (22, 0)
     """
-    folder = _open_folder(recipe, run_folder)
+    folder = _open_folder(recipe, run_folder, resume)
     data = load_data(recipe)
     size = data.train_size
     image_shape = model_image_shape(recipe, data)
@@ -177,15 +209,27 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
             choose_data_format(recipe),
         )
         finish_on_device(model, finish, stages[0][1][0])
-    folder.mkdir(parents=True, exist_ok=True)
     explanation += recipe.explain(student, size)
-    write_atomically(folder / "recipe.json", recipe.to_json())
-    write_atomically(folder / "explain.txt", explanation)
-    names = json.dumps(data.class_names, indent=2) + "\n"
-    write_atomically(folder / "classes.json", names)
-    _name_bad_records(folder, stages, validation_batches)
     average = build_average(recipe)
-    backup = callbacks.Backup(folder / "backup", average)
+    backup = callbacks.Backup(
+        folder / "backup",
+        average,
+        every_steps=backup_every_steps,
+        logs=[folder / "history.csv"],
+        parts=_bad_records(folder, stages, validation_batches),
+    )
+    try:
+        epochs_done = backup.restore(model)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not backup.backups():
+            # The log of an epoch that ended, but not with a backup.
+            (folder / "history.csv").unlink(missing_ok=True)
+        write_atomically(folder / "recipe.json", recipe.to_json())
+        write_atomically(folder / "explain.txt", explanation)
+        names = json.dumps(data.class_names, indent=2) + "\n"
+        write_atomically(folder / "classes.json", names)
+    except OSError as error:
+        raise storage_error(error, folder, "Nothing was trained") from None
     return PreparedRun(
         recipe,
         folder,
@@ -195,16 +239,19 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
         model,
         average,
         backup,
-        backup.restore(model),
+        epochs_done,
         explanation,
     )
 
 
-def _name_bad_records(folder, stages, validation):
+def _bad_records(folder, stages, validation):
     """Tells batches that read files where to list what they cannot read."""
+    found = {}
     for name, batches in (("training", stages[0][1]), ("test", validation)):
         if hasattr(batches, "bad"):
             batches.bad.path = folder / f"bad_{name}_records.tsv"
+            found[f"bad_{name}_records"] = batches.bad
+    return found
 
 
 def train(
@@ -235,6 +282,8 @@ def train(
     Raises:
         FloatingPointError: If the loss became NaN or infinite; the folder
             keeps what there is.
+        Preempted: At SIGTERM or SIGINT, see `keras_tricks.callbacks.Preempt`.
+        OSError: If the disk is full, say; the backups stay.
         Exception: As `prepare` does.
 
     Example:
@@ -250,8 +299,9 @@ def train(
     return prepare(recipe, run_folder).fit(verbose, extra_callbacks)
 
 
-def _open_folder(recipe, run_folder):
+def _open_folder(recipe, run_folder, resume):
     """Returns the folder of a new or an interrupted run of this recipe."""
+    check_choice("resume", resume, ("auto", "must", "never"))
     for package in ("jinja2", "matplotlib", "tensorboard"):
         if importlib.util.find_spec(package) is None:
             raise ImportError(
@@ -266,6 +316,25 @@ def _open_folder(recipe, run_folder):
         )
     if (folder / "recipe.json").exists():
         check_same(recipe, folder)
+    backups = callbacks.Backup(folder / "backup").backups()
+    if resume == "must" and not backups:
+        raise ValueError(
+            "`run_folder` must hold a run to resume with resume='must'. "
+            f"Received: run_folder={str(folder)!r}, without a backup"
+        )
+    if resume == "never" and folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(
+            "`run_folder` must be new or empty with resume='never'. "
+            f"Received: run_folder={str(folder)!r}"
+        )
+    history = folder / "history.csv"
+    if not backups and history.exists():
+        # The backup of an epoch is complete before the next one's log.
+        if len(history.read_text("utf-8").splitlines()) > 2:
+            raise ValueError(
+                "`run_folder` must be new or hold the backups of the epochs "
+                f"in its history.csv. Received: run_folder={str(folder)!r}"
+            )
     return folder
 
 
@@ -335,7 +404,7 @@ class _BestModel(keras.callbacks.ModelCheckpoint):
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)
         if os.path.exists(self.filepath):
-            os.replace(self.filepath, self.path)
+            replace_durably(self.filepath, self.path)
 
 
 def _best_so_far(run, done):
@@ -344,6 +413,14 @@ def _best_so_far(run, done):
         return None
     accuracy = read_run(run.folder).history["val_accuracy"]
     return max(accuracy[:done])
+
+
+def _kept(run):
+    """A sentence that names the last backup."""
+    backups = run.backup.backups()
+    if not backups:
+        return f"There is no backup in {run.folder}"
+    return f"The last good backup is {backups[0]}"
 
 
 def _finish(prepared, seconds):
@@ -355,12 +432,11 @@ def _finish(prepared, seconds):
         raise FloatingPointError(
             f"The loss became {run.history['loss'][-1]} in epoch "
             f"{run.epochs}: try a lower --base_learning_rate or a longer "
-            f"warmup. The run is in {folder}"
+            f"warmup, in another folder. {_kept(prepared)}"
         )
     temporary = folder / "unfinished.keras"
     model.save(temporary)
-    os.replace(temporary, folder / "last.keras")
-    shutil.rmtree(folder / "backup", ignore_errors=True)
+    replace_durably(temporary, folder / "last.keras")
     accuracy = run.history["val_accuracy"]
     speeds = [x for x in run.history["images_per_second"] if x == x]
     result = {
@@ -378,8 +454,10 @@ def _finish(prepared, seconds):
         "keras": keras.__version__,
         "keras_tricks": __version__,
     }
+    write_run_report(folder, result=result)
+    # Last: with it the run is complete, and the backups have no use.
     write_atomically(
         folder / "result.json", json.dumps(result, indent=2) + "\n"
     )
-    write_run_report(folder)
+    shutil.rmtree(folder / "backup", ignore_errors=True)
     return result
