@@ -1,7 +1,6 @@
 """Training runs in folders that survive interruption."""
 
 import dataclasses
-import importlib.util
 import json
 import math
 import os
@@ -13,7 +12,6 @@ from pathlib import Path
 import keras
 
 from keras_tricks import callbacks
-from keras_tricks._checks import check_choice
 from keras_tricks._files import (
     replace_durably,
     storage_error,
@@ -38,6 +36,8 @@ from keras_tricks.training.input import (
     model_image_shape,
     run_preprocessing,
 )
+from keras_tricks.training.run_callbacks import run_callbacks
+from keras_tricks.training.run_folder import open_folder
 from keras_tricks.training.teacher import build_distiller
 
 
@@ -120,7 +120,7 @@ class PreparedRun:
 
     def _fit(self, batches, done, end, verbose, extra_callbacks):
         """Trains with the batches of a stage."""
-        own = [*_callbacks(self, batches, done)]
+        own = [*run_callbacks(self, batches, done)]
         preempt = callbacks.Preempt(self.backup)
         try:
             self.model.fit(
@@ -183,7 +183,7 @@ def prepare(
     >>> len(run.train_batches), run.epochs_done
     (22, 0)
     """
-    folder = _open_folder(recipe, run_folder, resume)
+    folder = open_folder(recipe, run_folder, resume)
     data = load_data(recipe)
     size = data.train_size
     image_shape = model_image_shape(recipe, data)
@@ -297,122 +297,6 @@ def train(
     1
     """
     return prepare(recipe, run_folder).fit(verbose, extra_callbacks)
-
-
-def _open_folder(recipe, run_folder, resume):
-    """Returns the folder of a new or an interrupted run of this recipe."""
-    check_choice("resume", resume, ("auto", "must", "never"))
-    for package in ("jinja2", "matplotlib", "tensorboard"):
-        if importlib.util.find_spec(package) is None:
-            raise ImportError(
-                "A training run writes a report: `pip install "
-                f'"keras_tricks[report]"`. Received: no module {package!r}'
-            )
-    folder = Path(run_folder)
-    if (folder / "result.json").exists():
-        raise ValueError(
-            "`run_folder` must be new or hold an interrupted run. "
-            f"Received: run_folder={str(folder)!r}, a complete run"
-        )
-    if (folder / "recipe.json").exists():
-        check_same(recipe, folder)
-    backups = callbacks.Backup(folder / "backup").backups()
-    if resume == "must" and not backups:
-        raise ValueError(
-            "`run_folder` must hold a run to resume with resume='must'. "
-            f"Received: run_folder={str(folder)!r}, without a backup"
-        )
-    if resume == "never" and folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(
-            "`run_folder` must be new or empty with resume='never'. "
-            f"Received: run_folder={str(folder)!r}"
-        )
-    history = folder / "history.csv"
-    if not backups and history.exists():
-        # The backup of an epoch is complete before the next one's log.
-        if len(history.read_text("utf-8").splitlines()) > 2:
-            raise ValueError(
-                "`run_folder` must be new or hold the backups of the epochs "
-                f"in its history.csv. Received: run_folder={str(folder)!r}"
-            )
-    return folder
-
-
-def check_same(recipe: Recipe, run_folder: str | os.PathLike) -> None:
-    """Checks that a folder holds a run of this very recipe.
-
-    Raises:
-        ValueError: If its recipe.json is missing or differs; the message
-            names the first field.
-
-    Example:
-    >>> import pathlib, tempfile
-    >>> from keras_tricks import Recipe
-    >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> _ = (folder / "recipe.json").write_text(Recipe().to_json())
-    >>> check_same(Recipe(), folder)
-    """
-    other = Recipe.load(Path(run_folder) / "recipe.json")
-    for field in dataclasses.fields(Recipe):
-        if not field.metadata["changes_result"]:
-            continue
-        ours, theirs = (getattr(r, field.name) for r in (recipe, other))
-        if ours != theirs:
-            raise ValueError(
-                "`run_folder` must be new or hold a run of the same recipe. "
-                f"Received: run_folder={str(run_folder)!r}, where "
-                f"{field.name} is {theirs!r} and not {ours!r}"
-            )
-
-
-def _callbacks(run, batches, done):
-    """Those that add to the logs, those that write them, in this order."""
-    yield keras.callbacks.TerminateOnNaN()
-    yield callbacks.SetEpoch(batches)
-    yield callbacks.LearningRateLogger()
-    yield callbacks.LossScaleLogger()
-    yield callbacks.Throughput(batches.batch_size)
-    yield keras.callbacks.CSVLogger(run.folder / "history.csv", append=True)
-    yield callbacks.TensorBoardScalars(run.folder / "events")
-    if run.average is not None:
-        yield run.average
-    yield _BestModel(run.folder / "best.keras", _best_so_far(run, done))
-    # Last: an epoch that is saved is not repeated, so its best model must be.
-    yield run.backup
-
-
-class _BestModel(keras.callbacks.ModelCheckpoint):
-    """Keeps the model of the best epoch, never a file half written."""
-
-    def __init__(self, path, best_so_far):
-        super().__init__(
-            path.with_name("unfinished_best.keras"),
-            monitor="val_accuracy",
-            mode="max",
-            save_best_only=True,
-            initial_value_threshold=best_so_far,
-        )
-        self.path = path
-
-    def set_model(self, model):
-        # Of a distiller the student alone.
-        super().set_model(getattr(model, "student", model))
-
-    def on_train_begin(self, logs=None):
-        Path(self.filepath).unlink(missing_ok=True)  # Of a killed run.
-
-    def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, logs)
-        if os.path.exists(self.filepath):
-            replace_durably(self.filepath, self.path)
-
-
-def _best_so_far(run, done):
-    """The best accuracy of the epochs that will not be repeated."""
-    if not done:
-        return None
-    accuracy = read_run(run.folder).history["val_accuracy"]
-    return max(accuracy[:done])
 
 
 def _kept(run):
