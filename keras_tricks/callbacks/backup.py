@@ -38,8 +38,9 @@ class Backup(keras.callbacks.Callback):
 
     Call `restore` before `fit` and give its result as `initial_epoch`. If
     `step` is not 0 then, first `fit` the rest of that one epoch, with
-    `keras_tricks.data.RestOfEpoch(batches, backup.step)`. Place the callback
-    last: an epoch that is saved is not repeated, so whatever other callbacks
+    `keras_tricks.data.RestOfEpoch(batches, backup.step)`; where TensorFlow
+    runs, call `model.test_on_batch` before, so that there are metrics to go
+    on with. Place the callback last: an epoch that is saved is not repeated, so whatever other callbacks
     do at its end must be done. It saves the training weights also where
     `average` has swapped its own in.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import keras
 
-from keras_tricks import callbacks
+from keras_tricks import _backend, callbacks
 from keras_tricks._files import (
     replace_durably,
     storage_error,
@@ -141,7 +141,7 @@ class PreparedRun:
         finally:
             preempt.close()
             for callback in own:
-                if isinstance(callback, keras.callbacks.CSVLogger):
+                if getattr(callback, "csv_file", None) is not None:
                     callback.csv_file.close()
 
 
@@ -202,13 +202,17 @@ def prepare(
     compile_model(recipe, model, size)
     # Refuses a rule for the decay that matches nothing.
     model.optimizer.build(model.trainable_variables)
+    first_batch = stages[0][1][0]
     if finishes_on_device(recipe):
         finish = DeviceFinish(
             student.preprocessing,
             data.num_classes if recipe.mixup_alpha else None,
             choose_data_format(recipe),
         )
-        finish_on_device(model, finish, stages[0][1][0])
+        finish_on_device(model, finish, first_batch)
+    else:
+        # Within an epoch a backup goes on with metrics.
+        _backend.build_steps(model, first_batch)
     explanation += recipe.explain(student, size)
     average = build_average(recipe)
     backup = callbacks.Backup(
