@@ -40,9 +40,11 @@ class Backup(keras.callbacks.Callback):
     `step` is not 0 then, first `fit` the rest of that one epoch, with
     `keras_tricks.data.RestOfEpoch(batches, backup.step)`; where TensorFlow
     runs, call `model.test_on_batch` before, so that there are metrics to go
-    on with. Place the callback last: an epoch that is saved is not repeated, so whatever other callbacks
-    do at its end must be done. It saves the training weights also where
-    `average` has swapped its own in.
+    on with.
+
+    Place the callback last: an epoch that is saved is not repeated, so
+    whatever other callbacks do at its end must be done. It saves the
+    training weights also where `average` has swapped its own in.
 
     Args:
         folder: Folder for the backups, made if it does not exist.
