@@ -233,7 +233,7 @@ def prepare(
         names = json.dumps(data.class_names, indent=2) + "\n"
         write_atomically(folder / "classes.json", names)
     except OSError as error:
-        raise storage_error(error, folder, "Nothing was trained") from None
+        raise storage_error(error, folder, "Nothing was changed") from None
     return PreparedRun(
         recipe,
         folder,
