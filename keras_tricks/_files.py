@@ -1,10 +1,26 @@
+import errno
+import hashlib
 import os
 import tempfile
 from pathlib import Path
 
+SUMS = "SHA256SUMS"
+"""File of a folder with the checksums of the others, as sha256sum reads."""
+
+_STORAGE = {
+    errno.ENOSPC: "free space there",
+    errno.EDQUOT: "free space there, the quota is used up",
+    errno.EROFS: "make it writable",
+    errno.EACCES: "make it writable",
+    errno.EPERM: "make it writable",
+    errno.EIO: "check the disk",
+}
+
 
 def write_atomically(path: str | Path, content: str | bytes) -> Path:
     """Writes a file in one piece: the old one stays until then.
+
+    That holds for a power cut too.
 
     Args:
         path: File to write; its folder must exist.
@@ -28,8 +44,83 @@ def write_atomically(path: str | Path, content: str | bytes) -> Path:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
         os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        replace_durably(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        if os.path.exists(temporary):
+            os.unlink(temporary)
         raise
     return path
+
+
+def sync(path: str | Path) -> None:
+    """Waits until a file or the names in a folder are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some file systems have nothing to do for a folder, and say so.
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(handle)
+
+
+def replace_durably(source: str | Path, target: str | Path) -> None:
+    """Gives a file or a whole folder its name, on the disk when it returns.
+
+    A folder's files must be there already, see `sync`.
+    """
+    sync(source)
+    os.replace(source, target)
+    sync(Path(target).parent)
+
+
+def write_sums(folder: Path) -> None:
+    """Writes the SHA-256 of each file of a folder, all of it to the disk."""
+    lines = []
+    for path in sorted(folder.iterdir()):
+        sync(path)
+        lines.append(f"{_sha256(path)}  {path.name}\n")
+    write_atomically(folder / SUMS, "".join(lines))
+
+
+def find_damage(folder: Path) -> str | None:
+    """What is wrong with a folder that `write_sums` finished, or None."""
+    try:
+        lines = (folder / SUMS).read_text("ascii").splitlines()
+        sums = {line[66:]: line[:64] for line in lines}
+        for name, digest in sums.items():
+            if _sha256(folder / name) != digest:
+                return f"{name} has changed"
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except (OSError, UnicodeDecodeError) as error:
+        return " ".join(str(error).split())
+    return None if sums else f"{SUMS} is empty"
+
+
+def _sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def storage_error(error: OSError, path: str | Path, kept: str) -> OSError:
+    """The error in one line that says what to do, if storage is the cause.
+
+    Args:
+        error: What was raised.
+        path: File or folder that was being written.
+        kept: Sentence that says what is safe.
+
+    Returns:
+        Another `OSError` of the same number; the error itself if the cause
+        is something else.
+    """
+    if error.errno not in _STORAGE or hasattr(error, "explained"):
+        return error
+    explained = type(error)(
+        f"{path} could not be written ({os.strerror(error.errno)}): "
+        f"{_STORAGE[error.errno]}, then start the same command again. {kept}"
+    )
+    explained.errno, explained.explained = error.errno, True
+    return explained

@@ -6,6 +6,9 @@
 
 Every field of `keras_tricks.Recipe` is a flag; `--help` lists them.
 KERAS_BACKEND=tensorflow, jax or torch chooses the backend.
+
+At SIGTERM or Ctrl-C it saves and exits with the code 75: the same command
+with the same --run_folder continues. Other failures exit with 1.
 """
 
 import sys
@@ -23,6 +26,19 @@ _RUN_FOLDER = flags.DEFINE_string(
     None,
     "Folder for the results; runs/<date>-<time> by default. An interrupted "
     "run in it continues.",
+)
+_RESUME = flags.DEFINE_enum(
+    "resume",
+    "auto",
+    ["auto", "must", "never"],
+    "Whether to continue the run in --run_folder: auto if there is one; must "
+    "refuses to begin a new one, never refuses a folder that is not empty.",
+)
+_BACKUP_EVERY_STEPS = flags.DEFINE_integer(
+    "backup_every_steps",
+    None,
+    "Batches between backups within an epoch; by default only after each.",
+    lower_bound=1,
 )
 _VERBOSE = flags.DEFINE_enum(
     "verbose",
@@ -42,15 +58,22 @@ def main(argv):
     verbose = _VERBOSE.value
     try:
         recipe = recipe_flags.recipe_from_flags()
-        run = training.prepare(recipe, folder)
+        run = training.prepare(
+            recipe, folder, _RESUME.value, _BACKUP_EVERY_STEPS.value
+        )
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     print(run.explanation)
-    if run.epochs_done:
+    if run.backup.step:
+        print(
+            f"Continues {folder} in epoch {run.epochs_done + 1} after step "
+            f"{run.backup.step}\n"
+        )
+    elif run.epochs_done:
         print(f"Continues {folder} after epoch {run.epochs_done}\n")
     try:
         result = run.fit(verbose if verbose == "auto" else int(verbose))
-    except (FloatingPointError, TooManyBadRecords) as error:
+    except (FloatingPointError, OSError, TooManyBadRecords) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     print(
         f"Validation accuracy {result['val_accuracy']:.2%} after "

@@ -51,7 +51,7 @@ def npz(path, without=None, **changes):
 
 def damaged_backup(path):
     (path / "epoch_00002").mkdir()
-    (path / "epoch_00002" / "state.weights.h5").write_bytes(b"no weights")
+    (path / "epoch_00002" / "state.npz").write_bytes(b"no weights")
     model = dense()
     model.compile("sgd", "mse")
     return Backup(path).restore(model)
@@ -173,7 +173,7 @@ MISTAKES = {
     "damaged backup": (
         damaged_backup,
         ValueError,
-        "`folder` must hold backups of this very model … Received: folder=…",
+        "`folder` must hold a backup that is whole, … Received: folder=…",
     ),
     "mixup off for more epochs than there are": (
         lambda _: fit(LOGITS, callbacks=[MixUpOff(MixUp(), 5)]),

@@ -16,6 +16,8 @@ from keras_tricks.callbacks.loss_scale_logger import (
     LossScaleLogger as LossScaleLogger,
 )
 from keras_tricks.callbacks.mix_up_off import MixUpOff as MixUpOff
+from keras_tricks.callbacks.preempt import Preempt as Preempt
+from keras_tricks.callbacks.preempt import Preempted as Preempted
 from keras_tricks.callbacks.set_epoch import SetEpoch as SetEpoch
 from keras_tricks.callbacks.tensor_board_scalars import (
     TensorBoardScalars as TensorBoardScalars,

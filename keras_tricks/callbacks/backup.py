@@ -1,36 +1,67 @@
+import json
 import math
-import os
 import re
 import shutil
-import warnings
+import sys
+import zipfile
 from pathlib import Path
 
 import keras
+import numpy as np
+from keras import ops
 
-_NAME = re.compile(r"epoch_(\d+)")
+from keras_tricks import _backend, _files
+from keras_tricks._checks import check_int
+
+_NAME = re.compile(r"epoch_(\d+)(?:_step_(\d+))?")
+# What `fit` itself changes before the first step that counts.
+_IN_FIT = ("seeds", "random", "metrics")
 
 
 class Backup(keras.callbacks.Callback):
-    """Saves after every epoch all that an exact resume needs.
+    """Saves all that an exact resume needs, after every epoch or more often.
 
-    Weights, optimizer, loss scale and averaged weights go into one folder,
-    which gets its final name `epoch_<n>` only when it is complete, after `n`
-    epochs; then the one before is deleted. A run that is killed at any
-    moment finds a whole backup. Where order and augmentation are functions
-    of (seed, epoch, step), as in `keras_tricks.data.Batches`, the resumed
-    run repeats exactly what the uninterrupted one did.
+    A backup is a folder `epoch_<n>`, written after `n` epochs, or
+    `epoch_<n>_step_<m>`, `m` batches later. It has the weights, the
+    optimizer with its counter, the loss scale, the seeds of layers such as
+    dropout, which a .weights.h5 file has not, the averaged weights, the
+    running metrics and copies of logs. It gets its name only when all of it
+    is on the disk, together with the checksums of its files (SHA256SUMS).
+    So a process that is killed, or a power cut, leaves whole backups, and
+    one that was damaged later is noticed: the one before is then used.
 
-    `keras.callbacks.BackupAndRestore` writes weights and epoch one after the
-    other, and can pair one epoch's weights with another's number.
+    Where order and augmentation are functions of (seed, epoch, step), as in
+    `keras_tricks.data.Batches`, the resumed run repeats exactly what the
+    uninterrupted one did. `keras.callbacks.BackupAndRestore` writes weights
+    and epoch one after the other, and can pair one epoch's weights with
+    another's number.
 
-    Call `restore` before `fit` and give its result as `initial_epoch`. Place
-    the callback last: an epoch that is saved is not repeated, so whatever
-    other callbacks do at its end must be done. It saves the training weights
-    also where `average` has swapped its own in.
+    Call `restore` before `fit` and give its result as `initial_epoch`. If
+    `step` is not 0 then, first `fit` the rest of that one epoch, with
+    `keras_tricks.data.RestOfEpoch(batches, backup.step)`; where TensorFlow
+    runs, call `model.test_on_batch` before, so that there are metrics to go
+    on with.
+
+    Place the callback last: an epoch that is saved is not repeated, so
+    whatever other callbacks do at its end must be done. It saves the
+    training weights also where `average` has swapped its own in.
 
     Args:
         folder: Folder for the backups, made if it does not exist.
         average: The `ExponentialMovingAverage` of the run, if there is one.
+        keep: How many backups stay, the last ones. There is room needed for
+            one more. Defaults to 2.
+        every_steps: Batches between backups within an epoch. Defaults to
+            `None`: only after each.
+        logs: Files that grow while training runs, such as that of
+            `keras.callbacks.CSVLogger`: `restore` puts back what they held.
+        parts: Dict of other objects by name, with `get_state` and
+            `set_state` of what fits into JSON.
+
+    Raises:
+        ValueError: If an argument is out of range.
+        OSError: While training runs, if the disk is full or the folder
+            cannot be written; the earlier backups stay.
 
     Example:
     >>> import keras, numpy as np, tempfile
@@ -42,26 +73,42 @@ class Backup(keras.callbacks.Callback):
     ...     np.ones((8, 2)), np.ones((8, 1)), epochs=3, initial_epoch=epoch,
     ...     verbose=0, callbacks=[backup]
     ... )
-    >>> epoch, backup.restore(model)
-    (0, 3)
+    >>> epoch, backup.restore(model), backup.step
+    (0, 3, 0)
     """
 
-    def __init__(self, folder, average=None):
+    def __init__(
+        self,
+        folder,
+        average=None,
+        keep=2,
+        every_steps=None,
+        logs=(),
+        parts=None,
+    ):
         super().__init__()
         self.folder = Path(folder)
         self.average = average
+        self.keep = check_int("keep", keep, 1)
+        if every_steps is not None:
+            check_int("every_steps", every_steps, 1)
+        self.every_steps = every_steps
+        self.logs = [Path(log) for log in logs]
+        self.parts = parts or {}
+        self.step = 0
+        self._at, self._state, self._damaged = None, None, []
 
-    def _backups(self):
-        """Returns the complete backups by their epoch."""
-        if not self.folder.is_dir():
-            return {}
-        found = {
-            path: _NAME.fullmatch(path.name) for path in self.folder.iterdir()
-        }
-        return {int(m[1]): path for path, m in found.items() if m}
+    def backups(self) -> list[Path]:
+        """The backups that have their name, the last one first."""
+        found = [] if not self.folder.is_dir() else self.folder.iterdir()
+        places = {_place(path): path for path in found if _place(path)}
+        return [places[place] for place in sorted(places, reverse=True)]
 
     def restore(self, model) -> int:
-        """Restores the last backup.
+        """Restores the last backup that is whole.
+
+        Afterwards `step` is the number of batches that were done in the
+        epoch that comes next.
 
         Args:
             model: The compiled and built model.
@@ -70,30 +117,120 @@ class Backup(keras.callbacks.Callback):
             The number of epochs done, 0 without a backup.
 
         Raises:
-            ValueError: If the backup is of another model or unreadable.
+            ValueError: If the backup is of another model, or there are
+                backups but none is whole. Nothing was changed then.
         """
-        backups = self._backups()
+        backups = self.backups()
         if not backups:
             return 0
-        epoch = max(backups)
-        path = backups[epoch]
+        path = self._last_whole(backups)
+        state, more = _read(path)
         if not model.optimizer.built:
-            # Without its variables the optimizer's state would be skipped.
             model.optimizer.build(model.trainable_variables)
-        try:
-            with warnings.catch_warnings():
-                # Keras only warns of a part that it skips.
-                warnings.filterwarnings("error", "Skipping variable loading")
-                model.load_weights(path / "state.weights.h5")
-        except (OSError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(
-                "`folder` must hold backups of this very model and optimizer "
-                f"({reason}). Received: folder={str(self.folder)!r}"
-            ) from None
         if self.average is not None:
-            self.average.load(path / "average.npz")
+            if "average" not in state:
+                raise self._refusal("there is no average in it")
+            self.average.set_state(state["average"])
+        variables = _variables(model)
+        for part in ("weights", "optimizer", "seeds"):
+            self._check(part, variables[part], state[part])
+        for part in ("weights", "optimizer", "seeds"):
+            _assign(variables[part], state[part])
+        for name, part in self.parts.items():
+            part.set_state(more["parts"][name])
+        for log in self.logs:
+            if (path / log.name).exists():
+                _files.write_atomically(log, (path / log.name).read_bytes())
+            else:
+                log.unlink(missing_ok=True)
+        self._at = epoch, self.step = _place(path)
+        self._state = {part: state[part] for part in _IN_FIT}
         return epoch
+
+    def _last_whole(self, backups):
+        damages, self._damaged = [], []
+        for path in backups:
+            damage = _files.find_damage(path)
+            if damage is None:
+                break
+            self._damaged.append(path)
+            damages.append(f"Backup {path} is damaged: {damage}")
+        else:
+            raise ValueError(
+                "`folder` must hold a backup that is whole, or be moved away "
+                f"to begin anew ({damages[0]}). "
+                f"Received: folder={str(self.folder)!r}"
+            )
+        for damage in damages:
+            print(f"{damage}. Goes back to {path.name}", file=sys.stderr)
+        return path
+
+    def _check(self, part, variables, arrays):
+        ours = [tuple(v.shape) for v in variables]
+        theirs = [array.shape for array in arrays.values()]
+        if ours != theirs:
+            raise self._refusal(
+                f"{part}: {len(ours)} variables in the model, {len(theirs)} "
+                "in the backup"
+                if len(ours) != len(theirs)
+                else f"{part}: other shapes"
+            )
+
+    def _refusal(self, reason):
+        return ValueError(
+            "`folder` must hold backups of this very model and optimizer "
+            f"({reason}). Received: folder={str(self.folder)!r}"
+        )
+
+    def on_train_begin(self, logs=None):
+        self._fit_begins = True
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch, self._steps, self._good = epoch, 0, True
+        self._put_in = self._fit_begins and self._at is not None
+        self._put_in = self._put_in and self._at[0] == epoch
+        self._fit_begins = False
+        if self._put_in:
+            self._steps = self._at[1]
+            if not self._steps:
+                self._continue()
+        self._end = self._steps + (self.params.get("steps") or math.inf)
+        self._offset = self._steps
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self._put_in:
+            # Torch's loader draws a number when the epoch begins.
+            self._continue()
+
+    def _continue(self):
+        """Puts in what `fit` has changed since the backup."""
+        variables = _variables(self.model)
+        _assign(variables["seeds"], self._state["seeds"])
+        if self._steps:
+            metrics, arrays = variables["metrics"], self._state["metrics"]
+            self._check("metrics", metrics, arrays)
+            _assign(metrics, arrays)
+        _backend.set_random_state(self._state["random"])
+        self._put_in = False
+
+    def on_train_batch_end(self, batch, logs=None):
+        before, self._steps = self._steps, self._offset + batch + 1
+        self._good = math.isfinite((logs or {}).get("loss", 0.0))
+        every = self.every_steps
+        if every and before // every < self._steps // every:
+            self.save()
+
+    def save(self) -> Path | None:
+        """Saves after the batch that just ended, for callbacks behind.
+
+        Returns:
+            The backup; `None` if there is nothing to save: behind the last
+            batch of an epoch, whose own backup follows, or if the loss is
+            not finite.
+        """
+        if self._steps >= self._end or not self._good:
+            return None
+        return self._save(self._epoch, self._steps)
 
     def on_epoch_end(self, epoch, logs=None):
         if not math.isfinite((logs or {}).get("loss", 0.0)):
@@ -101,17 +238,108 @@ class Backup(keras.callbacks.Callback):
             return
         if self.average is not None:
             self.average.swap_out()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        staged = self.folder / "unfinished"
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir()
-        self.model.save_weights(staged / "state.weights.h5")
-        if self.average is not None:
-            self.average.save(staged / "average.npz")
-        done = epoch + 1
-        final = self.folder / f"epoch_{done:05d}"
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(staged, final)
-        for other, path in self._backups().items():
-            if other != done:
+        self._save(epoch + 1, 0)
+
+    def _save(self, epoch, step):
+        name = f"epoch_{epoch:05d}" + (f"_step_{step:07d}" if step else "")
+        staged, final = self.folder / "unfinished", self.folder / name
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(staged, ignore_errors=True)
+            staged.mkdir()
+            self._write(staged)
+            shutil.rmtree(final, ignore_errors=True)
+            _files.replace_durably(staged, final)
+        except OSError as error:
+            shutil.rmtree(staged, ignore_errors=True)
+            left = [path.name for path in self.backups()]
+            kept = f"The last backup is {left[0]}" if left else "No backup yet"
+            raise _files.storage_error(error, final, kept) from None
+        self._at = epoch, step
+        self._damaged = [path for path in self._damaged if path != final]
+        backups = self.backups()
+        # Later ones are of another future.
+        good = [p for p in backups if _place(p) <= self._at]
+        good = [p for p in good if p not in self._damaged][: self.keep]
+        for path in backups:
+            if path not in good:
                 shutil.rmtree(path)
+        return final
+
+    def _write(self, folder):
+        state = {
+            part: {
+                f"{index:05d}": _to_array(variable)
+                for index, variable in enumerate(variables)
+            }
+            for part, variables in _variables(self.model).items()
+        }
+        state["random"] = _backend.get_random_state()
+        if self.average is not None:
+            state["average"] = self.average.get_state()
+        self._state = {part: state[part] for part in _IN_FIT}
+        with open(folder / "state.npz", "wb") as file:
+            np.savez(file, **_flat(state))
+        more = {name: part.get_state() for name, part in self.parts.items()}
+        (folder / "state.json").write_text(
+            json.dumps({"backend": keras.backend.backend(), "parts": more}),
+            "utf-8",
+        )
+        for log in self.logs:
+            if log.exists():
+                shutil.copyfile(log, folder / log.name)
+        _files.write_sums(folder)
+
+
+def _place(path):
+    """Epochs and steps done, of a folder with the name of a backup."""
+    match = _NAME.fullmatch(path.name)
+    return match and (int(match[1]), int(match[2] or 0))
+
+
+def _variables(model):
+    """All variables that decide how training goes on."""
+    known = {id(variable) for variable in model.weights}
+    return {
+        "weights": model.weights,
+        "optimizer": model.optimizer.variables,
+        "seeds": [v for v in model.variables if id(v) not in known],
+        "metrics": model.metrics_variables,
+    }
+
+
+def _assign(variables, arrays):
+    for variable, array in zip(variables, arrays.values(), strict=True):
+        variable.assign(array)
+
+
+def _to_array(variable):
+    array = np.array(ops.convert_to_numpy(variable))
+    # NumPy files do not know bfloat16; float32 holds it exactly.
+    return array.astype("float32") if array.dtype.kind == "V" else array
+
+
+def _flat(state):
+    return {
+        f"{part}/{name}": array
+        for part, arrays in state.items()
+        for name, array in arrays.items()
+    }
+
+
+def _read(path):
+    """The arrays of a backup by their part, and what else it holds."""
+    state = {part: {} for part in ("weights", "optimizer", *_IN_FIT)}
+    try:
+        with np.load(path / "state.npz", allow_pickle=False) as file:
+            for key in file.files:
+                part, name = key.split("/")
+                state.setdefault(part, {})[name] = file[key]
+        more = json.loads((path / "state.json").read_text("utf-8"))
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"`folder` must hold backups of this version ({reason}). "
+            f"Received: folder={str(path.parent)!r}"
+        ) from None
+    return state, more

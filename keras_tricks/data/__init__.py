@@ -24,6 +24,7 @@ from keras_tricks.data.decode import open_image as open_image
 from keras_tricks.data.decoded_records import (
     DecodedRecords as DecodedRecords,
 )
+from keras_tricks.data.epoch_batches import RestOfEpoch as RestOfEpoch
 from keras_tricks.data.erasing import draw_erasing as draw_erasing
 from keras_tricks.data.erasing import erase as erase
 from keras_tricks.data.example_proto import decode_example as decode_example

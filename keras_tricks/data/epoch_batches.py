@@ -55,3 +55,69 @@ class EpochBatches(keras.utils.PyDataset):
     def _get(self, step):
         """A batch of the current epoch."""
         return self.batch(self.epoch, step)
+
+
+class RestOfEpoch(EpochBatches):
+    """The batches of an epoch from a step on, for one that was interrupted.
+
+    Item `i` is item `start + i` of the batches.
+
+    Args:
+        batches: `Batches`, `ImageBatches` or other `EpochBatches`.
+        start: How many batches are left out, less than there are.
+
+    Raises:
+        ValueError: If `start` is out of range.
+
+    Example:
+    >>> import numpy as np
+    >>> from keras_tricks.data import Batches
+    >>> batches = Batches(
+    ...     np.zeros((4, 2, 2, 1), "uint8"), np.arange(4), 1, shuffle=False,
+    ...     mean=0, std=1
+    ... )
+    >>> rest = RestOfEpoch(batches, 3)
+    >>> len(rest), rest[0][1].tolist()
+    (1, [3])
+    """
+
+    def __init__(self, batches, start):
+        super().__init__()
+        self.batches = batches
+        self.start = check_int("start", start)
+        if start >= batches.num_batches:
+            raise ValueError(
+                "`start` must be less than the number of batches, "
+                f"{batches.num_batches}. Received: start={start}"
+            )
+        self.batch_size = batches.batch_size
+        self.epoch = batches.epoch
+
+    @property
+    def num_batches(self):
+        """Number of batches that are left."""
+        return self.batches.num_batches - self.start
+
+    @property
+    def error(self):
+        """What stopped the batches, if anything did."""
+        return getattr(self.batches, "error", None)
+
+    def set_epoch(self, epoch):
+        super().set_epoch(epoch)
+        self.batches.set_epoch(epoch)
+
+    def on_epoch_begin(self):
+        super().on_epoch_begin()
+        self.batches.on_epoch_begin()
+
+    def on_epoch_end(self):
+        super().on_epoch_end()
+        self.batches.on_epoch_end()
+
+    def batch(self, epoch, step):
+        """Returns one batch of any epoch."""
+        return self.batches.batch(epoch, self.start + step)
+
+    def _get(self, step):
+        return self.batches[self.start + step]

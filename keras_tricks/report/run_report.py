@@ -10,7 +10,9 @@ from keras_tricks.report.run_folder import Run, read_run
 
 
 def write_run_report(
-    run_folder: str | Path, defaults: dict | None = None
+    run_folder: str | Path,
+    defaults: dict | None = None,
+    result: dict | None = None,
 ) -> Path:
     r"""Writes report.html, one page on one training run, into its folder.
 
@@ -21,6 +23,7 @@ def write_run_report(
             result.json and explain.txt.
         defaults: Dict of default settings, to tell which settings of the
             recipe were changed. Defaults to those of `keras_tricks.Recipe`.
+        result: In place of what result.json holds.
 
     Returns:
         Path of the page.
@@ -37,6 +40,8 @@ def write_run_report(
     'report.html'
     """
     run = read_run(run_folder)
+    if result is not None:
+        run = dataclasses.replace(run, result=result)
     if defaults is None and run.recipe:
         defaults = _recipe_defaults()
     changed, unchanged = _split_recipe(run.recipe, defaults or {})

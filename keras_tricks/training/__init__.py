@@ -16,8 +16,8 @@ from keras_tricks.training.input import (
     run_preprocessing as run_preprocessing,
 )
 from keras_tricks.training.run import PreparedRun as PreparedRun
-from keras_tricks.training.run import check_same as check_same
 from keras_tricks.training.run import prepare as prepare
 from keras_tricks.training.run import train as train
+from keras_tricks.training.run_folder import check_same as check_same
 from keras_tricks.training.teacher import build_distiller as build_distiller
 from keras_tricks.training.teacher import load_teacher as load_teacher

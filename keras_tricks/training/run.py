@@ -1,7 +1,6 @@
 """Training runs in folders that survive interruption."""
 
 import dataclasses
-import importlib.util
 import json
 import math
 import os
@@ -12,10 +11,14 @@ from pathlib import Path
 
 import keras
 
-from keras_tricks import callbacks
-from keras_tricks._files import write_atomically
+from keras_tricks import _backend, callbacks
+from keras_tricks._files import (
+    replace_durably,
+    storage_error,
+    write_atomically,
+)
 from keras_tricks._version import __version__
-from keras_tricks.data import ImageData, ImageSet
+from keras_tricks.data import ImageData, ImageSet, RestOfEpoch
 from keras_tricks.data.epoch_batches import EpochBatches
 from keras_tricks.recipe import Recipe
 from keras_tricks.report import read_run, write_run_report
@@ -33,6 +36,8 @@ from keras_tricks.training.input import (
     model_image_shape,
     run_preprocessing,
 )
+from keras_tricks.training.run_callbacks import close_logs, run_callbacks
+from keras_tricks.training.run_folder import open_folder
 from keras_tricks.training.teacher import build_distiller
 
 
@@ -51,7 +56,8 @@ class PreparedRun:
             `keras_tricks.distillation.Distiller` if there is a teacher.
         average: The callback that averages the weights, or None.
         backup: The callback that saves all that a resume needs.
-        epochs_done: Epochs of the interrupted run, otherwise 0.
+        epochs_done: Epochs of the interrupted run, otherwise 0. If it was
+            interrupted within the next one, `backup.step` has its batches.
         explanation: What `Recipe.explain` says.
 
     Example:
@@ -89,21 +95,37 @@ class PreparedRun:
     ) -> dict:
         """Trains, writes everything into the folder, see `train`."""
         start = time.perf_counter()
-        done = self.epochs_done
+        try:
+            for done, end, batches in self._parts():
+                self._fit(batches, done, end, verbose, extra_callbacks or [])
+                if self.model.stop_training:
+                    break
+            if self.average is not None:
+                self.average.set_model(self.model)
+                self.average.apply()
+            return _finish(self, time.perf_counter() - start)
+        except OSError as error:
+            raise storage_error(error, self.folder, _kept(self)) from None
+
+    def _parts(self):
+        """Epochs done and wanted, and the batches between, for each `fit`."""
+        done, step = self.epochs_done, self.backup.step
         for end, batches in self.stages:
-            if done >= end:
-                continue
-            self._fit(batches, done, end, verbose, extra_callbacks or [])
-            if self.model.stop_training:
-                break
-            done = end
-        if self.average is not None:
-            self.average.apply()
-        return _finish(self, time.perf_counter() - start)
+            if done < end and step:
+                yield done, done + 1, RestOfEpoch(batches, step)
+                done, step = done + 1, 0
+            if done < end:
+                yield done, end, batches
+                done = end
 
     def _fit(self, batches, done, end, verbose, extra_callbacks):
         """Trains with the batches of a stage."""
-        used = [*_callbacks(self, batches, done), *extra_callbacks]
+        preempt = callbacks.Preempt(self.backup)
+        used = [
+            *run_callbacks(self, batches, done),
+            *extra_callbacks,
+            preempt,
+        ]
         try:
             self.model.fit(
                 batches,
@@ -115,18 +137,22 @@ class PreparedRun:
                 callbacks=used,
             )
         except Exception:
-            # Keras ends callbacks only where training does.
-            for callback in used:
-                if isinstance(callback, _LOGS):
-                    callback.on_train_end()
             # TensorFlow wraps it in a trace of its own.
             for some in (batches, self.validation_batches):
                 if getattr(some, "error", None) is not None:
                     raise some.error from None
             raise
+        finally:
+            preempt.close()
+            close_logs(used)
 
 
-def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
+def prepare(
+    recipe: Recipe,
+    run_folder: str | os.PathLike,
+    resume: str = "auto",
+    backup_every_steps: int | None = None,
+) -> PreparedRun:
     """Does all that can be refused before the first step of a run.
 
     Loads the data, builds and compiles the model, restores an interrupted
@@ -135,13 +161,19 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
     Args:
         recipe: The recipe.
         run_folder: Folder of the run, made if it does not exist.
+        resume: `"auto"` (default) continues an interrupted run and otherwise
+            begins one, `"must"` refuses to begin, `"never"` to continue.
+        backup_every_steps: Batches between backups within an epoch. Defaults
+            to `None`: only after each.
 
     Returns:
         A `PreparedRun`, whose `fit` trains.
 
     Raises:
         ValueError: If the folder holds a run of another recipe or one that
-            is complete, or the data do not fit the recipe.
+            is complete, or none of its backups is whole; if it does not hold
+            what `resume` asks for; or the data do not fit the recipe.
+        OSError: If the folder cannot be written.
         FileNotFoundError: If `data_dir` does not exist.
         ImportError: If a package of an extra is missing.
         RuntimeError: If a download fails.
@@ -153,7 +185,7 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
     >>> len(run.train_batches), run.epochs_done
     (22, 0)
     """
-    folder = _open_folder(recipe, run_folder)
+    folder = open_folder(recipe, run_folder, resume)
     data = load_data(recipe)
     size = data.train_size
     image_shape = model_image_shape(recipe, data)
@@ -172,22 +204,38 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
     compile_model(recipe, model, size)
     # Refuses a rule for the decay that matches nothing.
     model.optimizer.build(model.trainable_variables)
+    first_batch = stages[0][1][0]
     if finishes_on_device(recipe):
         finish = DeviceFinish(
             student.preprocessing,
             data.num_classes if recipe.mixup_alpha else None,
             choose_data_format(recipe),
         )
-        finish_on_device(model, finish, stages[0][1][0])
-    folder.mkdir(parents=True, exist_ok=True)
+        finish_on_device(model, finish, first_batch)
+    else:
+        # Within an epoch a backup goes on with metrics.
+        _backend.build_steps(model, first_batch)
     explanation += recipe.explain(student, size)
-    write_atomically(folder / "recipe.json", recipe.to_json())
-    write_atomically(folder / "explain.txt", explanation)
-    names = json.dumps(data.class_names, indent=2) + "\n"
-    write_atomically(folder / "classes.json", names)
-    _name_bad_records(folder, stages, validation_batches)
     average = build_average(recipe)
-    backup = callbacks.Backup(folder / "backup", average)
+    backup = callbacks.Backup(
+        folder / "backup",
+        average,
+        every_steps=backup_every_steps,
+        logs=[folder / "history.csv"],
+        parts=_bad_records(folder, stages, validation_batches),
+    )
+    try:
+        epochs_done = backup.restore(model)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not backup.backups():
+            # The log of an epoch that ended, but not with a backup.
+            (folder / "history.csv").unlink(missing_ok=True)
+        write_atomically(folder / "recipe.json", recipe.to_json())
+        write_atomically(folder / "explain.txt", explanation)
+        names = json.dumps(data.class_names, indent=2) + "\n"
+        write_atomically(folder / "classes.json", names)
+    except OSError as error:
+        raise storage_error(error, folder, "Nothing was changed") from None
     return PreparedRun(
         recipe,
         folder,
@@ -197,16 +245,19 @@ def prepare(recipe: Recipe, run_folder: str | os.PathLike) -> PreparedRun:
         model,
         average,
         backup,
-        backup.restore(model),
+        epochs_done,
         explanation,
     )
 
 
-def _name_bad_records(folder, stages, validation):
+def _bad_records(folder, stages, validation):
     """Tells batches that read files where to list what they cannot read."""
+    found = {}
     for name, batches in (("training", stages[0][1]), ("test", validation)):
         if hasattr(batches, "bad"):
             batches.bad.path = folder / f"bad_{name}_records.tsv"
+            found[f"bad_{name}_records"] = batches.bad
+    return found
 
 
 def train(
@@ -237,6 +288,8 @@ def train(
     Raises:
         FloatingPointError: If the loss became NaN or infinite; the folder
             keeps what there is.
+        Preempted: At SIGTERM or SIGINT, see `keras_tricks.callbacks.Preempt`.
+        OSError: If the disk is full, say; the backups stay.
         Exception: As `prepare` does.
 
     Example:
@@ -252,104 +305,12 @@ def train(
     return prepare(recipe, run_folder).fit(verbose, extra_callbacks)
 
 
-def _open_folder(recipe, run_folder):
-    """Returns the folder of a new or an interrupted run of this recipe."""
-    for package in ("jinja2", "matplotlib", "tensorboard"):
-        if importlib.util.find_spec(package) is None:
-            raise ImportError(
-                "A training run writes a report: `pip install "
-                f'"keras_tricks[report]"`. Received: no module {package!r}'
-            )
-    folder = Path(run_folder)
-    if (folder / "result.json").exists():
-        raise ValueError(
-            "`run_folder` must be new or hold an interrupted run. "
-            f"Received: run_folder={str(folder)!r}, a complete run"
-        )
-    if (folder / "recipe.json").exists():
-        check_same(recipe, folder)
-    return folder
-
-
-def check_same(recipe: Recipe, run_folder: str | os.PathLike) -> None:
-    """Checks that a folder holds a run of this very recipe.
-
-    Raises:
-        ValueError: If its recipe.json is missing or differs; the message
-            names the first field.
-
-    Example:
-    >>> import pathlib, tempfile
-    >>> from keras_tricks import Recipe
-    >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> _ = (folder / "recipe.json").write_text(Recipe().to_json())
-    >>> check_same(Recipe(), folder)
-    """
-    other = Recipe.load(Path(run_folder) / "recipe.json")
-    for field in dataclasses.fields(Recipe):
-        if not field.metadata["changes_result"]:
-            continue
-        ours, theirs = (getattr(r, field.name) for r in (recipe, other))
-        if ours != theirs:
-            raise ValueError(
-                "`run_folder` must be new or hold a run of the same recipe. "
-                f"Received: run_folder={str(run_folder)!r}, where "
-                f"{field.name} is {theirs!r} and not {ours!r}"
-            )
-
-
-_LOGS = (keras.callbacks.CSVLogger, callbacks.TensorBoardScalars)
-"""Those that hold files open."""
-
-
-def _callbacks(run, batches, done):
-    """Those that add to the logs, those that write them, in this order."""
-    yield keras.callbacks.TerminateOnNaN()
-    yield callbacks.SetEpoch(batches)
-    yield callbacks.LearningRateLogger()
-    yield callbacks.LossScaleLogger()
-    yield callbacks.Throughput(batches.batch_size)
-    yield keras.callbacks.CSVLogger(run.folder / "history.csv", append=True)
-    yield callbacks.TensorBoardScalars(run.folder / "events")
-    if run.average is not None:
-        yield run.average
-    yield _BestModel(run.folder / "best.keras", _best_so_far(run, done))
-    # Last: an epoch that is saved is not repeated, so its best model must be.
-    yield run.backup
-
-
-class _BestModel(keras.callbacks.ModelCheckpoint):
-    """Keeps the model of the best epoch, never a file half written."""
-
-    def __init__(self, path, best_so_far):
-        super().__init__(
-            path.with_name("unfinished_best.keras"),
-            monitor="val_accuracy",
-            mode="max",
-            save_best_only=True,
-            initial_value_threshold=best_so_far,
-        )
-        self.path = path
-
-    def set_model(self, model):
-        # Of a distiller the student alone.
-        super().set_model(getattr(model, "student", model))
-
-    def on_train_begin(self, logs=None):
-        Path(self.filepath).unlink(missing_ok=True)  # Of a killed run.
-
-    def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, logs)
-        if os.path.exists(self.filepath):
-            os.replace(self.filepath, self.path)
-
-
-def _best_so_far(run, done):
-    """The best accuracy of the epochs that will not be repeated."""
-    if not done:
-        return None
-    accuracy = read_run(run.folder).history["val_accuracy"]
-    return max(accuracy[:done])
+def _kept(run):
+    """A sentence that names the last backup."""
+    backups = run.backup.backups()
+    if not backups:
+        return f"There is no backup in {run.folder}"
+    return f"The last good backup is {backups[0]}"
 
 
 def _finish(prepared, seconds):
@@ -361,12 +322,11 @@ def _finish(prepared, seconds):
         raise FloatingPointError(
             f"The loss became {run.history['loss'][-1]} in epoch "
             f"{run.epochs}: try a lower --base_learning_rate or a longer "
-            f"warmup. The run is in {folder}"
+            f"warmup, in another folder. {_kept(prepared)}"
         )
     temporary = folder / "unfinished.keras"
     model.save(temporary)
-    os.replace(temporary, folder / "last.keras")
-    shutil.rmtree(folder / "backup", ignore_errors=True)
+    replace_durably(temporary, folder / "last.keras")
     accuracy = run.history["val_accuracy"]
     speeds = [x for x in run.history["images_per_second"] if x == x]
     result = {
@@ -384,8 +344,10 @@ def _finish(prepared, seconds):
         "keras": keras.__version__,
         "keras_tricks": __version__,
     }
+    write_run_report(folder, result=result)
+    # Last: with it the run is complete, and the backups have no use.
     write_atomically(
         folder / "result.json", json.dumps(result, indent=2) + "\n"
     )
-    write_run_report(folder)
+    shutil.rmtree(folder / "backup", ignore_errors=True)
     return result

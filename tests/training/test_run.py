@@ -102,7 +102,7 @@ def run_and_be_killed(name, folder):
     training.run.build_model = small_network
     run = training.prepare(recipe_of(name, Path(folder).parent), folder)
     if name == "behind the backup":
-        run.backup = KillBehind(run.folder / "backup", run.average)
+        run.backup.__class__ = KillBehind
         run.fit(0)
     run.fit(0, [Kill()])
 
@@ -288,9 +288,9 @@ class Spoil(keras.callbacks.Callback):
 def test_the_last_good_backup_outlives_divergence(tmp_path):
     recipe = PLAIN
     run = training.prepare(recipe, tmp_path)
-    with pytest.raises(FloatingPointError, match="nan in epoch 2"):
+    with pytest.raises(FloatingPointError, match="nan in epoch 2.*_00001$"):
         run.fit(verbose=0, extra_callbacks=[Spoil()])
-    assert [p.name for p in (tmp_path / "backup").iterdir()] == ["epoch_00001"]
+    assert [p.name for p in run.backup.backups()] == ["epoch_00001"]
     again = training.prepare(recipe, tmp_path)
     assert again.epochs_done == 1
     assert math.isfinite(again.fit(verbose=0)["val_crossentropy"])

@@ -1,0 +1,108 @@
+import signal
+import sys
+import threading
+
+import keras
+
+
+class Preempted(SystemExit):
+    """Training stopped because the process was asked to end.
+
+    Where nobody catches it, the process ends with the code 75, which says to
+    a scheduler: try again.
+
+    Example:
+    >>> Preempted("SIGTERM").code
+    75
+    """
+
+    def __init__(self, message):
+        super().__init__(message)
+        self.code = 75
+
+
+class Preempt(keras.callbacks.Callback):
+    """Saves and stops after the current batch when the process is to end.
+
+    At SIGTERM, which schedulers send before they kill, or SIGINT, which is
+    Ctrl-C, the batch ends, everything is saved and `Preempted` is raised. A
+    signal behind the last batch of an epoch waits for validation and the
+    epoch's own backup. A second signal does what it did before. Outside of
+    the main thread, where Python allows no handlers, nothing is caught.
+
+    Place it behind all other callbacks. It installs the handlers when
+    training begins and puts the old ones back at the end; if `fit` raises
+    anything else, call `close`.
+
+    Args:
+        backup: The `Backup` of the run.
+        signals: Which signals. Defaults to SIGTERM and SIGINT.
+
+    Raises:
+        Preempted: In `fit`, at such a signal.
+
+    Example:
+    >>> import keras, numpy as np, os, signal, tempfile
+    >>> from keras_tricks.callbacks import Backup
+    >>> class Scheduler(keras.callbacks.Callback):
+    ...     def on_train_batch_end(self, batch, logs=None):
+    ...         os.kill(os.getpid(), signal.SIGTERM)
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> backup = Backup(tempfile.mkdtemp())
+    >>> try:
+    ...     history = model.fit(
+    ...         np.ones((8, 2)), np.ones((8, 1)), batch_size=2, verbose=0,
+    ...         callbacks=[Scheduler(), backup, Preempt(backup)]
+    ...     )
+    ... except Preempted:
+    ...     backup.backups()[0].name
+    'epoch_00000_step_0000001'
+    """
+
+    def __init__(self, backup, signals=(signal.SIGTERM, signal.SIGINT)):
+        super().__init__()
+        self.backup = backup
+        self.signals = signals
+        self.received = None
+        self._before = {}
+
+    def on_train_begin(self, logs=None):
+        if threading.current_thread() is threading.main_thread():
+            for number in self.signals:
+                self._before[number] = signal.signal(number, self._receive)
+
+    def _receive(self, number, frame):
+        self.received = signal.Signals(number).name
+        self.close()
+
+    def close(self):
+        """Puts back what handled the signals before."""
+        for number, handler in self._before.items():
+            if handler is not None:  # None: set by other code than Python's.
+                signal.signal(number, handler)
+        self._before = {}
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.received is not None and self.backup.save() is not None:
+            self._stop()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.received is not None:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        self.close()
+        if self.received is not None:
+            self._stop()
+
+    def _stop(self):
+        self.close()
+        backups = self.backup.backups()
+        saved = f"saved {backups[0]}" if backups else "nothing was saved yet"
+        message = (
+            f"Stopped by {self.received}, {saved}. "
+            "Start the same command again to continue."
+        )
+        print(f"\n{message}", file=sys.stderr, flush=True)
+        raise Preempted(message)

@@ -1,0 +1,72 @@
+"""The callbacks of a training run, in their order."""
+
+import os
+from pathlib import Path
+
+import keras
+
+from keras_tricks import callbacks
+from keras_tricks._files import replace_durably
+from keras_tricks.report import read_run
+
+
+def run_callbacks(run, batches, done):
+    """Those that add to the logs, those that write them, in this order."""
+    yield keras.callbacks.TerminateOnNaN()
+    yield callbacks.SetEpoch(batches)
+    yield callbacks.LearningRateLogger()
+    yield callbacks.LossScaleLogger()
+    yield callbacks.Throughput(batches.batch_size)
+    yield keras.callbacks.CSVLogger(run.folder / "history.csv", append=True)
+    yield callbacks.TensorBoardScalars(run.folder / "events")
+    if run.average is not None:
+        yield run.average
+    yield _BestModel(run.folder / "best.keras", _best_so_far(run, done))
+    # Last: an epoch that is saved is not repeated, so its best model must be.
+    yield run.backup
+
+
+_LOGS = (keras.callbacks.CSVLogger, callbacks.TensorBoardScalars)
+"""Those that hold files open."""
+
+
+def close_logs(used):
+    """Closes the files that Keras leaves open where `fit` raises."""
+    for callback in used:
+        begun = getattr(callback, "csv_file", True) is not None
+        if isinstance(callback, _LOGS) and begun:
+            callback.on_train_end()
+
+
+class _BestModel(keras.callbacks.ModelCheckpoint):
+    """Keeps the model of the best epoch, never a file half written."""
+
+    def __init__(self, path, best_so_far):
+        super().__init__(
+            path.with_name("unfinished_best.keras"),
+            monitor="val_accuracy",
+            mode="max",
+            save_best_only=True,
+            initial_value_threshold=best_so_far,
+        )
+        self.path = path
+
+    def set_model(self, model):
+        # Of a distiller the student alone.
+        super().set_model(getattr(model, "student", model))
+
+    def on_train_begin(self, logs=None):
+        Path(self.filepath).unlink(missing_ok=True)  # Of a killed run.
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        if os.path.exists(self.filepath):
+            replace_durably(self.filepath, self.path)
+
+
+def _best_so_far(run, done):
+    """The best accuracy of the epochs that will not be repeated."""
+    if not done:
+        return None
+    accuracy = read_run(run.folder).history["val_accuracy"]
+    return max(accuracy[:done])

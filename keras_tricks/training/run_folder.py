@@ -1,0 +1,76 @@
+"""Which folders a training run may begin or continue in."""
+
+import dataclasses
+import importlib.util
+import os
+from pathlib import Path
+
+from keras_tricks import callbacks
+from keras_tricks._checks import check_choice
+from keras_tricks.recipe import Recipe
+
+
+def open_folder(recipe, run_folder, resume):
+    """Returns the folder of a new or an interrupted run of this recipe."""
+    check_choice("resume", resume, ("auto", "must", "never"))
+    for package in ("jinja2", "matplotlib", "tensorboard"):
+        if importlib.util.find_spec(package) is None:
+            raise ImportError(
+                "A training run writes a report: `pip install "
+                f'"keras_tricks[report]"`. Received: no module {package!r}'
+            )
+    folder = Path(run_folder)
+    if (folder / "result.json").exists():
+        raise ValueError(
+            "`run_folder` must be new or hold an interrupted run. "
+            f"Received: run_folder={str(folder)!r}, a complete run"
+        )
+    if (folder / "recipe.json").exists():
+        check_same(recipe, folder)
+    backups = callbacks.Backup(folder / "backup").backups()
+    if resume == "must" and not backups:
+        raise ValueError(
+            "`run_folder` must hold a run to resume with resume='must'. "
+            f"Received: run_folder={str(folder)!r}, without a backup"
+        )
+    if resume == "never" and folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(
+            "`run_folder` must be new or empty with resume='never'. "
+            f"Received: run_folder={str(folder)!r}"
+        )
+    history = folder / "history.csv"
+    if not backups and history.exists():
+        # The backup of an epoch is complete before the next one's log.
+        if len(history.read_text("utf-8").splitlines()) > 2:
+            raise ValueError(
+                "`run_folder` must be new or hold the backups of the epochs "
+                f"in its history.csv. Received: run_folder={str(folder)!r}"
+            )
+    return folder
+
+
+def check_same(recipe: Recipe, run_folder: str | os.PathLike) -> None:
+    """Checks that a folder holds a run of this very recipe.
+
+    Raises:
+        ValueError: If its recipe.json is missing or differs; the message
+            names the first field.
+
+    Example:
+    >>> import pathlib, tempfile
+    >>> from keras_tricks import Recipe
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "recipe.json").write_text(Recipe().to_json())
+    >>> check_same(Recipe(), folder)
+    """
+    other = Recipe.load(Path(run_folder) / "recipe.json")
+    for field in dataclasses.fields(Recipe):
+        if not field.metadata["changes_result"]:
+            continue
+        ours, theirs = (getattr(r, field.name) for r in (recipe, other))
+        if ours != theirs:
+            raise ValueError(
+                "`run_folder` must be new or hold a run of the same recipe. "
+                f"Received: run_folder={str(run_folder)!r}, where "
+                f"{field.name} is {theirs!r} and not {ours!r}"
+            )
