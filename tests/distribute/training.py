@@ -1,0 +1,168 @@
+"""Small trainings that the tests compare, in processes of several devices."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+BACKEND = keras.backend.backend()
+STEPS, BATCH, CLASSES = 20, 16, 4
+
+
+def run_with_devices(code, devices, timeout=240):
+    """Runs code in a process with that many CPUs; returns what it prints.
+
+    The code sees this module's names; its last line of output is JSON.
+    """
+    script = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from training import *
+make_devices({devices})
+{code}
+"""
+    flag = f"--xla_force_host_platform_device_count={devices}"
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "KERAS_BACKEND": BACKEND, "XLA_FLAGS": flag},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert run.returncode == 0, run.stderr[-4000:]
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def make_devices(count):
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * count
+        )
+
+
+def make_batches(seed=0, size=STEPS * BATCH, mixes=True, **kwargs):
+    from keras_tricks.data import Batches
+    from keras_tricks.layers import MixUp
+
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, CLASSES, size)
+    images = (
+        rng.integers(0, 200, (size, 8, 8, 3)) + 12 * labels[:, None, None, None]
+    )
+    return Batches(
+        images.astype("uint8"),
+        labels,
+        BATCH,
+        mean=120.0,
+        std=60.0,
+        mix_up=MixUp(0.4, num_classes=CLASSES) if mixes else None,
+        **kwargs,
+    )
+
+
+def make_model(dtype="float32", dropout=0.0, norm=True):
+    keras.utils.set_random_seed(3)
+    image = x = keras.Input((8, 8, 3))
+    for filters in (4, 6):
+        x = layers.Conv2D(
+            filters, 3, padding="same", use_bias=not norm, dtype=dtype
+        )(x)
+        if norm:
+            x = layers.BatchNormalization(momentum=0.9, dtype=dtype)(x)
+        x = layers.Activation("gelu", dtype=dtype)(x)
+    x = layers.GlobalAveragePooling2D(dtype=dtype)(x)
+    if dropout:
+        x = layers.Dropout(dropout, seed=1, dtype=dtype)(x)
+    return keras.Model(image, layers.Dense(CLASSES, dtype="float32")(x))
+
+
+def make_optimizer(accumulation=1, **kwargs):
+    from keras_tricks.optimizers import SGD
+    from keras_tricks.schedules import CosineDecay, Warmup
+
+    updates = STEPS // accumulation
+    return SGD(
+        Warmup(CosineDecay(0.2, updates), updates // 2),
+        weight_decay=1e-2,
+        gradient_accumulation_steps=accumulation if accumulation > 1 else None,
+        **kwargs,
+    )
+
+
+def compile_model(model, optimizer, scaled=False, **kwargs):
+    from keras_tricks.losses import LabelSmoothedCrossentropy
+    from keras_tricks.metrics import Crossentropy, DominantLabelAccuracy
+
+    if scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, 2.0**10)
+    model.compile(
+        optimizer,
+        LabelSmoothedCrossentropy(0.1),
+        metrics=[DominantLabelAccuracy(name="accuracy"), Crossentropy()],
+        **kwargs,
+    )
+
+
+class Losses(keras.callbacks.Callback):
+    """Keeps what is logged after each step, the mean since the start."""
+
+    def on_train_begin(self, logs=None):
+        self.losses = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.losses.append(float(logs["loss"]))
+
+
+def train(
+    spec,
+    dtype="float32",
+    accumulation=1,
+    norm="sync",
+    options=(),
+    batches=None,
+    **compiled,
+):
+    """Trains; returns the losses, the history, weights and predictions."""
+    from keras_tricks.distribute import distribute
+
+    keras.distribution.set_distribution(None)
+    distribution = distribute(spec, norm)
+    with distribution.scope():
+        model = make_model(dtype)
+        compile_model(
+            model,
+            make_optimizer(accumulation, **dict(options)),
+            scaled=dtype == "mixed_float16",
+            **compiled,
+        )
+    distribution.prepare(model)
+    batches = batches or make_batches()
+    # 37 rows: the last batch has 5, fewer than 2 for each of 4 devices.
+    held_out = make_batches(1, 37, mixes=False, drop_remainder=False)
+    losses = Losses()
+    history = model.fit(
+        distribution.batches(batches),
+        validation_data=distribution.batches(held_out),
+        shuffle=False,
+        verbose=0,
+        callbacks=[losses],
+    ).history
+    evaluated = model.evaluate(
+        distribution.batches(held_out), verbose=0, return_dict=True
+    )
+    predicted = model.predict(distribution.batches(held_out), verbose=0)
+    return {
+        "losses": losses.losses,
+        "history": {k: v[0] for k, v in history.items()},
+        "evaluated": evaluated,
+        "weights": [ops.convert_to_numpy(v).tolist() for v in model.weights],
+        "predicted": predicted.tolist(),
+    }
