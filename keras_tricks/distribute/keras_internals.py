@@ -111,19 +111,22 @@ def _check_even(strategy, data):
 
 
 def build_from_one_part(model, strategy):
-    """Shows Keras the part of one replica of the first batch, not a mean.
+    """Shows Keras the shapes of one replica's part, not a mean of batches.
 
-    Of parts of different sizes, and on several hosts, there is no mean.
+    Of parts of different sizes, and on several hosts, there is no mean; and
+    a batch that is read for its shape alone is read twice.
     """
 
-    def one_part(value):
-        return strategy.experimental_local_results(value)[0]
+    def symbolic(spec):
+        spec = getattr(spec, "_value_specs", [spec])[0]
+        if isinstance(spec, tf.OptionalSpec):
+            return None
+        return keras.KerasTensor(tuple(spec.shape), spec.dtype.name)
 
     def maybe_symbolic_build(iterator=None, data_batch=None):
         if iterator is not None:
-            for _, _, batches in iterator:
-                data_batch = tree.map_structure(one_part, next(batches))
-                break
+            spec = iterator._distributed_dataset.element_spec
+            data_batch = tree.map_structure(symbolic, spec)
         with strategy.scope():
             model._symbolic_build(data_batch=data_batch)
         _refuse_scalar_losses(model)

@@ -146,7 +146,9 @@ def train(
     distribution.prepare(model)
     batches = batches or make_batches()
     # 37 rows: the last batch has 5, fewer than 2 for each of 4 devices.
-    held_out = make_batches(1, 37, mixes=False, drop_remainder=False)
+    held_out = make_batches(
+        1, 37, mixes=False, drop_remainder=False, shuffle=False
+    )
     losses = Losses()
     history = model.fit(
         distribution.batches(batches),
