@@ -1,5 +1,7 @@
 """Several devices of one process on TensorFlow."""
 
+import functools
+
 import keras
 
 from keras_tricks.distribute import keras_internals as internals
@@ -26,12 +28,10 @@ class Mirrored(Distribution):
     name = "mirrored"
 
     def __init__(self, devices: list[str], norm: str = "sync"):
-        import tensorflow as tf
-
         internals.check_version()
         self.devices = devices
         self.norm = norm
-        self.strategy = tf.distribute.MirroredStrategy(devices)
+        self.strategy = _strategy(tuple(devices))
         self.num_replicas = self.strategy.num_replicas_in_sync
 
     def scope(self):
@@ -90,7 +90,7 @@ class Mirrored(Distribution):
             if strategy is not self.strategy:
                 raise ValueError(
                     f"`{name}` must be made inside `scope()`. "
-                    f"Received: a {name} of {strategy}"
+                    f"Received: one made with {strategy}"
                 )
         if model.jit_compile:
             raise ValueError(
@@ -98,3 +98,11 @@ class Mirrored(Distribution):
                 "step over several devices of TensorFlow. "
                 f"Received: jit_compile={model.jit_compile}"
             )
+
+
+@functools.cache
+def _strategy(devices):
+    """One strategy for the same devices: two would mix up their sums."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(devices)

@@ -121,50 +121,59 @@ class Losses(keras.callbacks.Callback):
         self.losses.append(float(logs["loss"]))
 
 
-def train(
-    spec,
-    dtype="float32",
-    accumulation=1,
-    norm="sync",
-    options=(),
-    batches=None,
-    **compiled,
-):
-    """Trains; returns the losses, the history, weights and predictions."""
+def train(spec, dtype="float32", accumulation=1, norm="sync", predicts=False):
+    """Trains; returns the losses, history, weights and what is predicted."""
     from keras_tricks.distribute import distribute
 
-    keras.distribution.set_distribution(None)
+    if BACKEND == "jax":
+        keras.distribution.set_distribution(None)
     distribution = distribute(spec, norm)
     with distribution.scope():
         model = make_model(dtype)
         compile_model(
             model,
-            make_optimizer(accumulation, **dict(options)),
+            make_optimizer(accumulation),
             scaled=dtype == "mixed_float16",
-            **compiled,
         )
     distribution.prepare(model)
-    batches = batches or make_batches()
-    # 37 rows: the last batch has 5, fewer than 2 for each of 4 devices.
-    held_out = make_batches(
-        1, 37, mixes=False, drop_remainder=False, shuffle=False
-    )
     losses = Losses()
     history = model.fit(
-        distribution.batches(batches),
-        validation_data=distribution.batches(held_out),
+        distribution.batches(make_batches()),
         shuffle=False,
         verbose=0,
         callbacks=[losses],
     ).history
-    evaluated = model.evaluate(
-        distribution.batches(held_out), verbose=0, return_dict=True
-    )
-    predicted = model.predict(distribution.batches(held_out), verbose=0)
-    return {
+    result = {
         "losses": losses.losses,
-        "history": {k: v[0] for k, v in history.items()},
-        "evaluated": evaluated,
-        "weights": [ops.convert_to_numpy(v).tolist() for v in model.weights],
-        "predicted": predicted.tolist(),
+        "history": [values[0] for values in history.values()],
+        "weights": np.concatenate(
+            [ops.convert_to_numpy(v).ravel() for v in model.weights]
+        ).tolist(),
+        "updates": int(ops.convert_to_numpy(model.optimizer.iterations)),
     }
+    if predicts:
+        # The last batch has one row, fewer than there are devices.
+        held_out = distribution.batches(
+            make_batches(
+                1, 33, mixes=False, drop_remainder=False, shuffle=False
+            )
+        )
+        logs = model.evaluate(held_out, verbose=0, return_dict=True)
+        result["evaluated"] = list(logs.values())
+        result["predicted"] = model.predict(held_out, verbose=0).tolist()
+    return result
+
+
+def train_all(specs, configurations):
+    """What `train` gives for each configuration and each of the specs."""
+    return [
+        {spec: train(spec, **configuration) for spec in specs}
+        for configuration in configurations
+    ]
+
+
+def difference(first, second):
+    """The norm of the difference over that of the second."""
+    first, second = np.asarray(first), np.asarray(second)
+    assert first.shape == second.shape
+    return np.linalg.norm(first - second) / np.linalg.norm(second)
