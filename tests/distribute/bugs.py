@@ -4,10 +4,19 @@ Each function returns what plain Keras gives and what a prepared model gives;
 they run in a process of two CPUs, see `test_keras_internals`.
 """
 
-import tensorflow as tf
-from training import *
+import functools
+import tempfile
 
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from training import compile_model, make_batches, make_model, make_optimizer
+
+from keras_tricks.distillation import Distiller
 from keras_tricks.distribute import distribute
+from keras_tricks.losses import LabelSmoothedKD
+from keras_tricks.optimizers import SGD
 
 DISTRIBUTION = distribute("mirrored:2")
 LOCAL = distribute("mirrored:2", norm="local")
@@ -15,21 +24,26 @@ X = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
 Y = np.arange(8, dtype="float32")[:, None]
 
 
-def linear(prepared, optimizer=None, loss="mse", layers_=(), **compiled):
-    """A linear model; `prepared` is "alone", "stock" or "ours"."""
-    distribution = distribute("none") if prepared == "alone" else DISTRIBUTION
+def linear(kind, optimizer=None, loss="mse", layer=None, **compiled):
+    """A linear model; `kind` is "alone", "stock" or "ours"."""
+    distribution = distribution_of(kind)
     keras.utils.set_random_seed(0)
     with distribution.scope():
-        dense = keras.layers.Dense(1, kernel_initializer="ones")
-        model = keras.Sequential([keras.Input((3,)), *layers_, dense])
+        layers = [layer()] if layer else []
+        layers.append(keras.layers.Dense(1, kernel_initializer="ones"))
+        model = keras.Sequential([keras.Input((3,)), *layers])
         model.compile(
             optimizer() if optimizer else keras.optimizers.SGD(0.1),
             loss() if isinstance(loss, type) else loss,
             **compiled,
         )
-    if prepared == "ours":
+    if kind == "ours":
         distribution.prepare(model)
     return model
+
+
+def distribution_of(kind):
+    return distribute("none") if kind == "alone" else DISTRIBUTION
 
 
 def outcome(function):
@@ -46,7 +60,7 @@ def fitted(model, x=X, y=Y, batch_size=4, **kwargs):
 
 
 def each(function, kinds=("alone", "stock", "ours")):
-    return {kind: outcome(lambda: function(kind)) for kind in kinds}
+    return {kind: outcome(functools.partial(function, kind)) for kind in kinds}
 
 
 def steps_per_execution(kind):
@@ -59,15 +73,15 @@ def uneven_first_batch(kind):
 
 
 def empty_part(kind):
-    parts = [
-        keras.layers.Reshape((1, 3, 1)),
-        keras.layers.Conv2D(4, 3, padding="same", kernel_initializer="ones"),
-        keras.layers.BatchNormalization(),
-        keras.layers.Flatten(),
-    ]
-    model = linear(kind, layers_=parts, metrics=["mae"])
-    logs = model.evaluate(X[:5], Y[:5], batch_size=4, verbose=0)
-    return logs + model.predict(X[:5], batch_size=4, verbose=0).tolist()
+    distribution = distribution_of(kind)
+    with distribution.scope():
+        model = make_model()
+        compile_model(model, make_optimizer())
+    if kind == "ours":
+        distribution.prepare(model)
+    x, y = make_batches(1, mixes=False)[0]
+    logs = model.evaluate(x[:5], y[:5], batch_size=4, verbose=0)
+    return [logs, model.predict(x[:5], batch_size=4, verbose=0).tolist()]
 
 
 class ScalarLoss(keras.losses.Loss):
@@ -107,8 +121,6 @@ def clipping(kind):
 
 def accumulation(kind):
     """The last weights, and the rate of our own optimizer and of Keras'."""
-    from keras_tricks.optimizers import SGD
-
     rates = []
     for cls in (SGD, keras.optimizers.SGD):
 
@@ -133,7 +145,7 @@ def overwriting(kind):
 
 def dropout(kind):
     """Which units each replica drops of rows of ones."""
-    model = linear(kind, layers_=[keras.layers.Dropout(0.5, seed=1)])
+    model = linear(kind, layer=lambda: keras.layers.Dropout(0.5, seed=1))
     layer = model.layers[0]
     if kind == "alone":
         return [layer(np.ones((1, 99)), training=True).numpy().tolist()]
@@ -164,8 +176,7 @@ def moving_mean(kind):
 
 def batch_norm(kind):
     """Weights after training with batch norm, of inputs with a mean of 10."""
-    norm = keras.layers.BatchNormalization(momentum=0.5)
-    model = linear(kind, layers_=[norm])
+    model = linear(kind, layer=keras.layers.BatchNormalization)
     fitted(model, X + 10, Y)
     return np.concatenate([w.ravel() for w in model.get_weights()]).tolist()
 
@@ -187,19 +198,16 @@ def uneven_training(kind):
 
 def saving(kind):
     """What a file gives without any distribution, and the layers in it."""
-    norm = keras.layers.BatchNormalization()
-    model = linear(kind, layers_=[norm, keras.layers.Dropout(0.5)])
-    fitted(model, epochs=2)
-    if kind == "ours":  # A second stage of training.
+    model = linear(kind, layer=keras.layers.BatchNormalization)
+    fitted(model)
+    with DISTRIBUTION.scope():  # A second stage of training.
         model.compile(keras.optimizers.SGD(0.1), "mse")
-        DISTRIBUTION.prepare(DISTRIBUTION.prepare(model))
-        fitted(model)
-    import tempfile
-
+    DISTRIBUTION.prepare(DISTRIBUTION.prepare(model))
+    fitted(model)
     with tempfile.TemporaryDirectory() as folder:
         model.save(folder + "/model.keras")
         loaded = keras.saving.load_model(folder + "/model.keras")
-    fitted(loaded, epochs=1)
+    fitted(loaded)
     again = keras.models.clone_model(model)
     again.set_weights(model.get_weights())
     return [
@@ -237,10 +245,7 @@ def refusals(kind):
 
 
 def distiller(kind):
-    from keras_tricks.distillation import Distiller
-    from keras_tricks.losses import LabelSmoothedKD
-
-    distribution = distribute("none") if kind == "alone" else DISTRIBUTION
+    distribution = distribution_of(kind)
     labels = np.arange(8) % 3
     with distribution.scope():
         models = []
@@ -275,15 +280,15 @@ ALL = (
     overwriting,
     dropout,
     batch_norm,
-    nadam,
-    distiller,
 )
 
 
 def results():
     found = {function.__name__: each(function) for function in ALL}
-    for function in (moving_mean, saving):
-        found[function.__name__] = each(function, ("stock", "ours"))
+    for function in (nadam, distiller):
+        found[function.__name__] = each(function, ("alone", "ours"))
+    found["moving_mean"] = each(moving_mean, ("stock", "ours"))
+    found["saving"] = outcome(lambda: saving("ours"))
     found["refusals"] = refusals("ours")
     # Last: after an error TensorFlow reduces nothing any more.
     found["uneven_training"] = each(uneven_training)

@@ -68,19 +68,13 @@ def make_batches(seed=0, size=STEPS * BATCH, mixes=True, **kwargs):
     )
 
 
-def make_model(dtype="float32", dropout=0.0, norm=True):
+def make_model(dtype="float32"):
     keras.utils.set_random_seed(3)
     image = x = keras.Input((8, 8, 3))
-    for filters in (4, 6):
-        x = layers.Conv2D(
-            filters, 3, padding="same", use_bias=not norm, dtype=dtype
-        )(x)
-        if norm:
-            x = layers.BatchNormalization(momentum=0.9, dtype=dtype)(x)
-        x = layers.Activation("gelu", dtype=dtype)(x)
+    x = layers.Conv2D(6, 3, padding="same", use_bias=False, dtype=dtype)(x)
+    x = layers.BatchNormalization(momentum=0.9, dtype=dtype)(x)
+    x = layers.Activation("gelu", dtype=dtype)(x)
     x = layers.GlobalAveragePooling2D(dtype=dtype)(x)
-    if dropout:
-        x = layers.Dropout(dropout, seed=1, dtype=dtype)(x)
     return keras.Model(image, layers.Dense(CLASSES, dtype="float32")(x))
 
 
