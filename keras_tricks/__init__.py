@@ -3,6 +3,7 @@
 from keras_tricks import callbacks as callbacks
 from keras_tricks import data as data
 from keras_tricks import distillation as distillation
+from keras_tricks import distribute as distribute
 from keras_tricks import evaluation as evaluation
 from keras_tricks import export as export
 from keras_tricks import layers as layers

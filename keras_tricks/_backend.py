@@ -28,6 +28,50 @@ def has_accelerator() -> bool:
     return jax.default_backend() != "cpu"
 
 
+def accelerators() -> list[str]:
+    """Names of the GPUs, or else TPUs, that this process sees.
+
+    `"GPU:0"` on TensorFlow, `"gpu:0"` on JAX, `"cuda:0"` on PyTorch.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        for kind in ("GPU", "TPU"):
+            names = _logical_devices(tf, kind)
+            if names:
+                return names
+        return []
+    if backend == "torch":
+        import torch
+
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    import jax
+
+    if jax.default_backend() == "cpu":
+        return []
+    return keras.distribution.list_devices()
+
+
+def cpus() -> list[str]:
+    """Names of the CPUs of this process, which may be cut into several."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return _logical_devices(tf, "CPU")
+    if backend == "torch":
+        return ["cpu"]
+    return keras.distribution.list_devices("cpu")
+
+
+def _logical_devices(tf, kind):
+    if not tf.config.list_physical_devices(kind):
+        return []
+    devices = tf.config.list_logical_devices(kind)
+    return [device.name.removeprefix("/device:") for device in devices]
+
+
 def import_tensorflow_for_data():
     """Returns TensorFlow, for tf.data alone where another backend runs.
 

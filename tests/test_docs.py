@@ -72,8 +72,10 @@ def test_the_flags_of_the_documentation_exist():
     for script in scripts:
         flags |= set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', script.read_text()))
     for page in PAGES:
-        code = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
-        inline = re.findall(r"`(--[^`]*)`", page.read_text())
-        recipes = [text for text in code if "recipes/" in text]
+        text = page.read_text().replace("\\\n", " ")
+        code = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        inline = re.findall(r"`(--[^`]*)`", text)
+        # Behind the name of the script: other programs have flags too.
+        recipes = re.findall(r"recipes/(.*)", "\n".join(code))
         named = set(re.findall(r"--(\w+)", " ".join([*recipes, *inline])))
         assert named <= flags, page

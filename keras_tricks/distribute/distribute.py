@@ -1,0 +1,81 @@
+"""One entry point to all ways of training on several devices."""
+
+import os
+
+import keras
+
+from keras_tricks import _backend
+from keras_tricks._checks import check_choice
+from keras_tricks.distribute.distribution import Distribution
+from keras_tricks.distribute.jax_devices import JaxDevices
+from keras_tricks.distribute.mirrored import Mirrored
+from keras_tricks.distribute.spec import choose_engine
+
+_ENGINES = {"mirrored": Mirrored, "jax": JaxDevices}
+
+
+def distribute(spec: str = "auto", norm: str = "sync") -> Distribution:
+    """Returns where and how models of this process train.
+
+    With the same global batch, several devices take the same steps as one
+    device does, up to rounding: batch b is split in equal parts, the
+    gradients are averaged, and only then checked, clipped and applied.
+    Dropout draws other masks on each device.
+
+    Args:
+        spec: `"none"`: one device. `"mirrored"`: all devices of this
+            process, TensorFlow; `"mirrored:2"`: the first two. `"jax"`,
+            `"jax:2"`: the same for JAX. `"auto"` (default): all accelerators
+            of this process.
+        norm: Batch norm with several devices: `"sync"` (default) takes the
+            statistics of the global batch, as one device would; `"local"`
+            those of the part of each device, and averages the moving ones:
+            faster, and with TensorFlow alone.
+
+    Returns:
+        A `keras_tricks.distribute.Distribution`.
+
+    Raises:
+        ValueError: If the backend does not have the engine, there are not
+            as many devices, or `norm` does not fit.
+        NotImplementedError: If several processes or a TPU are asked for, or
+            `"auto"` finds an environment of several processes.
+
+    Example:
+    >>> distribution = distribute("none")
+    >>> with distribution.scope():
+    ...     model = keras.Sequential([keras.Input((2,)),
+    ...         keras.layers.Dense(1)])
+    ...     model.compile("sgd", "mse")
+    >>> model = distribution.prepare(model)
+
+    Reference:
+        arXiv 1812.01187, section 3.1: the batch of the paper is that of
+        eight GPUs.
+    """
+    check_choice("norm", norm, ("sync", "local"))
+    engine = choose_engine(
+        spec,
+        keras.backend.backend(),
+        os.environ,
+        len(_backend.accelerators()),
+    )
+    if engine.name == "none":
+        return Distribution()
+    if engine.name not in _ENGINES:
+        raise NotImplementedError(
+            f'not available yet: "{engine.name}". '
+            f"Received: spec={spec!r}; `none` trains each process alone"
+        )
+    return _ENGINES[engine.name](_devices(spec, engine.devices), norm)
+
+
+def _devices(spec, count):
+    """The devices to train on: accelerators or else CPUs."""
+    devices = _backend.accelerators() or _backend.cpus()
+    if count is not None and count > len(devices):
+        raise ValueError(
+            f"`spec` must not ask for more devices than there are, "
+            f"{len(devices)}. Received: spec={spec!r}"
+        )
+    return devices[:count]

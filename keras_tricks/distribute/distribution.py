@@ -1,0 +1,104 @@
+"""What every way of training on one or several devices has in common."""
+
+import contextlib
+
+import keras
+
+from keras_tricks._checks import check_int
+
+
+class Distribution:
+    """Where a model trains; this one: on the one device that Keras takes.
+
+    Made by `keras_tricks.distribute.distribute` before the model:
+
+    - build and compile the model inside `scope()`;
+    - call `prepare(model)` after `compile`;
+    - give `fit`, `evaluate` and `predict` what `batches` returns.
+
+    Attributes:
+        name: Name of the engine.
+        num_replicas: Copies of the model that see parts of each batch, over
+            all processes.
+        num_processes: Processes that train together.
+        process_index: Number of this one, from 0.
+
+    Example:
+    >>> distribution = Distribution()
+    >>> distribution.num_replicas, distribution.is_chief
+    (1, True)
+    >>> distribution.describe()
+    'none: one device'
+    """
+
+    name = "none"
+    num_replicas = 1
+    num_processes = 1
+    process_index = 0
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes what is written once."""
+        return self.process_index == 0
+
+    def scope(self) -> contextlib.AbstractContextManager:
+        """The context in which the model is built and compiled."""
+        return contextlib.nullcontext()
+
+    def check_batch_size(
+        self, batch_size: int, accumulation_steps: int = 1
+    ) -> None:
+        """Checks that the batch of an update splits evenly.
+
+        Args:
+            batch_size: Samples in one update, over all devices.
+            accumulation_steps: Batches in one update. Defaults to 1.
+
+        Raises:
+            ValueError: If it is no multiple of devices times steps.
+        """
+        batch_size = check_int("batch_size", batch_size, 1)
+        steps = check_int("accumulation_steps", accumulation_steps, 1)
+        parts = self.num_replicas * steps
+        if batch_size % parts:
+            raise ValueError(
+                f"`batch_size` must be a multiple of {parts}, {steps} "
+                f"accumulated batches on {self.num_replicas} devices. "
+                f"Received: batch_size={batch_size}"
+            )
+
+    def prepare(self, model: keras.Model) -> keras.Model:
+        """Makes a compiled model train exactly; call it after `compile`.
+
+        What is changed is this object alone: what `save` writes is the plain
+        model.
+
+        Args:
+            model: A model that was compiled inside `scope()`.
+
+        Returns:
+            The model.
+
+        Raises:
+            ValueError: If the model cannot be trained exactly.
+        """
+        return model
+
+    def batches(self, x):
+        """Returns what `fit`, `evaluate` and `predict` are to take.
+
+        Args:
+            x: A `keras.utils.PyDataset`, such as the batches of
+                `keras_tricks.data`, or a `tf.data.Dataset`, of batches over
+                all devices.
+
+        Raises:
+            ValueError: If the batches do not fit.
+        """
+        if hasattr(x, "batch_size"):
+            self.check_batch_size(x.batch_size)
+        return x
+
+    def describe(self) -> str:
+        """One line that says on what is trained, and how."""
+        return f"{self.name}: one device"

@@ -1,0 +1,390 @@
+"""What Keras 3.15 gets wrong on several devices, and what replaces it.
+
+Each function changes one object, by attributes of the instance; what is saved
+remains a plain model. Each has a test that fails when Keras needs it no more:
+`tests/distribute/test_keras_internals.py`. All of it is TensorFlow's but
+`replicate_uneven_batches`.
+"""
+
+import functools
+import warnings
+
+import keras
+from keras import tree
+from keras.src.optimizers.base_optimizer import BaseOptimizer
+from keras.src.utils.module_utils import tensorflow as tf
+
+from keras_tricks.optimizers import SGD
+
+VERSION = "3.15"
+"""The version of Keras that this file was written for."""
+
+
+def check_version():
+    """Warns if Keras is another version than this file was written for."""
+    if keras.__version__.rsplit(".", 1)[0] != VERSION:
+        warnings.warn(
+            f"keras_tricks.distribute changes parts of Keras {VERSION} that "
+            "may differ in other versions: compare a short run with one on "
+            f"a single device. Received: Keras {keras.__version__}",
+            stacklevel=3,
+        )
+
+
+# The steps of `fit`, `evaluate` and `predict`.
+
+
+def run_steps(model, strategy):
+    """Replaces the loop over the steps of one execution.
+
+    Keras' own fails with `steps_per_execution`, where it puts
+    `strategy.run` inside of a condition, and with several hosts, where it
+    reduces scalars over an axis.
+    """
+    graph = functools.partial(
+        tf.function, reduce_retracing=True, autograph=False
+    )
+
+    def mean(value):
+        return strategy.reduce("MEAN", value, axis=None)
+
+    def make_function(step):
+        trains = step == model.train_step
+
+        def one_step(data):
+            if trains:
+                _check_even(strategy, data)
+            outputs = strategy.run(step, args=(data,))
+            return tree.map_structure(mean, outputs)
+
+        one_step = model._autoconvert_optionals(one_step)
+
+        def steps(iterator):
+            outputs = one_step(iterator.get_next())
+            if model.steps_per_execution == 1:
+                return outputs
+
+            def more(i, batch, outputs):
+                return (i < model.steps_per_execution) & batch.has_value()
+
+            def body(i, batch, outputs):
+                outputs = one_step(batch.get_value())
+                batch = tf.cond(
+                    i + 1 < model.steps_per_execution,
+                    iterator.get_next_as_optional,
+                    lambda: batch,
+                )
+                return i + 1, batch, outputs
+
+            start = tf.constant(1), iterator.get_next_as_optional(), outputs
+            return tf.while_loop(more, body, start)[2]
+
+        on_batch, on_iterator = one_step, steps
+        if not model.run_eagerly:
+            on_batch, on_iterator = graph(one_step), graph(steps)
+        iterators = tf.data.Iterator, tf.distribute.DistributedIterator
+
+        def function(iterator):
+            if isinstance(iterator, iterators):
+                return on_iterator(iterator)
+            for _, data in zip(
+                range(model.steps_per_execution), iterator, strict=False
+            ):
+                outputs = on_batch(data)
+            return outputs
+
+        return function
+
+    model._make_function = make_function
+
+
+def _check_even(strategy, data):
+    """Fails where the parts of a training batch have different sizes."""
+    parts = strategy.experimental_local_results(tree.flatten(data)[0])
+    sizes = tf.stack([tf.shape(part)[0] for part in parts])
+    tf.debugging.assert_equal(
+        sizes,
+        sizes[0],
+        "Batches of training must split evenly: drop the remainder. "
+        "Received parts of these sizes",
+    )
+
+
+def build_from_one_part(model, strategy):
+    """Shows Keras the shapes of one replica's part, not a mean of batches.
+
+    Of parts of different sizes, and on several hosts, there is no mean; and
+    a batch that is read for its shape alone is read twice.
+    """
+
+    def symbolic(spec):
+        spec = getattr(spec, "_value_specs", [spec])[0]
+        if isinstance(spec, tf.OptionalSpec):
+            return None
+        return keras.KerasTensor(tuple(spec.shape), spec.dtype.name)
+
+    def maybe_symbolic_build(iterator=None, data_batch=None):
+        if iterator is not None:
+            spec = iterator._distributed_dataset.element_spec
+            data_batch = tree.map_structure(symbolic, spec)
+        with strategy.scope():
+            model._symbolic_build(data_batch=data_batch)
+        _refuse_scalar_losses(model)
+
+    model._maybe_symbolic_build = maybe_symbolic_build
+
+
+def skip_empty_parts(model):
+    """Lets replicas that get no rows of a last batch wait.
+
+    Layers fail on no rows, or give NaN.
+    """
+    test_step, predict_step = model.test_step, model.predict_step
+
+    def test(data):
+        return tf.cond(
+            _rows(data) > 0, lambda: test_step(data), model.get_metrics_result
+        )
+
+    def predict(data):
+        rows = _rows(data)
+        full = tree.map_structure(_at_least_one_row, data)
+        outputs = predict_step(full)
+        return tree.map_structure(lambda x: x[:rows], outputs)
+
+    model.test_step, model.predict_step = test, predict
+
+
+def _rows(data):
+    return tf.shape(tree.flatten(data)[0])[0]
+
+
+def _at_least_one_row(x):
+    missing = tf.cast(tf.shape(x)[0] == 0, "int32")
+    padding = [[0, missing]] + [[0, 0]] * (len(x.shape) - 1)
+    return tf.pad(x, padding)
+
+
+def _refuse_scalar_losses(model):
+    """Refuses losses of one value: Keras scales them for one replica."""
+    losses = model._compile_loss and model._compile_loss._flat_losses
+    for _, loss, _, name in losses or ():
+        if loss is not None and "call" not in vars(loss):
+            loss.call = _per_sample(loss.call, name or loss.name)
+
+
+def _per_sample(call, name):
+    @functools.wraps(call)
+    def checked(y_true, y_pred):
+        values = call(y_true, y_pred)
+        if len(values.shape) == 0:
+            raise ValueError(
+                "`loss` must return a value for each sample where there are "
+                "several replicas: a mean over a part of the batch would "
+                f"count too much. Received: loss {name!r}, which returns one "
+                "value"
+            )
+        return values
+
+    return checked
+
+
+# The optimizer.
+
+
+def sum_gradients_first(optimizer):
+    """Adds the gradients of all replicas before anything else is done.
+
+    Keras does it last, so that each replica decides for itself whether its
+    gradients are finite, and clips its own. Afterwards every replica does
+    the same with the same numbers, and needs no other, so that gradient
+    accumulation and overwriting with an average, which are conditions, work.
+    """
+    if "apply" in vars(optimizer):
+        return
+    apply = optimizer.apply
+
+    def apply_sums(grads, trainable_variables=None):
+        context = tf.distribute.get_replica_context()
+        grads = list(grads)
+        given = [i for i, grad in enumerate(grads) if grad is not None]
+        sums = context.all_reduce("SUM", [grads[i] for i in given])
+        for i, total in zip(given, sums, strict=True):
+            grads[i] = total
+        apply(grads, trainable_variables)
+
+    optimizer.apply = apply_sums
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    inner._all_reduce_sum_gradients = list
+    if _updates_by_itself(inner):
+        # Nadam's, say: it works, but not inside of a condition.
+        if inner.gradient_accumulation_steps:
+            raise ValueError(
+                "`gradient_accumulation_steps` must be None for an optimizer "
+                "with an update of its own on several replicas. "
+                f"Received: {type(inner).__name__}"
+            )
+    else:
+        _use_base_method(inner, "_backend_update_step")
+    _use_base_method(inner, "_backend_increment_gradient_accumulators")
+    if type(inner)._apply_weight_decay is _tf_optimizer()._apply_weight_decay:
+        _use_base_method(inner, "_apply_weight_decay")
+    overwrite = inner._overwrite_model_variables_with_average_value
+
+    def overwrite_here(variables):
+        if tf.distribute.get_replica_context() is None:
+            return overwrite(variables)
+        BaseOptimizer._overwrite_model_variables_with_average_value(
+            inner, variables
+        )
+
+    inner._overwrite_model_variables_with_average_value = overwrite_here
+
+
+def _tf_optimizer():
+    from keras.src.backend.tensorflow.optimizer import TFOptimizer
+
+    return TFOptimizer
+
+
+def _updates_by_itself(optimizer):
+    known = (_tf_optimizer()._backend_update_step, SGD._backend_update_step)
+    return type(optimizer)._backend_update_step not in known
+
+
+def _use_base_method(optimizer, name):
+    setattr(optimizer, name, getattr(BaseOptimizer, name).__get__(optimizer))
+
+
+# Layers.
+
+
+def draw_apart(model):
+    """Gives each replica random numbers of its own.
+
+    Keras gives all the same, so that dropout drops the same units of the
+    first sample of each part. Replica 0 draws what one device does.
+    """
+    for layer in _layers(model):
+        for generator in layer._seed_generators:
+            if "next" not in vars(generator):
+                generator.next = _folded(generator.next)
+
+
+def _folded(draw):
+    @functools.wraps(draw)
+    def next_of_replica(*args, **kwargs):
+        seed = draw(*args, **kwargs)
+        context = tf.distribute.get_replica_context()
+        if context is None:
+            return seed
+        replica = tf.cast(context.replica_id_in_sync_group, seed.dtype)
+        # Far apart: layers often have seeds that follow each other.
+        first = tf.bitwise.bitwise_and(seed[0] + replica * 0x9E3779B1, _MASK)
+        return tf.stack([first, seed[1]])
+
+    return next_of_replica
+
+
+_MASK = 2**31 - 1
+
+
+def synchronize_batch_norm(model):
+    """Lets batch norms take the statistics of the whole batch.
+
+    As `synchronized=True` does, which would be saved, and fail on other
+    backends; its variance, a difference of two squares, loses digits.
+    """
+    for layer in _batch_norms(model):
+        if "_moments" not in vars(layer):
+            layer._moments = _global_moments(layer)
+
+
+def _global_moments(layer):
+    local_moments = layer._moments
+
+    @functools.wraps(local_moments)
+    def moments(inputs, mask):
+        context = tf.distribute.get_replica_context()
+        if context is None:
+            return local_moments(inputs, mask)
+        if mask is not None:
+            raise ValueError(
+                '`norm` must be "local" with masked inputs of batch norm. '
+                f"Received: layer {layer.name!r} with a mask"
+            )
+        mean, variance = local_moments(inputs, mask)
+        whole = context.all_reduce("MEAN", mean)
+        spread = variance + tf.square(mean - whole)
+        return whole, context.all_reduce("MEAN", spread)
+
+    return moments
+
+
+def average_batch_norm(model):
+    """Averages the moving statistics of the replicas after each step.
+
+    Keras never does, and saves those of replica 0. They are linear, so the
+    average is that of an average once at the end. To be called after what
+    else changes `train_step`.
+    """
+    variables = [
+        variable
+        for layer in _batch_norms(model)
+        for variable in layer.non_trainable_variables
+    ]
+    step = model.train_step
+
+    def train_step(data):
+        logs = step(data)
+        if variables:
+            context = tf.distribute.get_replica_context()
+            values = [tf.identity(v.value) for v in variables]
+            means = context.all_reduce("MEAN", values)
+            for variable, value in zip(variables, means, strict=True):
+                variable.assign(value)
+        return logs
+
+    model.train_step = train_step
+
+
+def _batch_norms(model):
+    return [
+        layer
+        for layer in _layers(model)
+        if isinstance(layer, keras.layers.BatchNormalization)
+        and layer.trainable
+    ]
+
+
+def _layers(model):
+    return model._flatten_layers(include_self=True, recursive=True)
+
+
+# JAX.
+
+
+@functools.cache
+def replicate_uneven_batches():
+    """Computes a batch that does not split evenly whole on each device.
+
+    Keras gives it the layout of the first batch, and JAX refuses.
+    """
+    import jax
+    from keras.src.backend.jax import distribution_lib
+
+    place = distribution_lib.distribute_data_input
+
+    @functools.wraps(place)
+    def place_any(batch, layout, batch_dim_name):
+        sharding = getattr(layout, "backend_layout", layout)
+        parts = sharding.mesh.size
+        uneven = len(batch) % parts and sharding.is_fully_addressable
+        if not uneven:
+            return place(batch, layout, batch_dim_name)
+        whole = jax.sharding.NamedSharding(
+            sharding.mesh, jax.sharding.PartitionSpec()
+        )
+        return jax.device_put(batch, whole)
+
+    distribution_lib.distribute_data_input = place_any

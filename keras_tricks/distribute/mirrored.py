@@ -1,0 +1,108 @@
+"""Several devices of one process on TensorFlow."""
+
+import functools
+
+import keras
+
+from keras_tricks.distribute import keras_internals as internals
+from keras_tricks.distribute.distribution import Distribution
+
+
+class Mirrored(Distribution):
+    """`tf.distribute.MirroredStrategy`, with what Keras lacks for it.
+
+    Args:
+        devices: Names of devices, such as `"GPU:0"`.
+        norm: `"sync"` (default) or `"local"`, see
+            `keras_tricks.distribute.distribute`.
+
+    Example:
+    >>> import keras_tricks
+    >>> if keras.backend.backend() == "tensorflow":
+    ...     print(Mirrored(["CPU:0"]).describe())
+    ... else:
+    ...     print("mirrored: 1 devices (CPU:0), batch norm over all of them")
+    mirrored: 1 devices (CPU:0), batch norm over all of them
+    """
+
+    name = "mirrored"
+
+    def __init__(self, devices: list[str], norm: str = "sync"):
+        internals.check_version()
+        self.devices = devices
+        self.norm = norm
+        self.strategy = _strategy(tuple(devices))
+        self.num_replicas = self.strategy.num_replicas_in_sync
+
+    def scope(self):
+        return self.strategy.scope()
+
+    def prepare(self, model: keras.Model) -> keras.Model:
+        self._check_model(model)
+        if self.num_replicas == 1:
+            return model
+        internals.sum_gradients_first(model.optimizer)
+        if "_make_function" in vars(model):  # It was compiled anew.
+            return model
+        internals.draw_apart(model)
+        if self.norm == "sync":
+            internals.synchronize_batch_norm(model)
+        else:
+            internals.average_batch_norm(model)
+        internals.skip_empty_parts(model)
+        internals.build_from_one_part(model, self.strategy)
+        internals.run_steps(model, self.strategy)
+        return model
+
+    def batches(self, x):
+        mixes = getattr(x, "mix_up", None) is not None
+        if mixes and getattr(x, "finish_on", "host") == "device":
+            raise ValueError(
+                '`finish_on` must be "host" with mixup on several devices: '
+                "a device has only a part of the batch to mix. "
+                "Received: finish_on='device'"
+            )
+        return super().batches(x)
+
+    def describe(self) -> str:
+        norm = {
+            "sync": "batch norm over all of them",
+            "local": "batch norm on each",
+        }[self.norm]
+        return (
+            f"{self.name}: {self.num_replicas} devices "
+            f"({', '.join(self.devices)}), {norm}"
+        )
+
+    def _check_model(self, model):
+        if not model.compiled:
+            raise ValueError(
+                "`model` must be compiled before `prepare`. "
+                f"Received: model {model.name!r}, not compiled"
+            )
+        optimizer = model.optimizer
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        owners = {
+            "model": model._distribute_strategy,
+            "optimizer": inner._distribution_strategy,
+        }
+        for name, strategy in owners.items():
+            if strategy is not self.strategy:
+                raise ValueError(
+                    f"`{name}` must be made inside `scope()`. "
+                    f"Received: one made with {strategy}"
+                )
+        if model.jit_compile:
+            raise ValueError(
+                '`jit_compile` must be "auto" or False: XLA cannot compile a '
+                "step over several devices of TensorFlow. "
+                f"Received: jit_compile={model.jit_compile}"
+            )
+
+
+@functools.cache
+def _strategy(devices):
+    """One strategy for the same devices: two would mix up their sums."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(devices)

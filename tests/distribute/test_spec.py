@@ -1,0 +1,131 @@
+"""Which engine a specification means, for every backend and environment."""
+
+import json
+
+import pytest
+
+from keras_tricks.distribute import Engine, choose_engine
+from keras_tricks.distribute.spec import BACKENDS, count_processes
+
+ALL = ("tensorflow", "jax", "torch")
+TORCHRUN = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "host"}
+SLURM = {
+    "SLURM_NTASKS": "4",
+    "SLURM_PROCID": "3",
+    "SLURM_JOB_NODELIST": "n[1-2]",
+}
+
+
+def tf_config(**cluster):
+    return {"TF_CONFIG": json.dumps({"cluster": cluster})}
+
+
+def jax_config(**names):
+    return {f"KERAS_DISTRIBUTION_{k}": v for k, v in names.items()}
+
+
+@pytest.mark.parametrize("backend", ALL)
+@pytest.mark.parametrize("accelerators", [0, 1, 2, 8])
+def test_auto_on_one_host(backend, accelerators):
+    several = {"tensorflow": "mirrored", "jax": "jax"}
+    name = several.get(backend, "none") if accelerators > 1 else "none"
+    assert choose_engine("auto", backend, {}, accelerators) == Engine(name)
+
+
+@pytest.mark.parametrize(
+    ("backend", "environment", "count"),
+    [
+        ("tensorflow", tf_config(worker=["a:1", "b:1"]), 2),
+        ("tensorflow", tf_config(chief=["a:1"], worker=["b:1"]), 2),
+        ("tensorflow", tf_config(worker=["a:1"]), 1),
+        ("tensorflow", {"TF_CONFIG": ""}, 1),
+        ("tensorflow", {"TF_CONFIG": "{}"}, 0),
+        ("tensorflow", {**SLURM, **tf_config(worker=["a:1"])}, 1),
+        ("jax", jax_config(NUM_PROCESSES="3"), 3),
+        ("jax", jax_config(JOB_ADDRESSES="a:1,b:1"), 2),
+        ("jax", jax_config(JOB_ADDRESSES="a:1"), 1),
+        ("torch", TORCHRUN, 2),
+        ("torch", {**TORCHRUN, "WORLD_SIZE": "1"}, 1),
+        ("torch", {"WORLD_SIZE": "2"}, 1),
+        *[(backend, SLURM, 4) for backend in ALL],
+        *[(backend, {"SLURM_NTASKS": "4"}, 1) for backend in ALL],
+        *[(backend, {}, 1) for backend in ALL],
+        ("jax", TORCHRUN, 1),
+        ("torch", tf_config(worker=["a:1", "b:1"]), 1),
+    ],
+)
+def test_auto_with_several_processes(backend, environment, count):
+    assert count_processes(backend, environment) == count
+    several = {
+        "tensorflow": "multi_worker",
+        "jax": "jax_multi",
+        "torch": "torch_ddp",
+    }
+    name = several[backend] if count > 1 else "none"
+    assert choose_engine("auto", backend, environment, 1).name == name
+    assert choose_engine("none", backend, environment, 8).name == "none"
+
+
+@pytest.mark.parametrize(
+    ("backend", "environment"),
+    [
+        ("tensorflow", {"TF_CONFIG": "cluster"}),
+        ("tensorflow", {"TF_CONFIG": "[]"}),
+        ("tensorflow", {"TF_CONFIG": '{"cluster": 3}'}),
+        ("jax", jax_config(NUM_PROCESSES="two")),
+        ("torch", {**TORCHRUN, "WORLD_SIZE": "x"}),
+        ("torch", {**SLURM, "SLURM_NTASKS": "2(x2)"}),
+    ],
+)
+def test_an_environment_that_makes_no_sense(backend, environment):
+    with pytest.raises(ValueError, match="in the environment must be"):
+        choose_engine("auto", backend, environment, 1)
+
+
+@pytest.mark.parametrize("name", sorted(BACKENDS))
+@pytest.mark.parametrize("backend", ALL)
+def test_an_engine_needs_its_backend(name, backend):
+    if backend == BACKENDS[name]:
+        assert choose_engine(name, backend, {}, 0) == Engine(name)
+        return
+    with pytest.raises(ValueError, match=f"needs the {BACKENDS[name]} backe"):
+        choose_engine(name, backend, {}, 0)
+
+
+def test_details():
+    engine = choose_engine("mirrored:2", "tensorflow", {}, 0)
+    assert engine == Engine("mirrored", devices=2)
+    assert choose_engine("jax:8", "jax", {}, 0) == Engine("jax", devices=8)
+    engine = choose_engine("tpu:my:pod", "tensorflow", {}, 0)
+    assert engine == Engine("tpu", tpu="my:pod")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "",
+        "gpu",
+        "Mirrored",
+        "mirrored:",
+        "mirrored:0",
+        "mirrored:-1",
+        "mirrored:two",
+        "mirrored:²",
+        "mirrored:2:3",
+        "tpu:",
+        "none:2",
+        "auto:2",
+        "multi_worker:2",
+        None,
+        2,
+    ],
+)
+def test_what_is_no_specification(spec):
+    with pytest.raises(ValueError, match=r"^`spec` must .* Received: spec="):
+        choose_engine(spec, "tensorflow", {}, 0)
+
+
+@pytest.mark.parametrize("spec", ["ps", "parameter_server", "ps:2"])
+def test_parameter_servers_are_refused_with_the_reason(spec):
+    with pytest.raises(ValueError, match="Keras 3 does not support it"):
+        choose_engine(spec, "tensorflow", {}, 0)

@@ -1,0 +1,41 @@
+"""Several devices take the steps of one: losses, weights, predictions."""
+
+import numpy as np
+import pytest
+
+from .training import (
+    BACKEND,
+    STEPS,
+    difference,
+    run_with_devices,
+)
+
+SPECS = {"tensorflow": ["mirrored:2", "mirrored:4"], "jax": ["jax:2"]}
+PAIRS = [
+    {"dtype": "float32", "accumulation": 1, "predicts": True},
+    {"dtype": "mixed_float16", "accumulation": 4},
+]
+CONFIGURATIONS = {
+    "mirrored:2": PAIRS,
+    "mirrored:4": [
+        {"dtype": "float32", "accumulation": 4, "predicts": True},
+        {"dtype": "mixed_float16", "accumulation": 1},
+    ],
+    "jax:2": [*PAIRS, {"dtype": "float32", "accumulation": 4}],
+}
+
+
+@pytest.mark.parametrize("spec", SPECS.get(BACKEND, []))
+def test_the_steps_are_those_of_one_device(spec):
+    configurations = CONFIGURATIONS[spec]
+    code = f"print(json.dumps(train_all(['none', {spec!r}], {configurations})))"
+    results = run_with_devices(code, int(spec[-1]))
+    for configuration, result in zip(configurations, results, strict=True):
+        alone, together = result["none"], result[spec]
+        tolerance = 1e-6 if configuration["dtype"] == "float32" else 1e-3
+        assert together["updates"] == alone["updates"]
+        assert alone["updates"] == STEPS // configuration["accumulation"]
+        for name, values in alone.items():
+            different = difference(together[name], values)
+            assert different <= tolerance, (name, configuration, different)
+        assert np.ptp(alone["losses"]) > 0.02  # It learns.

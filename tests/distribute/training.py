@@ -1,0 +1,173 @@
+"""Small trainings that the tests compare, in processes of several devices."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+BACKEND = keras.backend.backend()
+STEPS, BATCH, CLASSES = 20, 16, 4
+
+
+def run_with_devices(code, devices, timeout=240):
+    """Runs code in a process with that many CPUs; returns what it prints.
+
+    The code sees this module's names; its last line of output is JSON.
+    """
+    script = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from training import *
+make_devices({devices})
+{code}
+"""
+    flag = f"--xla_force_host_platform_device_count={devices}"
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "KERAS_BACKEND": BACKEND, "XLA_FLAGS": flag},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert run.returncode == 0, run.stderr[-4000:]
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def make_devices(count):
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * count
+        )
+
+
+def make_batches(seed=0, size=STEPS * BATCH, mixes=True, **kwargs):
+    from keras_tricks.data import Batches
+    from keras_tricks.layers import MixUp
+
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, CLASSES, size)
+    images = (
+        rng.integers(0, 200, (size, 8, 8, 3)) + 12 * labels[:, None, None, None]
+    )
+    return Batches(
+        images.astype("uint8"),
+        labels,
+        BATCH,
+        mean=120.0,
+        std=60.0,
+        mix_up=MixUp(0.4, num_classes=CLASSES) if mixes else None,
+        **kwargs,
+    )
+
+
+def make_model(dtype="float32"):
+    keras.utils.set_random_seed(3)
+    image = x = keras.Input((8, 8, 3))
+    x = layers.Conv2D(6, 3, padding="same", use_bias=False, dtype=dtype)(x)
+    x = layers.BatchNormalization(momentum=0.9, dtype=dtype)(x)
+    x = layers.Activation("gelu", dtype=dtype)(x)
+    x = layers.GlobalAveragePooling2D(dtype=dtype)(x)
+    return keras.Model(image, layers.Dense(CLASSES, dtype="float32")(x))
+
+
+def make_optimizer(accumulation=1, **kwargs):
+    from keras_tricks.optimizers import SGD
+    from keras_tricks.schedules import CosineDecay, Warmup
+
+    updates = STEPS // accumulation
+    return SGD(
+        Warmup(CosineDecay(0.2, updates), updates // 2),
+        weight_decay=1e-2,
+        gradient_accumulation_steps=accumulation if accumulation > 1 else None,
+        **kwargs,
+    )
+
+
+def compile_model(model, optimizer, scaled=False, **kwargs):
+    from keras_tricks.losses import LabelSmoothedCrossentropy
+    from keras_tricks.metrics import Crossentropy, DominantLabelAccuracy
+
+    if scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, 2.0**10)
+    model.compile(
+        optimizer,
+        LabelSmoothedCrossentropy(0.1),
+        metrics=[DominantLabelAccuracy(name="accuracy"), Crossentropy()],
+        **kwargs,
+    )
+
+
+class Losses(keras.callbacks.Callback):
+    """Keeps what is logged after each step, the mean since the start."""
+
+    def on_train_begin(self, logs=None):
+        self.losses = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.losses.append(float(logs["loss"]))
+
+
+def train(spec, dtype="float32", accumulation=1, norm="sync", predicts=False):
+    """Trains; returns the losses, history, weights and what is predicted."""
+    from keras_tricks.distribute import distribute
+
+    if BACKEND == "jax":
+        keras.distribution.set_distribution(None)
+    distribution = distribute(spec, norm)
+    with distribution.scope():
+        model = make_model(dtype)
+        compile_model(
+            model,
+            make_optimizer(accumulation),
+            scaled=dtype == "mixed_float16",
+        )
+    distribution.prepare(model)
+    losses = Losses()
+    history = model.fit(
+        distribution.batches(make_batches()),
+        shuffle=False,
+        verbose=0,
+        callbacks=[losses],
+    ).history
+    result = {
+        "losses": losses.losses,
+        "history": [values[0] for values in history.values()],
+        "weights": np.concatenate(
+            [ops.convert_to_numpy(v).ravel() for v in model.weights]
+        ).tolist(),
+        "updates": int(ops.convert_to_numpy(model.optimizer.iterations)),
+    }
+    if predicts:
+        # The last batch has one row, fewer than there are devices.
+        held_out = distribution.batches(
+            make_batches(
+                1, 33, mixes=False, drop_remainder=False, shuffle=False
+            )
+        )
+        logs = model.evaluate(held_out, verbose=0, return_dict=True)
+        result["evaluated"] = list(logs.values())
+        result["predicted"] = model.predict(held_out, verbose=0).tolist()
+    return result
+
+
+def train_all(specs, configurations):
+    """What `train` gives for each configuration and each of the specs."""
+    return [
+        {spec: train(spec, **configuration) for spec in specs}
+        for configuration in configurations
+    ]
+
+
+def difference(first, second):
+    """The norm of the difference over that of the second."""
+    first, second = np.asarray(first), np.asarray(second)
+    assert first.shape == second.shape
+    return np.linalg.norm(first - second) / np.linalg.norm(second)
