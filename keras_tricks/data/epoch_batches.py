@@ -23,6 +23,9 @@ class EpochBatches(keras.utils.PyDataset):
     (2, 31, 30)
     """
 
+    shard = (0, 1)
+    """Number of the host whose samples these are, and of hosts."""
+
     def __init__(self):
         super().__init__()
         self.epoch = 0
@@ -57,7 +60,70 @@ class EpochBatches(keras.utils.PyDataset):
         return self.batch(self.epoch, step)
 
 
-class RestOfEpoch(EpochBatches):
+class ViewOfBatches(EpochBatches):
+    """Batches that are made of other batches, of which they state the epoch.
+
+    A subclass says with `_view` what becomes of a batch, and which ones there
+    are.
+
+    Args:
+        batches: `Batches`, `ImageBatches` or other `EpochBatches`.
+
+    Example:
+    >>> class Doubled(ViewOfBatches):
+    ...     def _view(self, get, step):
+    ...         return 2 * get(step)
+    >>> class Numbers(EpochBatches):
+    ...     num_batches, batch_size = 3, 1
+    ...     def batch(self, epoch, step):
+    ...         return 10 * epoch + step
+    >>> doubled = Doubled(Numbers())
+    >>> doubled.set_epoch(1)
+    >>> len(doubled), doubled[2]
+    (3, 24)
+    """
+
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
+        self.batch_size, self.shard = batches.batch_size, batches.shard
+        self.epoch = batches.epoch
+
+    @property
+    def num_batches(self):
+        """Number of batches in an epoch."""
+        return self.batches.num_batches
+
+    @property
+    def error(self):
+        """What stopped the batches, if anything did."""
+        return getattr(self.batches, "error", None)
+
+    def set_epoch(self, epoch):
+        super().set_epoch(epoch)
+        self.batches.set_epoch(epoch)
+
+    def on_epoch_begin(self):
+        super().on_epoch_begin()
+        self.batches.on_epoch_begin()
+
+    def on_epoch_end(self):
+        super().on_epoch_end()
+        self.batches.on_epoch_end()
+
+    def batch(self, epoch, step):
+        """Returns one batch of any epoch."""
+        return self._view(lambda i: self.batches.batch(epoch, i), step)
+
+    def _get(self, step):
+        return self._view(self.batches.__getitem__, step)
+
+    def _view(self, get, step):
+        """Batch `step`, made of what `get` returns for any step."""
+        return get(step)
+
+
+class RestOfEpoch(ViewOfBatches):
     """The batches of an epoch from a step on, for one that was interrupted.
 
     Item `i` is item `start + i` of the batches.
@@ -82,42 +148,18 @@ class RestOfEpoch(EpochBatches):
     """
 
     def __init__(self, batches, start):
-        super().__init__()
-        self.batches = batches
+        super().__init__(batches)
         self.start = check_int("start", start)
         if start >= batches.num_batches:
             raise ValueError(
                 "`start` must be less than the number of batches, "
                 f"{batches.num_batches}. Received: start={start}"
             )
-        self.batch_size = batches.batch_size
-        self.epoch = batches.epoch
 
     @property
     def num_batches(self):
         """Number of batches that are left."""
         return self.batches.num_batches - self.start
 
-    @property
-    def error(self):
-        """What stopped the batches, if anything did."""
-        return getattr(self.batches, "error", None)
-
-    def set_epoch(self, epoch):
-        super().set_epoch(epoch)
-        self.batches.set_epoch(epoch)
-
-    def on_epoch_begin(self):
-        super().on_epoch_begin()
-        self.batches.on_epoch_begin()
-
-    def on_epoch_end(self):
-        super().on_epoch_end()
-        self.batches.on_epoch_end()
-
-    def batch(self, epoch, step):
-        """Returns one batch of any epoch."""
-        return self.batches.batch(epoch, self.start + step)
-
-    def _get(self, step):
-        return self.batches[self.start + step]
+    def _view(self, get, step):
+        return get(self.start + step)

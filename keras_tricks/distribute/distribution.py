@@ -1,8 +1,10 @@
 """What every way of training on one or several devices has in common."""
 
 import contextlib
+import json
 
 import keras
+import numpy as np
 
 from keras_tricks._checks import check_int
 
@@ -40,6 +42,11 @@ class Distribution:
     def is_chief(self) -> bool:
         """Whether this process writes what is written once."""
         return self.process_index == 0
+
+    @property
+    def shard(self) -> tuple[int, int]:
+        """Number of this process and of processes, as data are told it."""
+        return self.process_index, self.num_processes
 
     def scope(self) -> contextlib.AbstractContextManager:
         """The context in which the model is built and compiled."""
@@ -98,6 +105,42 @@ class Distribution:
         if hasattr(x, "batch_size"):
             self.check_batch_size(x.batch_size)
         return x
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Adds arrays over all processes; each must call it.
+
+        Args:
+            values: float32 or int32, of the same shape in each process.
+
+        Returns:
+            The sum, the same in each process.
+        """
+        return np.asarray(values)
+
+    def any(self, flag: bool) -> bool:
+        """Whether a flag is true in any process; each must call it."""
+        return bool(self.sum(np.int32(flag)) > 0)
+
+    def gather(self, value) -> list:
+        """What every process has; each must call it.
+
+        Args:
+            value: What fits into JSON.
+
+        Returns:
+            The values in the order of the processes, the same in each.
+        """
+        text = np.frombuffer(json.dumps(value).encode("utf-8"), "uint8")
+        sizes = np.zeros(self.num_processes, "int32")
+        sizes[self.process_index] = len(text)
+        sizes = self.sum(sizes)
+        texts = np.zeros((self.num_processes, int(sizes.max())), "int32")
+        texts[self.process_index, : len(text)] = text
+        texts = self.sum(texts).astype("uint8")
+        return [
+            json.loads(text[:size].tobytes())
+            for text, size in zip(texts, sizes, strict=True)
+        ]
 
     def describe(self) -> str:
         """One line that says on what is trained, and how."""

@@ -1,8 +1,9 @@
 """Which engine trains: a function of what is asked for and what there is."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
+
+from keras_tricks.distribute.processes import find_processes
 
 BACKENDS = {
     "mirrored": "tensorflow",
@@ -79,7 +80,7 @@ def choose_engine(
     """
     engine = _parse(spec)
     if engine.name == "auto":
-        if count_processes(backend, environment) > 1:
+        if find_processes(backend, environment).count > 1:
             return Engine(_SEVERAL_PROCESSES[backend])
         if num_accelerators > 1 and backend in _SEVERAL_DEVICES:
             return Engine(_SEVERAL_DEVICES[backend])
@@ -91,28 +92,6 @@ def choose_engine(
             f"Received: spec={spec!r} with the backend {backend!r}"
         )
     return engine
-
-
-def count_processes(backend: str, environment: Mapping[str, str]) -> int:
-    """How many processes the environment says that train together.
-
-    Args:
-        backend: Name of the Keras backend; each has variables of its own.
-        environment: Environment variables.
-
-    Raises:
-        ValueError: If a variable makes no sense.
-
-    Example:
-    >>> ranks = {"WORLD_SIZE": "4", "RANK": "0", "MASTER_ADDR": "host"}
-    >>> count_processes("torch", ranks), count_processes("jax", ranks)
-    (4, 1)
-    """
-    count = _OWN_COUNT[backend](environment)
-    slurm = "SLURM_NTASKS", "SLURM_PROCID", "SLURM_JOB_NODELIST"
-    if count is None and all(name in environment for name in slurm):
-        count = _integer(environment, "SLURM_NTASKS")
-    return 1 if count is None else count
 
 
 def _parse(spec):
@@ -136,49 +115,3 @@ def _parse(spec):
             f'"{name}:". Received: spec={spec!r}'
         )
     return Engine(name, devices=int(detail))
-
-
-def _count_tensorflow(environment):
-    if not environment.get("TF_CONFIG"):
-        return None
-    text = environment["TF_CONFIG"]
-    try:
-        cluster = json.loads(text).get("cluster", {})
-        return sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
-    except (AttributeError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            "`TF_CONFIG` in the environment must be JSON with a cluster. "
-            f"Received: {text!r}"
-        ) from error
-
-
-def _count_jax(environment):
-    if "KERAS_DISTRIBUTION_NUM_PROCESSES" in environment:
-        return _integer(environment, "KERAS_DISTRIBUTION_NUM_PROCESSES")
-    addresses = environment.get("KERAS_DISTRIBUTION_JOB_ADDRESSES")
-    # One address is that of the coordinator alone.
-    return len(addresses.split(",")) if addresses else None
-
-
-def _count_torch(environment):
-    names = "WORLD_SIZE", "RANK", "MASTER_ADDR"
-    if all(name in environment for name in names):
-        return _integer(environment, "WORLD_SIZE")
-    return None
-
-
-def _integer(environment, name):
-    try:
-        return int(environment[name])
-    except ValueError as error:
-        raise ValueError(
-            f"`{name}` in the environment must be an integer. "
-            f"Received: {environment[name]!r}"
-        ) from error
-
-
-_OWN_COUNT = {
-    "tensorflow": _count_tensorflow,
-    "jax": _count_jax,
-    "torch": _count_torch,
-}

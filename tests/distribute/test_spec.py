@@ -4,8 +4,13 @@ import json
 
 import pytest
 
-from keras_tricks.distribute import Engine, choose_engine
-from keras_tricks.distribute.spec import BACKENDS, count_processes
+from keras_tricks.distribute import (
+    Engine,
+    Processes,
+    choose_engine,
+    find_processes,
+)
+from keras_tricks.distribute.spec import BACKENDS
 
 ALL = ("tensorflow", "jax", "torch")
 TORCHRUN = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "host"}
@@ -39,13 +44,13 @@ def test_auto_on_one_host(backend, accelerators):
         ("tensorflow", tf_config(chief=["a:1"], worker=["b:1"]), 2),
         ("tensorflow", tf_config(worker=["a:1"]), 1),
         ("tensorflow", {"TF_CONFIG": ""}, 1),
-        ("tensorflow", {"TF_CONFIG": "{}"}, 0),
+        ("tensorflow", {"TF_CONFIG": "{}"}, 1),
         ("tensorflow", {**SLURM, **tf_config(worker=["a:1"])}, 1),
         ("jax", jax_config(NUM_PROCESSES="3"), 3),
         ("jax", jax_config(JOB_ADDRESSES="a:1,b:1"), 2),
         ("jax", jax_config(JOB_ADDRESSES="a:1"), 1),
         ("torch", TORCHRUN, 2),
-        ("torch", {**TORCHRUN, "WORLD_SIZE": "1"}, 1),
+        ("torch", {**TORCHRUN, "WORLD_SIZE": "1", "RANK": "0"}, 1),
         ("torch", {"WORLD_SIZE": "2"}, 1),
         *[(backend, SLURM, 4) for backend in ALL],
         *[(backend, {"SLURM_NTASKS": "4"}, 1) for backend in ALL],
@@ -55,7 +60,7 @@ def test_auto_on_one_host(backend, accelerators):
     ],
 )
 def test_auto_with_several_processes(backend, environment, count):
-    assert count_processes(backend, environment) == count
+    assert find_processes(backend, environment).count == count
     several = {
         "tensorflow": "multi_worker",
         "jax": "jax_multi",
@@ -75,6 +80,14 @@ def test_auto_with_several_processes(backend, environment, count):
         ("jax", jax_config(NUM_PROCESSES="two")),
         ("torch", {**TORCHRUN, "WORLD_SIZE": "x"}),
         ("torch", {**SLURM, "SLURM_NTASKS": "2(x2)"}),
+        ("torch", {**SLURM, "SLURM_TASKS_PER_NODE": "2x2"}),
+        (
+            "tensorflow",
+            {
+                "TF_CONFIG": '{"cluster": {"worker": ["a"]}, '
+                '"task": {"type": "evaluator", "index": 0}}'
+            },
+        ),
     ],
 )
 def test_an_environment_that_makes_no_sense(backend, environment):
@@ -129,3 +142,47 @@ def test_what_is_no_specification(spec):
 def test_parameter_servers_are_refused_with_the_reason(spec):
     with pytest.raises(ValueError, match="Keras 3 does not support it"):
         choose_engine(spec, "tensorflow", {}, 0)
+
+
+def test_processes_of_each_environment():
+    config = {
+        "cluster": {"chief": ["a:1"], "worker": ["b:2", "c:3"]},
+        "task": {"type": "worker", "index": 1},
+    }
+    found = find_processes("tensorflow", {"TF_CONFIG": json.dumps(config)})
+    assert found == Processes(2, 3, "a:1", ("a:1", "b:2", "c:3"))
+    found = find_processes(
+        "jax",
+        jax_config(JOB_ADDRESSES="a:1", NUM_PROCESSES="4", PROCESS_ID="3"),
+    )
+    assert found == Processes(3, 4, "a:1", ())
+    found = find_processes("torch", {**TORCHRUN, "MASTER_PORT": "7"})
+    assert found == Processes(1, 2, "host:7", ())
+    assert find_processes("torch", {}) == Processes()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "tasks", "hosts"),
+    [
+        ("n[1-2]", "2(x2)", ["n1:0", "n1:1", "n2:0", "n2:1"]),
+        ("n[1-2]", "3,1", ["n1:0", "n1:1", "n1:2", "n2:0"]),
+        ("a[09-10,12]-x,b", "1(x4)", ["a09-x:0", "a10-x:0", "a12-x:0", "b:0"]),
+        ("n[1-2]", None, ["n1:0", "n1:1", "n2:0", "n2:1"]),
+        ("one", "4", ["one:0", "one:1", "one:2", "one:3"]),
+    ],
+)
+def test_the_addresses_of_slurm(nodes, tasks, hosts):
+    environment = {**SLURM, "SLURM_JOB_NODELIST": nodes, "SLURM_JOB_ID": "7"}
+    if tasks is not None:
+        environment["SLURM_TASKS_PER_NODE"] = tasks
+    found = find_processes("jax", environment)
+    expected = []
+    for host in hosts:
+        name, _, task = host.partition(":")
+        expected.append(f"{name}:{20007 + int(task)}")
+    assert found == Processes(3, 4, expected[0], tuple(expected))
+
+
+def test_a_process_beyond_the_last():
+    with pytest.raises(ValueError, match="Received: process 2 of 2"):
+        find_processes("torch", {**TORCHRUN, "RANK": "2"})

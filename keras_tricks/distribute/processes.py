@@ -1,0 +1,185 @@
+"""Which processes train together: what the environment says."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+
+_MASTER_PORT = "29500"
+
+
+@dataclasses.dataclass(frozen=True)
+class Processes:
+    """This process and those that train with it.
+
+    Attributes:
+        index: Number of this process, from 0.
+        count: How many there are.
+        coordinator: `"host:port"` where they meet, that of process 0; None
+            if the environment names none.
+        addresses: `"host:port"` of each process, where it is known.
+
+    Example:
+    >>> Processes().count
+    1
+    """
+
+    index: int = 0
+    count: int = 1
+    coordinator: str | None = None
+    addresses: tuple[str, ...] = ()
+
+
+def find_processes(backend: str, environment: Mapping[str, str]) -> Processes:
+    """Returns the processes that an environment names.
+
+    - TensorFlow: `TF_CONFIG`, with the jobs chief and worker.
+    - JAX: `KERAS_DISTRIBUTION_JOB_ADDRESSES`, `..._NUM_PROCESSES` and
+      `..._PROCESS_ID`.
+    - PyTorch: `MASTER_ADDR`, `MASTER_PORT`, `WORLD_SIZE` and `RANK`, as
+      torchrun sets them.
+    - All, if these are missing: Slurm's `SLURM_NTASKS`, `SLURM_PROCID`,
+      `SLURM_JOB_NODELIST` and `SLURM_TASKS_PER_NODE`, those of `srun`.
+
+    Args:
+        backend: Name of the Keras backend.
+        environment: Environment variables.
+
+    Raises:
+        ValueError: If a variable makes no sense.
+
+    Example:
+    >>> ranks = {"WORLD_SIZE": "4", "RANK": "1", "MASTER_ADDR": "host"}
+    >>> found = find_processes("torch", ranks)
+    >>> found.index, found.count, found.coordinator
+    (1, 4, 'host:29500')
+    >>> find_processes("jax", ranks).count
+    1
+    """
+    found = _OWN[backend](environment)
+    names = "SLURM_NTASKS", "SLURM_PROCID", "SLURM_JOB_NODELIST"
+    if found is None and all(name in environment for name in names):
+        found = _slurm(environment)
+    if found is None:
+        return Processes()
+    if not 0 <= found.index < found.count:
+        raise ValueError(
+            "The number of a process in the environment must be below their "
+            f"count. Received: process {found.index} of {found.count}"
+        )
+    return found
+
+
+def _tensorflow(environment):
+    if not environment.get("TF_CONFIG"):
+        return None
+    text = environment["TF_CONFIG"]
+    try:
+        config = json.loads(text)
+        cluster, task = config.get("cluster", {}), config.get("task", {})
+        jobs = {job: list(cluster.get(job, ())) for job in ("chief", "worker")}
+        kind, index = task.get("type", "worker"), int(task.get("index", 0))
+        known = kind in jobs
+    except (AttributeError, TypeError, ValueError) as error:
+        raise _wrong("TF_CONFIG", "JSON with a cluster and a task", text) from (
+            error
+        )
+    addresses = (*jobs["chief"], *jobs["worker"])
+    if not addresses:
+        return Processes()
+    if not known:
+        raise _wrong("TF_CONFIG", "of a task chief or worker", text)
+    index += len(jobs["chief"]) if kind == "worker" else 0
+    return Processes(index, len(addresses), addresses[0], addresses)
+
+
+def _jax(environment):
+    prefix = "KERAS_DISTRIBUTION_"
+    addresses = environment.get(prefix + "JOB_ADDRESSES", "")
+    addresses = tuple(filter(None, addresses.split(",")))
+    count = _integer(environment, prefix + "NUM_PROCESSES", None)
+    if count is None:
+        if len(addresses) < 2:  # One is that of the coordinator alone.
+            return None
+        count = len(addresses)
+    return Processes(
+        _integer(environment, prefix + "PROCESS_ID", 0),
+        count,
+        addresses[0] if addresses else None,
+        addresses if len(addresses) == count else (),
+    )
+
+
+def _torch(environment):
+    if not {"WORLD_SIZE", "RANK", "MASTER_ADDR"} <= environment.keys():
+        return None
+    port = environment.get("MASTER_PORT", _MASTER_PORT)
+    return Processes(
+        _integer(environment, "RANK"),
+        _integer(environment, "WORLD_SIZE"),
+        f"{environment['MASTER_ADDR']}:{port}",
+    )
+
+
+def _slurm(environment):
+    count = _integer(environment, "SLURM_NTASKS")
+    hosts = _expand_hosts(environment["SLURM_JOB_NODELIST"])
+    tasks = environment.get("SLURM_TASKS_PER_NODE", "")
+    tasks = _expand_counts(tasks) if tasks else []
+    if sum(tasks) != count or len(tasks) != len(hosts):
+        most = -(-count // len(hosts))
+        tasks = [min(most, max(0, count - i * most)) for i in range(len(hosts))]
+    # Jobs that share a node must not meet.
+    port = 20000 + _integer(environment, "SLURM_JOB_ID", 0) % 20000
+    addresses = tuple(
+        f"{host}:{port + task}"
+        for host, number in zip(hosts, tasks, strict=True)
+        for task in range(number)
+    )
+    index = _integer(environment, "SLURM_PROCID")
+    return Processes(index, count, addresses[0], addresses)
+
+
+def _expand_hosts(text):
+    """The names in a list such as `gpu[01-03,7],login`."""
+    hosts = []
+    for item in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text):
+        match = re.fullmatch(r"([^\[]*)\[([\d,-]+)\](.*)", item)
+        if match is None:
+            hosts.append(item)
+            continue
+        before, ranges, behind = match.groups()
+        for part in ranges.split(","):
+            first, _, last = part.partition("-")
+            for number in range(int(first), int(last or first) + 1):
+                hosts.append(f"{before}{number:0{len(first)}d}{behind}")
+    return hosts
+
+
+def _expand_counts(text):
+    """The numbers in a list such as `2(x3),1`."""
+    counts = []
+    for item in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", item)
+        if match is None:
+            raise _wrong("SLURM_TASKS_PER_NODE", "as Slurm writes it", text)
+        counts += [int(match[1])] * int(match[2] or 1)
+    return counts
+
+
+def _integer(environment, name, *default):
+    if default and name not in environment:
+        return default[0]
+    try:
+        return int(environment[name])
+    except (KeyError, ValueError):
+        raise _wrong(name, "an integer", environment.get(name)) from None
+
+
+def _wrong(name, wanted, received):
+    return ValueError(
+        f"`{name}` in the environment must be {wanted}. Received: {received!r}"
+    )
+
+
+_OWN = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
