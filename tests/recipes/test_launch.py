@@ -1,0 +1,129 @@
+"""Processes start, talk, fail and end together."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+LAUNCH = pathlib.Path(__file__).parents[2] / "recipes" / "launch.py"
+
+
+def start(code, *flags, tmp_path):
+    """Launches a script in which `rank` is the number of the process."""
+    script = tmp_path / "script.py"
+    begin = "import json, os, signal, sys, time\nrank = int(os.environ['RANK'])"
+    script.write_text(f"{begin}\n{code}\n")
+    return subprocess.Popen(
+        [sys.executable, str(LAUNCH), *flags, str(script), "--own", "-n=7"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(code, *flags, tmp_path):
+    process = start(code, *flags, tmp_path=tmp_path)
+    output, errors = process.communicate(timeout=60)
+    return process.returncode, output, errors
+
+
+def test_each_process_has_its_environment(tmp_path):
+    code = "print(json.dumps([dict(os.environ), sys.argv[1:]]))"
+    result, output, _ = run(
+        code, "-n", "3", "--gpus_per_process=2", tmp_path=tmp_path
+    )
+    assert result == 0
+    lines = sorted(output.splitlines())
+    assert [line[:4] for line in lines] == ["[0] ", "[1] ", "[2] "]
+    ports = set()
+    for index, line in enumerate(lines):
+        environment, arguments = json.loads(line[4:])
+        assert arguments == ["--own", "-n=7"]
+        config = json.loads(environment["TF_CONFIG"])
+        workers = config["cluster"]["worker"]
+        assert config["task"] == {"type": "worker", "index": index}
+        first, ports = workers[0], {*ports, *workers}
+        assert environment["KERAS_DISTRIBUTION_JOB_ADDRESSES"] == first
+        assert environment["KERAS_DISTRIBUTION_NUM_PROCESSES"] == "3"
+        assert environment["KERAS_DISTRIBUTION_PROCESS_ID"] == str(index)
+        host, port = environment["MASTER_ADDR"], environment["MASTER_PORT"]
+        assert f"{host}:{port}" == first
+        assert environment["WORLD_SIZE"] == "3"
+        visible = f"{2 * index},{2 * index + 1}"
+        assert environment["CUDA_VISIBLE_DEVICES"] == visible
+        assert environment["LOCAL_RANK"] == "0"
+    assert len(ports) == 3
+
+
+@pytest.mark.parametrize(
+    ("fails", "code", "said"),
+    [
+        ("sys.exit(3)", 3, "Process 1 ended with the code 3"),
+        ("sys.exit(75)", 75, "Process 1 ended with the code 75"),
+        (
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            137,
+            "Process 1 was ended by SIGKILL",
+        ),
+    ],
+)
+def test_one_that_fails_ends_all(tmp_path, fails, code, said):
+    hangs = "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    result, _, errors = run(
+        f"if rank == 1: {fails}\n{hangs}", "--grace=0.2", tmp_path=tmp_path
+    )
+    assert result == code
+    assert said in errors
+    assert "The others did not end in 0.2 s: killed" in errors
+
+
+def test_all_start_again_after_an_error(tmp_path):
+    marks = f"open({str(tmp_path)!r} + f'/{{rank}}', 'a').write('x')"
+    code = f"""{marks}
+tries = len(open({str(tmp_path)!r} + f'/{{rank}}').read())
+print("try", tries)
+sys.exit(1 if rank == 0 and tries < 3 else 0)"""
+    logs = tmp_path / "logs"
+    result, output, errors = run(
+        code, "--restarts=5", f"--log_folder={logs}", tmp_path=tmp_path
+    )
+    assert result == 0
+    assert (tmp_path / "0").read_text() == (tmp_path / "1").read_text() == "xxx"
+    assert errors.count("start again") == 2
+    for index in range(2):
+        tries = (logs / f"process_{index}.log").read_text().splitlines()
+        assert tries == ["try 1", "try 2", "try 3"]
+
+
+def test_an_end_that_was_asked_for_is_no_error_to_repeat(tmp_path):
+    code = """signal.signal(signal.SIGTERM, lambda *a: sys.exit(75))
+print("ready")
+time.sleep(600)"""
+    process = start(code, "--restarts=5", tmp_path=tmp_path)
+    ready = [process.stdout.readline() for _ in range(2)]
+    assert sorted(ready) == ["[0] ready\n", "[1] ready\n"]
+    time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert "start again" not in errors
+
+
+def test_mistakes_are_one_line(tmp_path):
+    for arguments, message in (
+        ([], "A script must follow the flags. Received: none\n"),
+        (["no/such"], "FileNotFoundError"),
+    ):
+        process = subprocess.run(
+            [sys.executable, str(LAUNCH), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert process.returncode == 1
+        assert process.stderr.startswith(message)
+        assert process.stderr.count("\n") == 1
