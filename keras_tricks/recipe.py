@@ -59,6 +59,9 @@ class Recipe(InputFields):
         decay: `"kernels"`, `"all"` or a regular expression on paths.
         gradient_accumulation_steps: Batches in one update; `batch_size`
             counts all of them.
+        sync_batch_norm: Whether batch norms take the statistics of the whole
+            batch where it is split over several devices, see
+            `keras_tricks.distribute.distribute`.
         ema_decay: Decay per update of averaged weights; 0 for none.
         precision: A dtype policy.
         label_smoothing: In [0, 1).
@@ -170,6 +173,9 @@ class Recipe(InputFields):
     )
     gradient_accumulation_steps: int = _option(
         1, "Batches in one update; batch_size counts all of them.", low=1
+    )
+    sync_batch_norm: bool = _option(
+        True, "Batch statistics over all devices, with --distribute."
     )
     ema_decay: float = _option(
         0.0,

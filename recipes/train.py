@@ -20,6 +20,9 @@ from absl import app, flags
 
 from keras_tricks import training
 from keras_tricks.data.bad_records import TooManyBadRecords
+from keras_tricks.distribute import ProcessFailed, distribute
+
+_FAILURES = FloatingPointError, OSError, ProcessFailed, TooManyBadRecords
 
 _RUN_FOLDER = flags.DEFINE_string(
     "run_folder",
@@ -40,6 +43,13 @@ _BACKUP_EVERY_STEPS = flags.DEFINE_integer(
     "Batches between backups within an epoch; by default only after each.",
     lower_bound=1,
 )
+_DISTRIBUTE = flags.DEFINE_string(
+    "distribute",
+    "auto",
+    "On what to train: auto, none, mirrored[:N], multi_worker, tpu[:NAME], "
+    "jax[:N], jax_multi or torch_ddp. recipes/launch.py starts several "
+    "processes.",
+)
 _VERBOSE = flags.DEFINE_enum(
     "verbose",
     "auto",
@@ -58,11 +68,36 @@ def main(argv):
     verbose = _VERBOSE.value
     try:
         recipe = recipe_flags.recipe_from_flags()
+        distribution = distribute(
+            _DISTRIBUTE.value, "sync" if recipe.sync_batch_norm else "local"
+        )
+        if not _RUN_FOLDER.value:
+            # Clocks of several processes differ.
+            folder = distribution.gather(folder)[0]
         run = training.prepare(
-            recipe, folder, _RESUME.value, _BACKUP_EVERY_STEPS.value
+            recipe,
+            folder,
+            _RESUME.value,
+            _BACKUP_EVERY_STEPS.value,
+            distribution,
         )
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
+    if distribution.is_chief:
+        _say(run, folder)
+    try:
+        result = run.fit(verbose if verbose == "auto" else int(verbose))
+    except _FAILURES as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    if distribution.is_chief:
+        print(
+            f"Validation accuracy {result['val_accuracy']:.2%} after "
+            f"{result['epochs']} epochs, best "
+            f"{result['best_val_accuracy']:.2%}\nReport: {folder}/report.html"
+        )
+
+
+def _say(run, folder):
     print(run.explanation)
     if run.backup.step:
         print(
@@ -71,15 +106,6 @@ def main(argv):
         )
     elif run.epochs_done:
         print(f"Continues {folder} after epoch {run.epochs_done}\n")
-    try:
-        result = run.fit(verbose if verbose == "auto" else int(verbose))
-    except (FloatingPointError, OSError, TooManyBadRecords) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
-    print(
-        f"Validation accuracy {result['val_accuracy']:.2%} after "
-        f"{result['epochs']} epochs, best {result['best_val_accuracy']:.2%}\n"
-        f"Report: {folder}/report.html"
-    )
 
 
 if __name__ == "__main__":

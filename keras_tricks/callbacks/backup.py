@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_tricks import _backend, _files
 from keras_tricks._checks import check_int
+from keras_tricks.distribute.distribution import Distribution
 
 _NAME = re.compile(r"epoch_(\d+)(?:_step_(\d+))?")
 # What `fit` itself changes before the first step that counts.
@@ -57,6 +58,9 @@ class Backup(keras.callbacks.Callback):
             `keras.callbacks.CSVLogger`: `restore` puts back what they held.
         parts: Dict of other objects by name, with `get_state` and
             `set_state` of what fits into JSON.
+        distribution: The `keras_tricks.distribute.Distribution` of the run:
+            where there are several processes, each has this callback with
+            the same folder, on a disk that they share. Process 0 writes.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -85,6 +89,7 @@ class Backup(keras.callbacks.Callback):
         every_steps=None,
         logs=(),
         parts=None,
+        distribution=None,
     ):
         super().__init__()
         self.folder = Path(folder)
@@ -95,6 +100,7 @@ class Backup(keras.callbacks.Callback):
         self.every_steps = every_steps
         self.logs = [Path(log) for log in logs]
         self.parts = parts or {}
+        self.distribution = distribution or Distribution()
         self.step = 0
         self._at, self._state, self._damaged = None, None, []
 
@@ -120,11 +126,16 @@ class Backup(keras.callbacks.Callback):
             ValueError: If the backup is of another model, or there are
                 backups but none is whole. Nothing was changed then.
         """
-        backups = self.backups()
-        if not backups:
+        path, state, more = self.distribution.together(self._find)
+        found = self.distribution.gather(path and path.name)
+        if len(set(found)) > 1:
+            raise ValueError(
+                "`folder` must be on a disk that all processes share. "
+                f"Received: folder={str(self.folder)!r}, where the processes "
+                f"find {found}"
+            )
+        if path is None:
             return 0
-        path = self._last_whole(backups)
-        state, more = _read(path)
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         if self.average is not None:
@@ -146,6 +157,13 @@ class Backup(keras.callbacks.Callback):
         self._at = epoch, self.step = _place(path)
         self._state = {part: state[part] for part in _IN_FIT}
         return epoch
+
+    def _find(self):
+        backups = self.backups()
+        if not backups:
+            return None, None, None
+        path = self._last_whole(backups)
+        return path, *_read(path)
 
     def _last_whole(self, backups):
         damages, self._damaged = [], []
@@ -242,31 +260,22 @@ class Backup(keras.callbacks.Callback):
 
     def _save(self, epoch, step):
         name = f"epoch_{epoch:05d}" + (f"_step_{step:07d}" if step else "")
-        staged, final = self.folder / "unfinished", self.folder / name
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(staged, ignore_errors=True)
-            staged.mkdir()
-            self._write(staged)
-            shutil.rmtree(final, ignore_errors=True)
-            _files.replace_durably(staged, final)
-        except OSError as error:
-            shutil.rmtree(staged, ignore_errors=True)
-            left = [path.name for path in self.backups()]
-            kept = f"The last backup is {left[0]}" if left else "No backup yet"
-            raise _files.storage_error(error, final, kept) from None
+        final = self.folder / name
+        state, more = self._collect()
+        self._state = {part: state[part] for part in _IN_FIT}
         self._at = epoch, step
         self._damaged = [path for path in self._damaged if path != final]
-        backups = self.backups()
-        # Later ones are of another future.
-        good = [p for p in backups if _place(p) <= self._at]
-        good = [p for p in good if p not in self._damaged][: self.keep]
-        for path in backups:
-            if path not in good:
-                shutil.rmtree(path)
+        self.distribution.together(
+            lambda: (
+                self._write(final, state, more)
+                if self.distribution.is_chief
+                else None
+            )
+        )
         return final
 
-    def _write(self, folder):
+    def _collect(self):
+        """The arrays by their part, and what else a backup holds."""
         state = {
             part: {
                 f"{index:05d}": _to_array(variable)
@@ -277,18 +286,36 @@ class Backup(keras.callbacks.Callback):
         state["random"] = _backend.get_random_state()
         if self.average is not None:
             state["average"] = self.average.get_state()
-        self._state = {part: state[part] for part in _IN_FIT}
-        with open(folder / "state.npz", "wb") as file:
-            np.savez(file, **_flat(state))
-        more = {name: part.get_state() for name, part in self.parts.items()}
-        (folder / "state.json").write_text(
-            json.dumps({"backend": keras.backend.backend(), "parts": more}),
-            "utf-8",
-        )
-        for log in self.logs:
-            if log.exists():
-                shutil.copyfile(log, folder / log.name)
-        _files.write_sums(folder)
+        parts = {name: part.get_state() for name, part in self.parts.items()}
+        return state, {"backend": keras.backend.backend(), "parts": parts}
+
+    def _write(self, final, state, more):
+        staged = self.folder / "unfinished"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(staged, ignore_errors=True)
+            staged.mkdir()
+            with open(staged / "state.npz", "wb") as file:
+                np.savez(file, **_flat(state))
+            (staged / "state.json").write_text(json.dumps(more), "utf-8")
+            for log in self.logs:
+                if log.exists():
+                    shutil.copyfile(log, staged / log.name)
+            _files.write_sums(staged)
+            shutil.rmtree(final, ignore_errors=True)
+            _files.replace_durably(staged, final)
+        except OSError as error:
+            shutil.rmtree(staged, ignore_errors=True)
+            left = [path.name for path in self.backups()]
+            kept = f"The last backup is {left[0]}" if left else "No backup yet"
+            raise _files.storage_error(error, final, kept) from None
+        backups = self.backups()
+        # Later ones are of another future.
+        good = [p for p in backups if _place(p) <= self._at]
+        good = [p for p in good if p not in self._damaged][: self.keep]
+        for path in backups:
+            if path not in good:
+                shutil.rmtree(path)
 
 
 def _place(path):

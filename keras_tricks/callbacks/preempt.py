@@ -4,6 +4,8 @@ import threading
 
 import keras
 
+from keras_tricks._checks import check_int
+
 
 class Preempted(SystemExit):
     """Training stopped because the process was asked to end.
@@ -37,6 +39,9 @@ class Preempt(keras.callbacks.Callback):
     Args:
         backup: The `Backup` of the run.
         signals: Which signals. Defaults to SIGTERM and SIGINT.
+        agree_every: Of several processes (`backup.distribution`) all stop
+            after the same batch when any of them got a signal; they ask each
+            other after so many batches, since it costs time. Defaults to 10.
 
     Raises:
         Preempted: In `fit`, at such a signal.
@@ -60,10 +65,16 @@ class Preempt(keras.callbacks.Callback):
     'epoch_00000_step_0000001'
     """
 
-    def __init__(self, backup, signals=(signal.SIGTERM, signal.SIGINT)):
+    def __init__(
+        self,
+        backup,
+        signals=(signal.SIGTERM, signal.SIGINT),
+        agree_every=10,
+    ):
         super().__init__()
         self.backup = backup
         self.signals = signals
+        self.agree_every = check_int("agree_every", agree_every, 1)
         self.received = None
         self._before = {}
 
@@ -83,17 +94,28 @@ class Preempt(keras.callbacks.Callback):
                 signal.signal(number, handler)
         self._before = {}
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self._batches = 0
+
     def on_train_batch_end(self, batch, logs=None):
-        if self.received is not None and self.backup.save() is not None:
+        self._batches += 1
+        alone = self.backup.distribution.num_processes == 1
+        if not alone and self._batches % self.agree_every:
+            return
+        if self._asked() and self.backup.save() is not None:
             self._stop()
 
+    def _asked(self):
+        """Whether any of the processes is to end."""
+        return self.backup.distribution.any(self.received is not None)
+
     def on_epoch_end(self, epoch, logs=None):
-        if self.received is not None:
+        if self._asked():
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):
         self.close()
-        if self.received is not None:
+        if self._asked():
             self._stop()
 
     def _stop(self):
@@ -101,8 +123,9 @@ class Preempt(keras.callbacks.Callback):
         backups = self.backup.backups()
         saved = f"saved {backups[0]}" if backups else "nothing was saved yet"
         message = (
-            f"Stopped by {self.received}, {saved}. "
+            f"Stopped by {self.received or 'another process'}, {saved}. "
             "Start the same command again to continue."
         )
-        print(f"\n{message}", file=sys.stderr, flush=True)
+        if self.backup.distribution.is_chief:
+            print(f"\n{message}", file=sys.stderr, flush=True)
         raise Preempted(message)

@@ -2,6 +2,7 @@
 
 from keras_tricks.distribute.distribute import distribute as distribute
 from keras_tricks.distribute.distribution import Distribution as Distribution
+from keras_tricks.distribute.distribution import ProcessFailed as ProcessFailed
 from keras_tricks.distribute.local_batches import LocalBatches as LocalBatches
 from keras_tricks.distribute.processes import Processes as Processes
 from keras_tricks.distribute.processes import find_processes as find_processes

@@ -9,6 +9,15 @@ import numpy as np
 from keras_tricks._checks import check_int
 
 
+class ProcessFailed(RuntimeError):
+    """Another process failed, so that this one cannot go on.
+
+    Example:
+    >>> issubclass(ProcessFailed, RuntimeError)
+    True
+    """
+
+
 class Distribution:
     """Where a model trains; this one: on the one device that Keras takes.
 
@@ -24,6 +33,9 @@ class Distribution:
             all processes.
         num_processes: Processes that train together.
         process_index: Number of this one, from 0.
+        mixes_on_device: Whether the training step may mix a batch, which it
+            must see whole for that.
+        compiles: Whether XLA or inductor may compile a whole step.
 
     Example:
     >>> distribution = Distribution()
@@ -37,6 +49,8 @@ class Distribution:
     num_replicas = 1
     num_processes = 1
     process_index = 0
+    mixes_on_device = True
+    compiles = True
 
     @property
     def is_chief(self) -> bool:
@@ -141,6 +155,41 @@ class Distribution:
             json.loads(text[:size].tobytes())
             for text, size in zip(texts, sizes, strict=True)
         ]
+
+    def together(self, function, chief_first: bool = False):
+        """Calls a function in every process; if one fails, all do.
+
+        Args:
+            function: Called without arguments; it must not call what other
+                processes must call too.
+            chief_first: Whether the others wait for process 0, as for a
+                download. Defaults to `False`.
+
+        Returns:
+            What the function returns here.
+
+        Raises:
+            Exception: What the function raises here.
+            ProcessFailed: If it raised in another process alone.
+        """
+        result = error = None
+        for turn in (True, False) if chief_first else (self.is_chief,):
+            if turn == self.is_chief:
+                try:
+                    result = function()
+                except Exception as raised:
+                    error = raised
+            self._agree(error)
+        return result
+
+    def _agree(self, error):
+        text = None if error is None else f"{type(error).__name__}: {error}"
+        texts = self.gather(text)
+        if error is not None:
+            raise error
+        for index, text in enumerate(texts):
+            if text is not None:
+                raise ProcessFailed(f"Process {index} failed: {text}")
 
     def describe(self) -> str:
         """One line that says on what is trained, and how."""

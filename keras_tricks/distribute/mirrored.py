@@ -26,6 +26,8 @@ class Mirrored(Distribution):
     """
 
     name = "mirrored"
+    mixes_on_device = False
+    compiles = False
 
     def __init__(self, devices: list[str], norm: str = "sync"):
         internals.check_version()

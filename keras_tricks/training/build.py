@@ -6,6 +6,7 @@ from keras_tricks import _backend, callbacks, metrics, models
 from keras_tricks._last_activation import last_activation
 from keras_tricks._plan import make_plan, make_schedule
 from keras_tricks._precision import compute_dtypes
+from keras_tricks.distribute import Distribution
 from keras_tricks.losses import LabelSmoothedCrossentropy, LabelSmoothedKD
 from keras_tricks.optimizers import SGD
 from keras_tricks.recipe import Recipe
@@ -126,12 +127,21 @@ def build_loss(recipe: Recipe, distill: bool = False):
 
 
 def compile_model(
-    recipe: Recipe, model: keras.Model, dataset_size: int
+    recipe: Recipe,
+    model: keras.Model,
+    dataset_size: int,
+    distribution: Distribution | None = None,
 ) -> None:
     """Compiles a model as a recipe says; the model may be the user's own.
 
     A `keras_tricks.distillation.Distiller` gets the loss with the teacher's
     term, any other model that of the labels.
+
+    Args:
+        recipe: The recipe.
+        model: The model.
+        dataset_size: Number of training samples.
+        distribution: On what is trained; one device by default.
 
     Raises:
         ValueError: If the model ends in a softmax or another activation: the
@@ -147,7 +157,9 @@ def compile_model(
     """
     student = getattr(model, "student", model)
     _check_logits(student)
-    jit = {"on": True, "off": False, "auto": _backend.fastest_settings()[1]}
+    compiles = distribution is None or distribution.compiles
+    fastest = _backend.fastest_settings()[1] if compiles else False
+    jit = {"on": True, "off": False, "auto": fastest}
     optimizer = build_optimizer(recipe, dataset_size)
     if compute_dtypes(model)["float16"]:
         # Keras asks the policy of the model, not those of its layers.

@@ -17,6 +17,7 @@ from keras_tricks.data import (
     open_images,
 )
 from keras_tricks.data.epoch_batches import EpochBatches
+from keras_tricks.distribute import Distribution
 from keras_tricks.layers import CutMix, MixUp, MixUpOrCutMix
 from keras_tricks.recipe import Recipe
 
@@ -106,6 +107,7 @@ def build_stages(
     recipe: Recipe,
     data: ImageData | ImageSet,
     preprocessing: Preprocessing | None = None,
+    distribution: Distribution | None = None,
 ) -> tuple[list[tuple[int, EpochBatches]], EpochBatches]:
     """Returns the training batches of each part of a run, and validation.
 
@@ -113,6 +115,8 @@ def build_stages(
         recipe: The recipe.
         data: Its data set.
         preprocessing: As of `build_batches`.
+        distribution: On what is trained, one device by default. Of images
+            that stream, each process reads its own.
 
     Returns:
         A list of `(epoch at which the part ends, batches)`, one for each of
@@ -128,6 +132,7 @@ def build_stages(
     >>> [(end, batches.loader.view.image_size) for end, batches in stages]
     [(10, 16), (20, 24)]
     """
+    distribution = distribution or Distribution()
     plan = make_plan(recipe, data.train_size)
     train = {
         "batch_size": plan.batch_size,
@@ -136,7 +141,7 @@ def build_stages(
         "accumulation_steps": recipe.gradient_accumulation_steps,
     }
     if recipe.streams:
-        return _streams(recipe, data, preprocessing, train)
+        return _streams(recipe, data, preprocessing, train, distribution)
     common = {"data_format": choose_data_format(recipe)}
     if preprocessing is None:
         mean, std = channel_statistics(data.x_train)
@@ -153,7 +158,7 @@ def build_stages(
     validation = Batches(
         data.x_test,
         data.y_test,
-        min(plan.batch_size, len(data.x_test)),
+        _test_batch_size(plan.batch_size, len(data.x_test), distribution),
         shuffle=False,
         drop_remainder=False,
         **common,
@@ -161,12 +166,21 @@ def build_stages(
     return [(recipe.epochs, batches)], validation
 
 
-def _streams(recipe, data, preprocessing, train):
+def _test_batch_size(batch_size, test_size, distribution):
+    """That of training, or less if there are fewer images."""
+    replicas = distribution.num_replicas
+    return max(replicas, min(batch_size, test_size // replicas * replicas))
+
+
+def _streams(recipe, data, preprocessing, train, distribution):
     own = run_preprocessing(data, preprocessing)
     common = {
         "preprocessing": own,
         "data_format": choose_data_format(recipe),
-        "finish_on": "device" if finishes_on_device(recipe) else "host",
+        "finish_on": (
+            "device" if finishes_on_device(recipe, distribution) else "host"
+        ),
+        "shard": distribution.shard,
         "engine": recipe.input_engine,
         "workers": recipe.workers,
         "max_bad_records": recipe.max_bad_records,
@@ -188,7 +202,9 @@ def _streams(recipe, data, preprocessing, train):
         other.bad = stages[0].bad
     validation = ImageBatches(
         data.test,
-        batch_size=min(train["batch_size"], len(data.test)),
+        batch_size=_test_batch_size(
+            train["batch_size"], len(data.test), distribution
+        ),
         drop_remainder=False,
         **common,
     )
@@ -217,8 +233,14 @@ def build_view(recipe: Recipe, image_size: int) -> TrainView | None:
     )
 
 
-def finishes_on_device(recipe: Recipe) -> bool:
+def finishes_on_device(
+    recipe: Recipe, distribution: Distribution | None = None
+) -> bool:
     """Whether the training step normalizes and mixes.
+
+    Args:
+        recipe: The recipe.
+        distribution: On what is trained, one device by default.
 
     Example:
     >>> from keras_tricks import Recipe
@@ -228,6 +250,8 @@ def finishes_on_device(recipe: Recipe) -> bool:
     if recipe.finish_on == "auto":
         able = recipe.streams and recipe.teacher is None
         able = able and not recipe.cutmix_alpha
+        if recipe.mixup_alpha and distribution is not None:
+            able = able and distribution.mixes_on_device
         return able and _backend.has_accelerator()
     return recipe.finish_on == "device"
 

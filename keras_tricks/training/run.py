@@ -20,6 +20,7 @@ from keras_tricks._files import (
 from keras_tricks._version import __version__
 from keras_tricks.data import ImageData, ImageSet, RestOfEpoch
 from keras_tricks.data.epoch_batches import EpochBatches
+from keras_tricks.distribute import Distribution
 from keras_tricks.recipe import Recipe
 from keras_tricks.report import read_run, write_run_report
 from keras_tricks.training.build import (
@@ -37,7 +38,8 @@ from keras_tricks.training.input import (
     run_preprocessing,
 )
 from keras_tricks.training.run_callbacks import close_logs, run_callbacks
-from keras_tricks.training.run_folder import open_folder
+from keras_tricks.training.run_folder import open_folder, writing_folder
+from keras_tricks.training.run_state import OfAllProcesses, SameDevices
 from keras_tricks.training.teacher import build_distiller
 
 
@@ -56,6 +58,7 @@ class PreparedRun:
             `keras_tricks.distillation.Distiller` if there is a teacher.
         average: The callback that averages the weights, or None.
         backup: The callback that saves all that a resume needs.
+        distribution: On what is trained.
         epochs_done: Epochs of the interrupted run, otherwise 0. If it was
             interrupted within the next one, `backup.step` has its batches.
         explanation: What `Recipe.explain` says.
@@ -80,6 +83,7 @@ class PreparedRun:
     model: keras.Model
     average: callbacks.ExponentialMovingAverage | None
     backup: callbacks.Backup
+    distribution: Distribution
     epochs_done: int
     explanation: str
 
@@ -121,6 +125,8 @@ class PreparedRun:
     def _fit(self, batches, done, end, verbose, extra_callbacks):
         """Trains with the batches of a stage."""
         preempt = callbacks.Preempt(self.backup)
+        if not self.distribution.is_chief:
+            verbose = 0
         used = [
             *run_callbacks(self, batches, done),
             *extra_callbacks,
@@ -128,8 +134,10 @@ class PreparedRun:
         ]
         try:
             self.model.fit(
-                batches,
-                validation_data=self.validation_batches,
+                self.distribution.batches(batches),
+                validation_data=self.distribution.batches(
+                    self.validation_batches
+                ),
                 epochs=end,
                 initial_epoch=done,
                 shuffle=False,
@@ -152,6 +160,7 @@ def prepare(
     run_folder: str | os.PathLike,
     resume: str = "auto",
     backup_every_steps: int | None = None,
+    distribution: Distribution | None = None,
 ) -> PreparedRun:
     """Does all that can be refused before the first step of a run.
 
@@ -165,6 +174,10 @@ def prepare(
             begins one, `"must"` refuses to begin, `"never"` to continue.
         backup_every_steps: Batches between backups within an epoch. Defaults
             to `None`: only after each.
+        distribution: On what to train, from
+            `keras_tricks.distribute.distribute`. Where there are several
+            processes each calls this, with a folder that they share, to
+            which the first one writes. Defaults to `None`, one device.
 
     Returns:
         A `PreparedRun`, whose `fit` trains.
@@ -176,7 +189,7 @@ def prepare(
         OSError: If the folder cannot be written.
         FileNotFoundError: If `data_dir` does not exist.
         ImportError: If a package of an extra is missing.
-        RuntimeError: If a download fails.
+        RuntimeError: If a download fails, or another process does.
 
     Example:
     >>> import tempfile
@@ -185,15 +198,64 @@ def prepare(
     >>> len(run.train_batches), run.epochs_done
     (22, 0)
     """
-    folder = open_folder(recipe, run_folder, resume)
-    data = load_data(recipe)
+    distribution = distribution or Distribution()
+    folder = distribution.together(
+        lambda: open_folder(recipe, run_folder, resume)
+    )
+    data = distribution.together(lambda: load_data(recipe), chief_first=True)
+    distribution.check_batch_size(
+        recipe.batch_size, recipe.gradient_accumulation_steps
+    )
+    with distribution.scope():
+        model, stages, validation_batches, explanation = _build(
+            recipe, data, distribution
+        )
+    average = build_average(recipe)
+    written = writing_folder(folder, distribution)
+    backup = callbacks.Backup(
+        folder / "backup",
+        average,
+        every_steps=backup_every_steps,
+        logs=[written / "history.csv"],
+        parts={
+            "devices": SameDevices(recipe, distribution),
+            **_bad_records(written, stages, validation_batches, distribution),
+        },
+        distribution=distribution,
+    )
+    epochs_done = backup.restore(model)
+    distribution.together(
+        lambda: _begin(recipe, written, data, explanation, backup)
+    )
+    return PreparedRun(
+        recipe,
+        written,
+        data,
+        stages,
+        validation_batches,
+        model,
+        average,
+        backup,
+        distribution,
+        epochs_done,
+        explanation,
+    )
+
+
+def _build(recipe, data, distribution):
+    """The compiled model, its batches, and what there is to say of them."""
     size = data.train_size
     image_shape = model_image_shape(recipe, data)
     model = student = build_model(recipe, image_shape, data.num_classes)
     pretrained = getattr(student, "preprocessing", None)
-    stages, validation_batches = build_stages(recipe, data, pretrained)
+    stages, validation_batches = build_stages(
+        recipe, data, pretrained, distribution
+    )
     student.preprocessing = run_preprocessing(data, pretrained)
     explanation = f"data      {data!r}\n"
+    if distribution.num_replicas > 1:
+        explanation += f"devices   {distribution.describe()}\n"
+    first_batch = stages[0][1][0]
     if recipe.teacher is not None:
         model = build_distiller(
             recipe, student, image_shape, choose_data_format(recipe)
@@ -201,11 +263,10 @@ def prepare(
         # Of the images as they are: mixed ones would say less.
         for report in model.measure_teacher(*validation_batches[0]):
             explanation += f"teacher   {report}\n"
-    compile_model(recipe, model, size)
+    compile_model(recipe, model, size, distribution)
     # Refuses a rule for the decay that matches nothing.
     model.optimizer.build(model.trainable_variables)
-    first_batch = stages[0][1][0]
-    if finishes_on_device(recipe):
+    if finishes_on_device(recipe, distribution):
         finish = DeviceFinish(
             student.preprocessing,
             data.num_classes if recipe.mixup_alpha else None,
@@ -215,17 +276,14 @@ def prepare(
     else:
         # Within an epoch a backup goes on with metrics.
         _backend.build_steps(model, first_batch)
+    distribution.prepare(model)
     explanation += recipe.explain(student, size)
-    average = build_average(recipe)
-    backup = callbacks.Backup(
-        folder / "backup",
-        average,
-        every_steps=backup_every_steps,
-        logs=[folder / "history.csv"],
-        parts=_bad_records(folder, stages, validation_batches),
-    )
+    return model, stages, validation_batches, explanation
+
+
+def _begin(recipe, folder, data, explanation, backup):
+    """Writes what is known before the first step."""
     try:
-        epochs_done = backup.restore(model)
         folder.mkdir(parents=True, exist_ok=True)
         if not backup.backups():
             # The log of an epoch that ended, but not with a backup.
@@ -236,27 +294,17 @@ def prepare(
         write_atomically(folder / "classes.json", names)
     except OSError as error:
         raise storage_error(error, folder, "Nothing was changed") from None
-    return PreparedRun(
-        recipe,
-        folder,
-        data,
-        stages,
-        validation_batches,
-        model,
-        average,
-        backup,
-        epochs_done,
-        explanation,
-    )
 
 
-def _bad_records(folder, stages, validation):
+def _bad_records(folder, stages, validation, distribution):
     """Tells batches that read files where to list what they cannot read."""
     found = {}
     for name, batches in (("training", stages[0][1]), ("test", validation)):
         if hasattr(batches, "bad"):
             batches.bad.path = folder / f"bad_{name}_records.tsv"
-            found[f"bad_{name}_records"] = batches.bad
+            found[f"bad_{name}_records"] = OfAllProcesses(
+                batches.bad, distribution
+            )
     return found
 
 
@@ -344,10 +392,12 @@ def _finish(prepared, seconds):
         "keras": keras.__version__,
         "keras_tricks": __version__,
     }
-    write_run_report(folder, result=result)
+    if prepared.distribution.is_chief:
+        write_run_report(folder, result=result)
     # Last: with it the run is complete, and the backups have no use.
     write_atomically(
         folder / "result.json", json.dumps(result, indent=2) + "\n"
     )
-    shutil.rmtree(folder / "backup", ignore_errors=True)
+    if prepared.distribution.is_chief:
+        shutil.rmtree(prepared.backup.folder, ignore_errors=True)
     return result

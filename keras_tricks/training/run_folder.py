@@ -1,8 +1,11 @@
 """Which folders a training run may begin or continue in."""
 
+import atexit
 import dataclasses
 import importlib.util
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 from keras_tricks import callbacks
@@ -47,6 +50,18 @@ def open_folder(recipe, run_folder, resume):
                 f"in its history.csv. Received: run_folder={str(folder)!r}"
             )
     return folder
+
+
+def writing_folder(folder, distribution):
+    """Where a process writes: the first one's is what is kept.
+
+    All processes must do what touches the weights, such as saving them.
+    """
+    if distribution.is_chief:
+        return folder
+    scratch = Path(tempfile.mkdtemp(prefix="keras_tricks_"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    return scratch
 
 
 def check_same(recipe: Recipe, run_folder: str | os.PathLike) -> None:

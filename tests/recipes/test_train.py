@@ -64,6 +64,7 @@ GIVEN = {
     "weight_decay": ("--weight_decay=0.01", 0.01),
     "decay": ("--decay=kernel$", "kernel$"),
     "gradient_accumulation_steps": ("--gradient_accumulation_steps=2", 2),
+    "sync_batch_norm": ("--nosync_batch_norm", False),
     "ema_decay": ("--ema_decay=0.99", 0.99),
     "precision": ("--precision=mixed_bfloat16", "mixed_bfloat16"),
     "label_smoothing": ("--label_smoothing=0.2", 0.2),
