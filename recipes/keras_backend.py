@@ -6,6 +6,7 @@ see benchmarks/configurations.py.
 """
 
 import importlib.util
+import logging
 import os
 
 BACKENDS = ("tensorflow", "torch", "jax")
@@ -35,4 +36,6 @@ def choose() -> str:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# A line for each sum over devices otherwise.
+logging.getLogger("tensorflow").setLevel(logging.WARNING)
 choose()

@@ -254,7 +254,7 @@ def _build(recipe, data, distribution):
     student.preprocessing = run_preprocessing(data, pretrained)
     explanation = f"data      {data!r}\n"
     if distribution.num_replicas > 1:
-        explanation += f"devices   {distribution.describe()}\n"
+        explanation += _devices(recipe, distribution)
     first_batch = stages[0][1][0]
     if recipe.teacher is not None:
         model = build_distiller(
@@ -279,6 +279,18 @@ def _build(recipe, data, distribution):
     distribution.prepare(model)
     explanation += recipe.explain(student, size)
     return model, stages, validation_batches, explanation
+
+
+def _devices(recipe, distribution):
+    """Says what each device sees, and that the rate does not depend on it."""
+    batch = recipe.batch_size // recipe.gradient_accumulation_steps
+    part = batch // distribution.num_replicas
+    scaled = ", as is the batch of the rate" * recipe.scale_learning_rate
+    return (
+        f"devices   {distribution.describe()}\n"
+        f"          each sees {part} of the {batch} images of a batch: "
+        f"{recipe.batch_size} for an update is that of all{scaled}\n"
+    )
 
 
 def _begin(recipe, folder, data, explanation, backup):
