@@ -2,11 +2,13 @@
 
     python benchmarks/kill_and_resume.py
     KERAS_BACKEND=torch python benchmarks/kill_and_resume.py --kills=20
+    KERAS_BACKEND=jax python benchmarks/kill_and_resume.py --processes=2
 
 A run is started, killed (kill -9, or SIGTERM every third time) after a random
 time and started again; after the last kill it runs to its end. Then its
 weights, its best weights and its history are compared, bit for bit, with
 those of a run that nobody interrupted. Exits with 1 if anything differs.
+With several processes, one of them, by chance, gets the signal.
 """
 
 import csv
@@ -32,13 +34,18 @@ _LONGEST = flags.DEFINE_float(
 _EPOCHS = flags.DEFINE_integer("epochs", 12, "Length of the run.")
 _EVERY = flags.DEFINE_integer("backup_every_steps", 3, "As of train.py.")
 _LIMIT = flags.DEFINE_float("limit", 300.0, "Seconds that one start may take.")
+_PROCESSES = flags.DEFINE_integer(
+    "processes", 1, "Processes that train together.", lower_bound=1
+)
 _ROOT = Path(__file__).parents[1]
 
 
 def start(folder):
     """Starts or continues the run."""
+    several = ["recipes/launch.py", f"-n={_PROCESSES.value}", "--grace=30"]
     command = [
         sys.executable,
+        *(several if _PROCESSES.value > 1 else []),
         "recipes/train.py",
         f"--run_folder={folder}",
         f"--epochs={_EPOCHS.value}",
@@ -60,7 +67,19 @@ def start(folder):
     )
 
 
-def run_until(folder, seconds, number):
+def send(process, number, rng):
+    """Sends a signal to the process that trains, or to one of them."""
+    if _PROCESSES.value == 1:
+        process.send_signal(number)
+        return
+    pids = subprocess.run(
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True
+    ).stdout.split()
+    if pids:
+        os.kill(int(rng.choice(pids)), number)
+
+
+def run_until(folder, seconds, number, rng):
     """Runs; sends a signal some seconds after training has begun.
 
     Args:
@@ -68,6 +87,7 @@ def run_until(folder, seconds, number):
         seconds: How long to wait after the first line that only training
             prints; `None` to let it run to its end.
         number: The signal.
+        rng: Chooses the process that gets it.
 
     Returns:
         The exit code and the lines that were printed.
@@ -79,7 +99,7 @@ def run_until(folder, seconds, number):
     for line in process.stdout:
         lines.append(line.rstrip())
         if seconds is not None and timer is None and "Epoch" in line:
-            timer = threading.Timer(seconds, process.send_signal, [number])
+            timer = threading.Timer(seconds, send, [process, number, rng])
             timer.start()
     code = process.wait()
     for waiting in (limit, timer):
@@ -119,7 +139,7 @@ def main(argv):
     rng = random.Random(_SEED.value)
     root = Path(tempfile.mkdtemp(prefix="kill_and_resume"))
     whole, killed = root / "whole", root / "killed"
-    code, lines = run_until(whole, None, None)
+    code, lines = run_until(whole, None, None, rng)
     if code:
         sys.exit("\n".join(lines[-20:]))
     print("| start | signal | after | exit code | last backup |")
@@ -128,7 +148,7 @@ def main(argv):
         terminate = index % 3 == 2
         number = signal.SIGTERM if terminate else signal.SIGKILL
         seconds = rng.uniform(0, _LONGEST.value)
-        code, lines = run_until(killed, seconds, number)
+        code, lines = run_until(killed, seconds, number, rng)
         if code == 1:
             sys.exit("\n".join(lines[-20:]))
         last = (backups(killed) or ["none"])[-1]
@@ -141,14 +161,17 @@ def main(argv):
             break
     begin = time.perf_counter()
     if not (killed / "result.json").exists():
-        code, lines = run_until(killed, None, None)
+        code, lines = run_until(killed, None, None, rng)
         if code:
             sys.exit("\n".join(lines[-20:]))
         print(f"| last | none | {time.perf_counter() - begin:.0f} s | 0 | |")
     rows = {"history": history(whole) == history(killed)}
     for name in ("last.keras", "best.keras"):
         rows[name] = same_weights(whole / name, killed / name)
-    print(f"\n{keras.backend.backend()}, {os.cpu_count()} cores:")
+    print(
+        f"\n{keras.backend.backend()}, {_PROCESSES.value} processes, "
+        f"{os.cpu_count()} cores:"
+    )
     for name, same in rows.items():
         print(f"- {name}: {'the same, bit for bit' if same else 'DIFFERS'}")
     print(f"- rows of the history: {len(history(killed))}")
