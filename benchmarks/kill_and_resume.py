@@ -26,6 +26,8 @@ import keras
 import numpy as np
 from absl import app, flags
 
+import keras_tricks as keras_tricks  # Whose layers are loaded.
+
 _KILLS = flags.DEFINE_integer("kills", 10, "How often.", lower_bound=0)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the moments.")
 _LONGEST = flags.DEFINE_float(

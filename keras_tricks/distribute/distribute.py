@@ -8,10 +8,13 @@ from keras_tricks import _backend
 from keras_tricks._checks import check_choice
 from keras_tricks.distribute.distribution import Distribution
 from keras_tricks.distribute.jax_devices import JaxDevices
+from keras_tricks.distribute.jax_processes import JaxProcesses
 from keras_tricks.distribute.mirrored import Mirrored
+from keras_tricks.distribute.processes import find_processes
 from keras_tricks.distribute.spec import choose_engine
 
 _ENGINES = {"mirrored": Mirrored, "jax": JaxDevices}
+_PROCESS_ENGINES = {"jax_multi": JaxProcesses}
 
 
 def distribute(spec: str = "auto", norm: str = "sync") -> Distribution:
@@ -54,14 +57,15 @@ def distribute(spec: str = "auto", norm: str = "sync") -> Distribution:
         eight GPUs.
     """
     check_choice("norm", norm, ("sync", "local"))
-    engine = choose_engine(
-        spec,
-        keras.backend.backend(),
-        os.environ,
-        len(_backend.accelerators()),
-    )
+    backend = keras.backend.backend()
+    alone = find_processes(backend, os.environ).count == 1
+    # Processes must meet before one looks at its devices.
+    count = len(_backend.accelerators()) if spec == "auto" and alone else 0
+    engine = choose_engine(spec, backend, os.environ, count)
     if engine.name == "none":
         return Distribution()
+    if engine.name in _PROCESS_ENGINES:
+        return _PROCESS_ENGINES[engine.name](norm)
     if engine.name not in _ENGINES:
         raise NotImplementedError(
             f'not available yet: "{engine.name}". '

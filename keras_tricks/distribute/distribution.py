@@ -194,3 +194,21 @@ class Distribution:
     def describe(self) -> str:
         """One line that says on what is trained, and how."""
         return f"{self.name}: one device"
+
+
+def refuse_mixing_on_device(x) -> None:
+    """Refuses batches that a step would have to see whole.
+
+    Raises:
+        ValueError: If they are mixed where they have been split.
+
+    Example:
+    >>> refuse_mixing_on_device(None)
+    """
+    mixes = getattr(x, "mix_up", None) is not None
+    if mixes and getattr(x, "finish_on", "host") == "device":
+        raise ValueError(
+            '`finish_on` must be "host" with mixup on several devices: '
+            "a device has only a part of the batch to mix. "
+            "Received: finish_on='device'"
+        )

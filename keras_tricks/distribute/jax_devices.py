@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_tricks.distribute import keras_internals
+from keras_tricks.distribute import keras_internals, keras_internals_jax
 from keras_tricks.distribute.distribution import Distribution
 
 
@@ -39,9 +39,12 @@ the whole batch. Received: norm='local'
             )
         self.devices = devices
         self.num_replicas = len(devices)
-        self._parallel = keras.distribution.DataParallel(devices=devices)
+        self._parallel = keras.distribution.DataParallel(
+            devices=devices,
+            auto_shard_dataset=False,  # `batches` gives parts already.
+        )
         keras_internals.check_version()
-        keras_internals.replicate_uneven_batches()
+        keras_internals_jax.replicate_uneven_batches()
         keras.distribution.set_distribution(self._parallel)
 
     def scope(self):

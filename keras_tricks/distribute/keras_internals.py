@@ -2,8 +2,8 @@
 
 Each function changes one object, by attributes of the instance; what is saved
 remains a plain model. Each has a test that fails when Keras needs it no more:
-`tests/distribute/test_keras_internals.py`. All of it is TensorFlow's but
-`replicate_uneven_batches`.
+`tests/distribute/test_keras_internals.py`. All of it is TensorFlow's;
+`keras_internals_jax` is JAX's.
 """
 
 import functools
@@ -359,32 +359,3 @@ def _batch_norms(model):
 
 def _layers(model):
     return model._flatten_layers(include_self=True, recursive=True)
-
-
-# JAX.
-
-
-@functools.cache
-def replicate_uneven_batches():
-    """Computes a batch that does not split evenly whole on each device.
-
-    Keras gives it the layout of the first batch, and JAX refuses.
-    """
-    import jax
-    from keras.src.backend.jax import distribution_lib
-
-    place = distribution_lib.distribute_data_input
-
-    @functools.wraps(place)
-    def place_any(batch, layout, batch_dim_name):
-        sharding = getattr(layout, "backend_layout", layout)
-        parts = sharding.mesh.size
-        uneven = len(batch) % parts and sharding.is_fully_addressable
-        if not uneven:
-            return place(batch, layout, batch_dim_name)
-        whole = jax.sharding.NamedSharding(
-            sharding.mesh, jax.sharding.PartitionSpec()
-        )
-        return jax.device_put(batch, whole)
-
-    distribution_lib.distribute_data_input = place_any

@@ -5,7 +5,10 @@ import functools
 import keras
 
 from keras_tricks.distribute import keras_internals as internals
-from keras_tricks.distribute.distribution import Distribution
+from keras_tricks.distribute.distribution import (
+    Distribution,
+    refuse_mixing_on_device,
+)
 
 
 class Mirrored(Distribution):
@@ -57,13 +60,7 @@ class Mirrored(Distribution):
         return model
 
     def batches(self, x):
-        mixes = getattr(x, "mix_up", None) is not None
-        if mixes and getattr(x, "finish_on", "host") == "device":
-            raise ValueError(
-                '`finish_on` must be "host" with mixup on several devices: '
-                "a device has only a part of the batch to mix. "
-                "Received: finish_on='device'"
-            )
+        refuse_mixing_on_device(x)
         return super().batches(x)
 
     def describe(self) -> str:

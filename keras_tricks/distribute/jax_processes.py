@@ -1,0 +1,142 @@
+"""The devices of several processes on JAX."""
+
+import os
+
+import keras
+import numpy as np
+
+from keras_tricks.distribute import keras_internals_jax
+from keras_tricks.distribute.distribution import refuse_mixing_on_device
+from keras_tricks.distribute.jax_devices import JaxDevices
+from keras_tricks.distribute.local_batches import LocalBatches
+from keras_tricks.distribute.processes import Processes, find_processes
+
+_START_SECONDS = 300
+_SILENCE_SECONDS = 60
+
+
+class JaxProcesses(JaxDevices):
+    """`keras.distribution.DataParallel` over the devices of all processes.
+
+    As `JaxDevices`: a computation sees the global batch. Each process reads
+    its own rows; of a last batch that does not split evenly each gets all of
+    them, and every device computes the whole.
+
+    All processes must do the same, callbacks that touch weights included. One
+    that dies is noticed by the others at their next sum.
+
+    Args:
+        norm: `"sync"`; there is nothing else on JAX.
+
+    Raises:
+        ValueError: If `norm` is `"local"`, or no processes are found.
+        RuntimeError: If they do not find each other in five minutes.
+
+    Example:
+    >>> JaxProcesses.name
+    'jax_multi'
+    """
+
+    name = "jax_multi"
+    mixes_on_device = False
+
+    def __init__(self, norm: str = "sync"):
+        _connect(find_processes("jax", os.environ))
+        import jax
+
+        self.num_processes = jax.process_count()
+        self.process_index = jax.process_index()
+        super().__init__(keras.distribution.list_devices(), norm)
+
+    def prepare(self, model: keras.Model) -> keras.Model:
+        model = super().prepare(model)
+        keras_internals_jax.replicate_predictions(model)
+        return model
+
+    def batches(self, x):
+        refuse_mixing_on_device(x)
+        return _Rows(super().batches(x), self)
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        from jax.experimental import multihost_utils
+
+        values = np.asarray(values)
+        gathered = multihost_utils.process_allgather(values)
+        return np.asarray(gathered).sum(0).astype(values.dtype)
+
+    def gather_rows(self, rows: np.ndarray, size: int) -> np.ndarray:
+        """The rows of all processes, in each; each must call it.
+
+        Args:
+            rows: Those of this process, which follow one another.
+            size: The most rows that a process can have.
+        """
+        from jax.experimental import multihost_utils
+
+        padded = np.zeros((size, *rows.shape[1:]), rows.dtype)
+        padded[: len(rows)] = rows
+        counts, parts = multihost_utils.process_allgather(
+            (np.int32(len(rows)), padded)
+        )
+        parts = zip(np.asarray(counts), np.asarray(parts), strict=True)
+        return np.concatenate([part[:count] for count, part in parts])
+
+    def describe(self) -> str:
+        return (
+            f"{self.name}: {self.num_replicas} devices of "
+            f"{self.num_processes} processes, batch norm over all of them"
+        )
+
+
+class _Rows(LocalBatches):
+    """The rows of this process, or all where they do not split evenly."""
+
+    def __init__(self, batches, distribution):
+        super().__init__(batches, distribution.shard)
+        self._distribution = distribution
+
+    def _view(self, get, step):
+        batch = super()._view(get, step)
+        size = self.batch_size // self.shard[1]
+        last = step == self.num_batches - 1
+        leaves = keras.tree.flatten(batch)
+        if not last or not self._uneven(len(leaves[0])):
+            return batch
+        return keras.tree.map_structure(
+            lambda x: keras_internals_jax.mark_whole(
+                self._distribution.gather_rows(np.asarray(x), size)
+            ),
+            batch,
+        )
+
+    def _uneven(self, rows):
+        """Whether any process has less than its part of a batch."""
+        return self._distribution.any(rows != self.batch_size // self.shard[1])
+
+
+def _connect(processes: Processes) -> None:
+    """Lets the processes find each other, once."""
+    import jax
+
+    if jax.distributed.is_initialized():
+        return
+    known = {}
+    if processes.count > 1:
+        known = {
+            "coordinator_address": processes.coordinator,
+            "num_processes": processes.count,
+            "process_id": processes.index,
+        }
+    try:
+        # Without arguments JAX asks the cluster: TPU pods, Kubernetes, MPI.
+        jax.distributed.initialize(
+            **known,
+            initialization_timeout=_START_SECONDS,
+            heartbeat_timeout_seconds=_SILENCE_SECONDS,
+        )
+    except ValueError as error:
+        raise ValueError(
+            '`spec` "jax_multi" needs KERAS_DISTRIBUTION_JOB_ADDRESSES, '
+            "..._NUM_PROCESSES and ..._PROCESS_ID, or those of Slurm, in the "
+            f"environment ({error}). Received: none of them"
+        ) from None
