@@ -265,7 +265,7 @@ def draw_apart(model):
     Keras gives all the same, so that dropout drops the same units of the
     first sample of each part. Replica 0 draws what one device does.
     """
-    for layer in _layers(model):
+    for layer in layers(model):
         for generator in layer._seed_generators:
             if "next" not in vars(generator):
                 generator.next = _folded(generator.next)
@@ -295,7 +295,7 @@ def synchronize_batch_norm(model):
     As `synchronized=True` does, which would be saved, and fail on other
     backends; its variance, a difference of two squares, loses digits.
     """
-    for layer in _batch_norms(model):
+    for layer in batch_norms(model):
         if "_moments" not in vars(layer):
             layer._moments = _global_moments(layer)
 
@@ -330,7 +330,7 @@ def average_batch_norm(model):
     """
     variables = [
         variable
-        for layer in _batch_norms(model)
+        for layer in batch_norms(model)
         for variable in layer.non_trainable_variables
     ]
     step = model.train_step
@@ -348,14 +348,16 @@ def average_batch_norm(model):
     model.train_step = train_step
 
 
-def _batch_norms(model):
+def batch_norms(model):
+    """Those of a model that are trained."""
     return [
         layer
-        for layer in _layers(model)
+        for layer in layers(model)
         if isinstance(layer, keras.layers.BatchNormalization)
         and layer.trainable
     ]
 
 
-def _layers(model):
+def layers(model):
+    """All layers of a model, at any depth."""
     return model._flatten_layers(include_self=True, recursive=True)

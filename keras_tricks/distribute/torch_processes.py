@@ -1,0 +1,117 @@
+"""Several processes of PyTorch."""
+
+import atexit
+import datetime
+import os
+
+import keras
+import numpy as np
+
+from keras_tricks.distribute import keras_internals
+from keras_tricks.distribute.distribution import (
+    Distribution,
+    refuse_mixing_on_device,
+)
+from keras_tricks.distribute.local_batches import LocalBatches
+from keras_tricks.distribute.processes import Processes, find_processes
+
+_WAIT = datetime.timedelta(minutes=30)
+
+
+class TorchProcesses(Distribution):
+    """Processes of PyTorch, each with one device, that take the same steps.
+
+    Gradients are averaged before the step, with gloo on CPUs and NCCL on
+    GPUs, where process i of a machine has GPU `LOCAL_RANK`. They are not
+    averaged while the backward pass still runs.
+
+    Args:
+        norm: `"sync"` (default) or `"local"`, see
+            `keras_tricks.distribute.distribute`.
+
+    Raises:
+        ValueError: If the environment names no processes.
+        RuntimeError: If they do not find each other in 30 minutes.
+
+    Example:
+    >>> TorchProcesses.name
+    'torch_ddp'
+    """
+
+    name = "torch_ddp"
+    mixes_on_device = False
+    compiles = False
+
+    def __init__(self, norm: str = "sync"):
+        keras_internals.check_version()
+        _connect(find_processes("torch", os.environ))
+        import torch.distributed as dist
+
+        self.norm = norm
+        self.num_processes = self.num_replicas = dist.get_world_size()
+        self.process_index = dist.get_rank()
+
+    def prepare(self, model: keras.Model) -> keras.Model:
+        from keras_tricks.distribute import keras_internals_torch as internals
+
+        if not model.compiled:
+            raise ValueError(
+                "`model` must be compiled before `prepare`. "
+                f"Received: model {model.name!r}, not compiled"
+            )
+        if model.jit_compile:
+            raise ValueError(
+                '`jit_compile` must be "auto" or False with several processes '
+                f"of PyTorch. Received: jit_compile={model.jit_compile}"
+            )
+        internals.broadcast([*model.variables, *model.optimizer.variables])
+        internals.average_gradients_first(model.optimizer)
+        internals.draw_apart(model)
+        if self.norm == "sync":
+            internals.synchronize_batch_norm(model)
+        internals.step_together(model, self.norm == "local")
+        return model
+
+    def batches(self, x):
+        refuse_mixing_on_device(x)
+        return LocalBatches(super().batches(x), self.shard)
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        import torch
+        import torch.distributed as dist
+
+        total = torch.from_numpy(np.array(values))
+        dist.all_reduce(total)
+        return total.numpy()
+
+    def describe(self) -> str:
+        norm = {"sync": "over all of them", "local": "in each"}[self.norm]
+        return f"{self.name}: {self.num_processes} processes, batch norm {norm}"
+
+
+def _connect(processes: Processes) -> None:
+    """Lets the processes find each other, once."""
+    import torch
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        return
+    if processes.coordinator is None:
+        raise ValueError(
+            '`spec` "torch_ddp" needs MASTER_ADDR, WORLD_SIZE and RANK, as '
+            "torchrun and recipes/launch.py set them, or the variables of "
+            "Slurm, in the environment. Received: none of them"
+        )
+    kind = "gloo"
+    if torch.cuda.is_available():
+        local = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID"))
+        torch.cuda.set_device(int(local or 0))
+        kind = "cpu:gloo,cuda:nccl"
+    dist.init_process_group(
+        kind,
+        init_method=f"tcp://{processes.coordinator}",
+        rank=processes.index,
+        world_size=processes.count,
+        timeout=_WAIT,
+    )
+    atexit.register(dist.destroy_process_group)
