@@ -95,6 +95,11 @@ class ViewOfBatches(EpochBatches):
         return self.batches.num_batches
 
     @property
+    def original(self):
+        """The batches behind all views."""
+        return getattr(self.batches, "original", self.batches)
+
+    @property
     def error(self):
         """What stopped the batches, if anything did."""
         return getattr(self.batches, "error", None)

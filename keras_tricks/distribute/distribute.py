@@ -10,12 +10,17 @@ from keras_tricks.distribute.distribution import Distribution
 from keras_tricks.distribute.jax_devices import JaxDevices
 from keras_tricks.distribute.jax_processes import JaxProcesses
 from keras_tricks.distribute.mirrored import Mirrored
+from keras_tricks.distribute.multi_worker import MultiWorker
 from keras_tricks.distribute.processes import find_processes
 from keras_tricks.distribute.spec import choose_engine
 from keras_tricks.distribute.torch_processes import TorchProcesses
 
 _ENGINES = {"mirrored": Mirrored, "jax": JaxDevices}
-_PROCESS_ENGINES = {"jax_multi": JaxProcesses, "torch_ddp": TorchProcesses}
+_PROCESS_ENGINES = {
+    "multi_worker": MultiWorker,
+    "jax_multi": JaxProcesses,
+    "torch_ddp": TorchProcesses,
+}
 
 
 def distribute(spec: str = "auto", norm: str = "sync") -> Distribution:

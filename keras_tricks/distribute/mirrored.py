@@ -33,11 +33,13 @@ class Mirrored(Distribution):
     compiles = False
 
     def __init__(self, devices: list[str], norm: str = "sync"):
-        internals.check_version()
         self.devices = devices
-        self.norm = norm
-        self.strategy = _strategy(tuple(devices))
-        self.num_replicas = self.strategy.num_replicas_in_sync
+        self._use(_strategy(tuple(devices)), norm)
+
+    def _use(self, strategy, norm):
+        internals.check_version()
+        self.norm, self.strategy = norm, strategy
+        self.num_replicas = strategy.num_replicas_in_sync
 
     def scope(self):
         return self.strategy.scope()
@@ -64,14 +66,16 @@ class Mirrored(Distribution):
         return super().batches(x)
 
     def describe(self) -> str:
-        norm = {
+        return (
+            f"{self.name}: {self.num_replicas} devices "
+            f"({', '.join(self.devices)}), {self._norm_in_words()}"
+        )
+
+    def _norm_in_words(self):
+        return {
             "sync": "batch norm over all of them",
             "local": "batch norm on each",
         }[self.norm]
-        return (
-            f"{self.name}: {self.num_replicas} devices "
-            f"({', '.join(self.devices)}), {norm}"
-        )
 
     def _check_model(self, model):
         if not model.compiled:

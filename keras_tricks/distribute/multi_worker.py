@@ -1,0 +1,95 @@
+"""The devices of several processes on TensorFlow."""
+
+import functools
+import json
+import os
+
+import numpy as np
+
+from keras_tricks.distribute.distribution import refuse_mixing_on_device
+from keras_tricks.distribute.local_batches import LocalBatches
+from keras_tricks.distribute.mirrored import Mirrored
+from keras_tricks.distribute.parts_of_batches import distribute_parts
+from keras_tricks.distribute.processes import Processes, find_processes
+
+
+class MultiWorker(Mirrored):
+    """`tf.distribute.MultiWorkerMirroredStrategy`, with what Keras lacks.
+
+    As `Mirrored`, over the devices of all processes. Sums go over gRPC in a
+    ring between CPUs, and over NCCL between GPUs. Each process reads its own
+    rows. It must be made before TensorFlow computes anything.
+
+    Args:
+        norm: `"sync"` (default) or `"local"`, see
+            `keras_tricks.distribute.distribute`.
+
+    Raises:
+        ValueError: If the environment names no processes.
+        RuntimeError: If TensorFlow has begun before.
+
+    Example:
+    >>> MultiWorker.name
+    'multi_worker'
+    """
+
+    name = "multi_worker"
+
+    def __init__(self, norm: str = "sync"):
+        processes = find_processes("tensorflow", os.environ)
+        if processes.count == 1:
+            raise ValueError(
+                '`spec` "multi_worker" needs TF_CONFIG, as recipes/launch.py '
+                "sets it, or the variables of Slurm, in the environment. "
+                "Received: one process"
+            )
+        self.num_processes = processes.count
+        self.process_index = processes.index
+        self._use(_strategy(processes), norm)
+
+    def batches(self, x):
+        refuse_mixing_on_device(x)
+        self.check_batch_size(x.batch_size)
+        return distribute_parts(
+            self.strategy, LocalBatches(x, self.shard), self._local
+        )
+
+    @property
+    def _local(self):
+        """Replicas of this process."""
+        return self.num_replicas // self.num_processes
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        values = np.asarray(values)
+
+        def of_replica(context):
+            first = context.replica_id_in_sync_group % self._local == 0
+            return values if first else np.zeros_like(values)
+
+        distribute = self.strategy.experimental_distribute_values_from_function
+        total = self.strategy.reduce("SUM", distribute(of_replica), axis=None)
+        return total.numpy()
+
+    def describe(self) -> str:
+        return (
+            f"{self.name}: {self.num_replicas} devices of "
+            f"{self.num_processes} processes, {self._norm_in_words()}"
+        )
+
+
+@functools.cache
+def _strategy(processes: Processes):
+    """One strategy for a process: TensorFlow begins but once."""
+    import tensorflow as tf
+
+    if "TF_CONFIG" not in os.environ:  # Slurm.
+        task = {"type": "worker", "index": processes.index}
+        cluster = {"worker": processes.addresses}
+        os.environ["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
+    kind = "AUTO" if tf.config.list_physical_devices("GPU") else "RING"
+    experimental = tf.distribute.experimental
+    return tf.distribute.MultiWorkerMirroredStrategy(
+        communication_options=experimental.CommunicationOptions(
+            implementation=experimental.CommunicationImplementation[kind]
+        )
+    )
