@@ -98,6 +98,34 @@ def run_steps(model, strategy):
     model._make_function = make_function
 
 
+def predict_in_order(model, strategy):
+    """Gives the rows of several hosts in the order of the batch.
+
+    Keras' own order is that of batches that TensorFlow cut by itself.
+    """
+
+    def make_predict_function(force=False):
+        if model.predict_function is not None and not force:
+            return
+
+        def one_step(data):
+            outputs = strategy.run(model.predict_step, args=(data,))
+            return tree.map_structure(
+                lambda rows: strategy.gather(rows, axis=0), outputs
+            )
+
+        if not model.run_eagerly:
+            one_step = tf.function(one_step, reduce_retracing=True)
+
+        def function(batches):
+            outputs = [one_step(data) for data in batches]
+            return tree.map_structure(lambda *x: tf.concat(x, 0), *outputs)
+
+        model.predict_function = function
+
+    model.make_predict_function = make_predict_function
+
+
 def _check_even(strategy, data):
     """Fails where the parts of a training batch have different sizes."""
     first = tree.flatten(data)[0]

@@ -4,8 +4,10 @@ import functools
 import json
 import os
 
+import keras
 import numpy as np
 
+from keras_tricks.distribute import keras_internals
 from keras_tricks.distribute.distribution import refuse_mixing_on_device
 from keras_tricks.distribute.local_batches import LocalBatches
 from keras_tricks.distribute.mirrored import Mirrored
@@ -46,6 +48,10 @@ class MultiWorker(Mirrored):
         self.num_processes = processes.count
         self.process_index = processes.index
         self._use(_strategy(processes), norm)
+
+    def prepare(self, model: keras.Model) -> keras.Model:
+        keras_internals.predict_in_order(model, self.strategy)
+        return super().prepare(model)
 
     def batches(self, x):
         refuse_mixing_on_device(x)

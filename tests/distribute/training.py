@@ -4,12 +4,17 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers, ops
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
+from launch import free_ports, process_environments  # noqa: E402
+
+THREADS = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
 BACKEND = keras.backend.backend()
 STEPS, BATCH, CLASSES = 20, 16, 4
 
@@ -38,6 +43,53 @@ make_devices({devices})
     return json.loads(run.stdout.splitlines()[-1])
 
 
+def run_processes(code, devices=1, processes=2, timeout=240):
+    """Runs code in processes that find each other; what each one prints.
+
+    As `run_with_devices`, with that many CPUs in each. None outlives the
+    time.
+    """
+    script = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from training import *
+make_devices({devices})
+{code}
+"""
+    flag = f"--xla_force_host_platform_device_count={devices}"
+    common = {"KERAS_BACKEND": BACKEND, "XLA_FLAGS": flag}
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", script],
+            env={**os.environ, **common, **THREADS, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for environment in process_environments(free_ports(processes))
+    ]
+    try:
+        texts = [None] * processes
+
+        def read(index):
+            texts[index] = running[index].communicate(timeout=timeout)
+
+        readers = [
+            threading.Thread(target=read, args=(i,)) for i in range(processes)
+        ]
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join(timeout)
+    finally:
+        for process in running:
+            process.kill()
+    codes = [process.wait() for process in running]
+    errors = [text and text[1][-3000:] for text in texts]
+    assert codes == [0] * processes, errors
+    return [json.loads(text[0].splitlines()[-1]) for text in texts]
+
+
 def make_devices(count):
     if BACKEND == "tensorflow":
         import tensorflow as tf
@@ -46,6 +98,21 @@ def make_devices(count):
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration()] * count
         )
+        if "TF_CONFIG" in os.environ and count > 1:
+            use_all_cpus_of_a_worker(count)
+
+
+def use_all_cpus_of_a_worker(count):
+    """Lets a worker take several CPUs, as it takes several GPUs."""
+    from tensorflow.python.distribute import collective_all_reduce_strategy
+
+    extended = collective_all_reduce_strategy.CollectiveAllReduceExtended
+
+    def devices(self, cluster_resolver, worker_device):
+        names = [f"{worker_device}/device:CPU:{i}" for i in range(count)]
+        return tuple(names), "CPU"
+
+    extended._initialize_local_devices = devices
 
 
 def make_batches(seed=0, size=STEPS * BATCH, mixes=True, **kwargs):
