@@ -153,14 +153,15 @@ def main(argv):
         code, lines = run_until(killed, seconds, number, rng)
         if code == 1:
             sys.exit("\n".join(lines[-20:]))
-        last = (backups(killed) or ["none"])[-1]
+        complete = (killed / "result.json").exists()
+        last = "complete" if complete else (backups(killed) or ["none"])[-1]
         print(
             f"| {index + 1} | {number.name} | {seconds:.1f} s | {code} | "
-            f"{'complete' if code == 0 else last} |",
+            f"{last} |",
             flush=True,
         )
-        if code == 0:
-            break
+        if complete:
+            break  # Or killed when it was.
     begin = time.perf_counter()
     if not (killed / "result.json").exists():
         code, lines = run_until(killed, None, None, rng)

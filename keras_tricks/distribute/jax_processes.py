@@ -12,7 +12,7 @@ from keras_tricks.distribute.local_batches import LocalBatches
 from keras_tricks.distribute.processes import Processes, find_processes
 
 _START_SECONDS = 300
-_SILENCE_SECONDS = 60
+_SILENCE_SECONDS = 30
 
 
 class JaxProcesses(JaxDevices):
@@ -23,7 +23,7 @@ class JaxProcesses(JaxDevices):
     them, and every device computes the whole.
 
     All processes must do the same, callbacks that touch weights included. One
-    that dies is noticed by the others at their next sum.
+    that dies is noticed by the others within half a minute.
 
     Args:
         norm: `"sync"`; there is nothing else on JAX.

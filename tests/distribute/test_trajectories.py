@@ -9,6 +9,7 @@ from .training import (
     difference,
     run_processes,
     run_with_devices,
+    train_all,
 )
 
 SPECS = {"tensorflow": ["mirrored:2", "mirrored:4"], "jax": ["jax:2"]}
@@ -52,7 +53,7 @@ def test_several_processes_take_the_steps_of_one_device(devices):
     configurations = OF_PROCESSES[devices]
     code = "print(json.dumps(train_all([{!r}], {})))"
     ours = run_processes(code.format(spec, configurations), devices)
-    alone = run_with_devices(code.format("none", configurations), 1)
+    alone = train_all(["none"], configurations)
     first, second = ours
     for i, configuration in enumerate(configurations):
         check_same(configuration, alone[i]["none"], first[i][spec])
