@@ -14,6 +14,7 @@ from keras_tricks.distribute.multi_worker import MultiWorker
 from keras_tricks.distribute.processes import find_processes
 from keras_tricks.distribute.spec import choose_engine
 from keras_tricks.distribute.torch_processes import TorchProcesses
+from keras_tricks.distribute.tpu import TPU
 
 _ENGINES = {"mirrored": Mirrored, "jax": JaxDevices}
 _PROCESS_ENGINES = {
@@ -34,8 +35,12 @@ def distribute(spec: str = "auto", norm: str = "sync") -> Distribution:
     Args:
         spec: `"none"`: one device. `"mirrored"`: all devices of this
             process, TensorFlow; `"mirrored:2"`: the first two. `"jax"`,
-            `"jax:2"`: the same for JAX. `"auto"` (default): all accelerators
-            of this process.
+            `"jax:2"`: the same for JAX. `"multi_worker"`, `"jax_multi"`,
+            `"torch_ddp"`: several processes of TensorFlow, JAX and PyTorch,
+            which the environment names, see `find_processes`. `"tpu"`,
+            `"tpu:NAME"`: TensorFlow on a TPU. `"auto"` (default): those
+            processes if there are any, otherwise all accelerators of this
+            one.
         norm: Batch norm with several devices: `"sync"` (default) takes the
             statistics of the global batch, as one device would; `"local"`
             those of the part of each device, and averages the moving ones:
@@ -46,9 +51,8 @@ def distribute(spec: str = "auto", norm: str = "sync") -> Distribution:
 
     Raises:
         ValueError: If the backend does not have the engine, there are not
-            as many devices, or `norm` does not fit.
-        NotImplementedError: If several processes or a TPU are asked for, or
-            `"auto"` finds an environment of several processes.
+            as many devices or no such processes, or `norm` does not fit.
+        RuntimeError: If processes do not find each other.
 
     Example:
     >>> distribution = distribute("none")
@@ -72,11 +76,8 @@ def distribute(spec: str = "auto", norm: str = "sync") -> Distribution:
         return Distribution()
     if engine.name in _PROCESS_ENGINES:
         return _PROCESS_ENGINES[engine.name](norm)
-    if engine.name not in _ENGINES:
-        raise NotImplementedError(
-            f'not available yet: "{engine.name}". '
-            f"Received: spec={spec!r}; `none` trains each process alone"
-        )
+    if engine.name == "tpu":
+        return TPU(engine.tpu or "local", norm)
     return _ENGINES[engine.name](_devices(spec, engine.devices), norm)
 
 

@@ -5,20 +5,26 @@ from keras import tree
 from keras_tricks.distribute.local_batches import LocalBatches
 
 
-def distribute_parts(strategy, batches: LocalBatches, replicas: int):
+def distribute_parts(
+    strategy,
+    batches: LocalBatches,
+    replicas: int,
+    static: bool | None = None,
+):
     """Returns the batches of this process, cut for its replicas.
-
-    The shapes of the parts are static if the batches drop the remainder.
 
     Args:
         strategy: A `tf.distribute.Strategy`.
         batches: Of this process.
         replicas: Replicas in this process.
+        static: Whether all parts have the same shape. Defaults to whether
+            the batches drop the remainder.
     """
     import tensorflow as tf
 
     size = batches.batch_size // batches.shard[1] // replicas
-    static = getattr(batches.original, "drop_remainder", False)
+    if static is None:
+        static = getattr(batches.original, "drop_remainder", False)
 
     def parts():
         batches.on_epoch_begin()

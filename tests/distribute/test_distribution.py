@@ -56,10 +56,6 @@ def test_the_first_argument_that_is_wrong_is_named():
         distribute("none", norm="global")
     with pytest.raises(ValueError, match="`spec` must be"):
         distribute("all")
-    several = {"tensorflow": "tpu", "jax": "jax_multi", "torch": "torch_ddp"}
-    name = several[BACKEND]
-    with pytest.raises(NotImplementedError, match=f'available yet: "{name}"'):
-        distribute(name)
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="JAX's own")

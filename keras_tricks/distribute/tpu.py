@@ -1,0 +1,98 @@
+"""The cores of a TPU on TensorFlow."""
+
+import functools
+
+import keras
+
+from keras_tricks.distribute.distribution import refuse_mixing_on_device
+from keras_tricks.distribute.local_batches import LocalBatches
+from keras_tricks.distribute.mirrored import Mirrored
+from keras_tricks.distribute.parts_of_batches import distribute_parts
+
+
+class TPU(Mirrored):
+    """`tf.distribute.TPUStrategy` over the cores of one TPU host.
+
+    As `Mirrored`. XLA compiles every step, so that all batches must be whole,
+    those of validation too, and the low precision is `mixed_bfloat16`. Pods
+    of several hosts, which cannot read batches of this process, are for JAX:
+    `"jax_multi"`.
+
+    Never run on a TPU; what is known is that the steps compile with XLA.
+
+    Args:
+        name: Name or address of the TPU; `"local"` for that of this machine.
+        norm: `"sync"` (default) or `"local"`, see
+            `keras_tricks.distribute.distribute`.
+
+    Raises:
+        ValueError: If there is no such TPU.
+
+    Example:
+    >>> TPU.name
+    'tpu'
+    """
+
+    name = "tpu"
+
+    def __init__(self, name: str = "local", norm: str = "sync"):
+        self.tpu = name
+        self._use(_strategy(name), norm)
+
+    def prepare(self, model: keras.Model) -> keras.Model:
+        optimizer = model.optimizer
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            raise ValueError(
+                "`optimizer` must not scale the loss on a TPU, which has "
+                "bfloat16 and no float16: use mixed_bfloat16. "
+                "Received: LossScaleOptimizer"
+            )
+        return super().prepare(model)
+
+    def batches(self, x):
+        refuse_mixing_on_device(x)
+        self.check_batch_size(x.batch_size)
+        local = LocalBatches(x, self.shard)
+        rest = _rows(local, len(local) - 1) % x.batch_size
+        if rest:
+            raise ValueError(
+                "`x` must have whole batches on a TPU, whose shapes are "
+                "fixed: drop the remainder, or choose a batch size or a "
+                "number of samples that fits. "
+                f"Received: {rest} rows in the last batch of {x.batch_size}"
+            )
+        return distribute_parts(
+            self.strategy, local, self.num_replicas, static=True
+        )
+
+    def describe(self) -> str:
+        return (
+            f"{self.name}: {self.num_replicas} cores of {self.tpu}, "
+            f"{self._norm_in_words()}"
+        )
+
+
+def _rows(batches, step):
+    """Rows of a batch, or of a whole one if the remainder is dropped."""
+    if getattr(batches.original, "drop_remainder", False):
+        return batches.batch_size
+    return len(keras.tree.flatten(batches.batch(batches.epoch, step))[0])
+
+
+@functools.cache
+def _strategy(name):
+    """One strategy for a TPU, which must be set up but once."""
+    import tensorflow as tf
+
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
+        if name != "local":
+            tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise ValueError(
+            f'`spec` "tpu" needs a TPU ({reason}). '
+            f"Received: {name!r}; `none` trains on one device"
+        ) from None
+    return tf.distribute.TPUStrategy(resolver)
