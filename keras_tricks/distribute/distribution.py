@@ -205,6 +205,7 @@ def refuse_mixing_on_device(x) -> None:
     Example:
     >>> refuse_mixing_on_device(None)
     """
+    x = getattr(x, "original", x)
     mixes = getattr(x, "mix_up", None) is not None
     if mixes and getattr(x, "finish_on", "host") == "device":
         raise ValueError(

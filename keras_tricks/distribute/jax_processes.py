@@ -46,7 +46,9 @@ class JaxProcesses(JaxDevices):
 
         self.num_processes = jax.process_count()
         self.process_index = jax.process_index()
-        super().__init__(keras.distribution.list_devices(), norm)
+        # A process has rows that follow each other.
+        devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+        super().__init__([f"{d.platform}:{d.id}" for d in devices], norm)
 
     def prepare(self, model: keras.Model) -> keras.Model:
         model = super().prepare(model)
@@ -121,7 +123,7 @@ def _connect(processes: Processes) -> None:
     if jax.distributed.is_initialized():
         return
     known = {}
-    if processes.count > 1:
+    if processes.coordinator is not None:
         known = {
             "coordinator_address": processes.coordinator,
             "num_processes": processes.count,
@@ -140,3 +142,4 @@ def _connect(processes: Processes) -> None:
             "..._NUM_PROCESSES and ..._PROCESS_ID, or those of Slurm, in the "
             f"environment ({error}). Received: none of them"
         ) from None
+    keras_internals_jax.agree_on_seed()

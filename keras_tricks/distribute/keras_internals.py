@@ -14,6 +14,7 @@ from keras import tree
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.utils.module_utils import tensorflow as tf
 
+from keras_tricks.distribute.per_sample_losses import check_losses
 from keras_tricks.optimizers import SGD
 
 VERSION = "3.15"
@@ -166,7 +167,7 @@ def build_from_one_part(model, strategy):
             data_batch = tree.map_structure(symbolic, spec)
         with strategy.scope():
             model._symbolic_build(data_batch=data_batch)
-        _refuse_scalar_losses(model)
+        check_losses(model)
 
     model._maybe_symbolic_build = maybe_symbolic_build
 
@@ -200,30 +201,6 @@ def _at_least_one_row(x):
     missing = tf.cast(tf.shape(x)[0] == 0, "int32")
     padding = [[0, missing]] + [[0, 0]] * (len(x.shape) - 1)
     return tf.pad(x, padding)
-
-
-def _refuse_scalar_losses(model):
-    """Refuses losses of one value: Keras scales them for one replica."""
-    losses = model._compile_loss and model._compile_loss._flat_losses
-    for _, loss, _, name in losses or ():
-        if loss is not None and "call" not in vars(loss):
-            loss.call = _per_sample(loss.call, name or loss.name)
-
-
-def _per_sample(call, name):
-    @functools.wraps(call)
-    def checked(y_true, y_pred):
-        values = call(y_true, y_pred)
-        if len(values.shape) == 0:
-            raise ValueError(
-                "`loss` must return a value for each sample where there are "
-                "several replicas: a mean over a part of the batch would "
-                f"count too much. Received: loss {name!r}, which returns one "
-                "value"
-            )
-        return values
-
-    return checked
 
 
 # The optimizer.

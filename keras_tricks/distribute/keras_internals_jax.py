@@ -11,6 +11,13 @@ import keras
 _WHOLE = weakref.WeakValueDictionary()
 
 
+def agree_on_seed():
+    """Gives all processes one seed, as `keras.distribution.initialize`."""
+    from keras.src.backend.jax import distribution_lib
+
+    distribution_lib.initialize_rng()
+
+
 def mark_whole(batch):
     """Marks an array that each process has whole, and returns it."""
     _WHOLE[id(batch)] = batch

@@ -8,62 +8,32 @@ import functools
 
 import torch
 import torch.distributed as dist
-from keras import tree
+from keras import ops, tree
 
+from keras_tricks.distribute import torch_collectives as collectives
 from keras_tricks.distribute.keras_internals import batch_norms, layers
+from keras_tricks.distribute.per_sample_losses import check_losses
 
 # Far apart: layers often have seeds that follow each other.
 _STRIDE, _MASK = 0x9E3779B1, 2**31 - 1
-
-
-class _Mean(torch.autograd.Function):
-    """The mean over processes; so is its gradient, which is averaged later."""
-
-    @staticmethod
-    def forward(context, x):
-        return _mean(x)
-
-    @staticmethod
-    def backward(context, gradient):
-        return _mean(gradient)
-
-
-def _mean(x):
-    total = x.detach().clone(memory_format=torch.contiguous_format)
-    dist.all_reduce(total)
-    return total / dist.get_world_size()
-
-
-def _sum_all(tensors):
-    """Sums of tensors over all processes, in one call for each dtype."""
-    sums = [None] * len(tensors)
-    for dtype in {tensor.dtype for tensor in tensors}:
-        places = [i for i, t in enumerate(tensors) if t.dtype == dtype]
-        flat = torch.cat([tensors[i].detach().reshape(-1) for i in places])
-        dist.all_reduce(flat)
-        sizes = [tensors[i].numel() for i in places]
-        for i, part in zip(places, flat.split(sizes), strict=True):
-            sums[i] = part.reshape(tensors[i].shape)
-    return sums
 
 
 def average_gradients_first(optimizer):
     """Averages the gradients of all processes before anything else is done.
 
     Each then clips and scales the same numbers, finds the same ones finite,
-    and takes the same step.
+    and takes the same step. It is done when the backward pass is over: hooks
+    that send gradients earlier would mix with the sums of batch norms, and
+    wait for gradients that one process lacks.
     """
     if "apply" in vars(optimizer):
         return
     apply = optimizer.apply
 
     def apply_means(grads, trainable_variables=None):
-        grads = list(grads)
-        given = [i for i, grad in enumerate(grads) if grad is not None]
+        variables = trainable_variables or optimizer._trainable_variables
         with torch.no_grad():
-            sums = _sum_all([grads[i] for i in given])
-        for i, total in zip(given, sums, strict=True):
-            grads[i] = total / dist.get_world_size()
+            grads = collectives.mean_gradients(list(grads), list(variables))
         apply(grads, trainable_variables)
 
     optimizer.apply = apply_means
@@ -73,20 +43,23 @@ def synchronize_batch_norm(model):
     """Lets batch norms take the statistics of the whole batch."""
     for layer in batch_norms(model):
         if "_moments" not in vars(layer):
-            layer._moments = _global_moments(layer._moments)
+            layer._moments = _global_moments(layer)
 
 
-def _global_moments(local_moments):
+def _global_moments(layer):
+    local_moments = layer._moments
+
     @functools.wraps(local_moments)
     def moments(inputs, mask):
         if mask is not None:
             raise ValueError(
                 '`norm` must be "local" with masked inputs of batch norm. '
-                "Received: a mask"
+                f"Received: layer {layer.name!r} with a mask"
             )
-        mean, variance = local_moments(inputs, mask)
-        whole = _Mean.apply(mean)
-        return whole, _Mean.apply(variance + torch.square(mean - whole))
+        found = local_moments(inputs, mask)
+        # Without numbers, where shapes alone are asked for.
+        meta = inputs.device.type == "meta"
+        return found if meta else collectives.PartMoments.apply(*found)
 
     return moments
 
@@ -102,7 +75,10 @@ def draw_apart(model):
 def _folded(draw):
     @functools.wraps(draw)
     def next_of_process(*args, **kwargs):
-        seed = draw(*args, **kwargs).clone()
+        seed = draw(*args, **kwargs)
+        if seed.device.type == "meta":
+            return seed
+        seed = seed.clone()
         seed[0] = _fold(int(seed[0]))
         return seed
 
@@ -118,105 +94,150 @@ def step_together(model, averages_norm):
 
     Metrics count all rows in every process, so that all log, and save, the
     same. Each step takes one number from torch's generator, which is the
-    same everywhere, for random numbers of its own.
+    same everywhere, for random numbers of its own. What a step builds gets
+    the values of the first process.
 
     Args:
         model: A compiled model.
         averages_norm: Whether to average moving statistics of batch norm.
     """
-    if "train_step" in vars(model) and hasattr(model.train_step, "together"):
+    _agree(model, known=0)
+    if "_share" in vars(model):
         return
+    model._share = 1.0  # The whole batch over the part of this process.
     train_step, test_step = model.train_step, model.test_step
-    predict_step = model.predict_step
-    moving = [
-        variable
-        for layer in batch_norms(model) * averages_norm
-        for variable in layer.non_trainable_variables
-    ]
+    predict_step, symbolic_build = model.predict_step, model._symbolic_build
+
+    def build(*args, **kwargs):
+        known = len(_state(model))
+        symbolic_build(*args, **kwargs)
+        check_losses(model, lambda: model._share)
+        _agree(model, known)
 
     def train(data):
-        _check_even(_rows(data))
+        rows = collectives.part_rows(_rows(data))
+        if len(set(rows)) > 1:
+            raise ValueError(
+                "Batches of training must split evenly: drop the remainder. "
+                f"Received: parts of these sizes: {rows}"
+            )
         seed = int(torch.randint(_MASK, ()))
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(_own_gpus()):
             torch.manual_seed(_fold(seed))
-            logs = _count_all(model, functools.partial(train_step, data))
-        with torch.no_grad():
-            for variable in moving:
-                variable.assign(_mean(variable.value))
+            logs = _count_all(model, train_step, data, rows)
+        if averages_norm:
+            _average_norms(model)
         return logs
 
     def test(data):
-        step = functools.partial(test_step, data) if _rows(data) else dict
-        return _count_all(model, step)
+        rows = collectives.part_rows(_rows(data))
+        return _count_all(model, test_step, data, rows)
 
     def predict(data):
-        rows = _rows(data)
-        if not rows:
-            data = tree.map_structure(_one_row, data)
+        rows = collectives.part_rows(_rows(data))
+        data = _at_least_one_row(data)
+        built = model.built
         outputs = predict_step(data)
-        return tree.map_structure(lambda x: _gather(x[:rows]), outputs)
+        if not built:
+            _agree(model, known=0)
+            outputs = predict_step(data)
+        own = rows[dist.get_rank()]
+        return tree.map_structure(
+            lambda x: collectives.gather_rows(x[:own], rows), outputs
+        )
 
-    train.together = True
     model.train_step, model.test_step = train, test
-    model.predict_step = predict
+    model.predict_step, model._symbolic_build = predict, build
 
 
-def _count_all(model, step):
-    """Does a step, and adds what metrics counted in other processes."""
-    variables = model.metrics_variables
+def _state(model):
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _agree(model, known):
+    """Takes the values of the first process for what is not known yet."""
+    variables = _state(model)
+    if len(variables) != known:
+        collectives.broadcast(variables)
+
+
+def _average_norms(model):
+    """Averages moving statistics. They are linear: once a step will do."""
+    variables = [
+        variable
+        for layer in batch_norms(model)
+        for variable in layer.non_trainable_variables
+    ]
+    count = dist.get_world_size()
     with torch.no_grad():
-        before = [variable.value.detach().clone() for variable in variables]
+        sums = collectives.process_sums([v.value for v in variables])
+        for variable, total in zip(variables, sums, strict=True):
+            variable.assign(total / count)
+
+
+def _own_gpus():
+    cuda = torch.cuda.is_available()
+    return [torch.cuda.current_device()] if cuda else []
+
+
+def _count_all(model, step, data, rows):
+    """Does a step, and adds what metrics counted in other processes."""
+    own = rows[dist.get_rank()]
+    model._share = sum(rows) / max(own, 1)
+    variables = model.metrics_variables
+    before = {id(v): v.value.detach().clone() for v in variables}
+    with torch.no_grad():
         for variable in variables:
             variable.value.zero_()
-    logs = step()
+    logs = step(_at_least_one_row(data))
+    variables = model.metrics_variables  # The step may have built some.
+    counts = [variable.value.detach() for variable in variables]
+    if not own:
+        counts = [torch.zeros_like(count) for count in counts]
+    sums = collectives.process_sums(counts)
     with torch.no_grad():
-        # Metrics may have been built by the step.
-        built = model.metrics_variables[len(before) :]
-        before += [torch.zeros_like(variable.value) for variable in built]
-        variables = model.metrics_variables
-        sums = _sum_all([variable.value for variable in variables])
-        for variable, old, new in zip(variables, before, sums, strict=True):
-            variable.assign(old + new)
-    return {**logs, **model.get_metrics_result()}
+        for variable, total in zip(variables, sums, strict=True):
+            variable.assign(before.get(id(variable), 0) + total)
+    results = model.get_metrics_result()
+    if logs.keys() == results.keys():
+        return results
+    counted = {
+        id(variable)
+        for variable, total in zip(variables, sums, strict=True)
+        if total.any()
+    }
+    return {**_mean_logs(logs, rows), **_counted(model, counted, logs)}
+
+
+def _mean_logs(logs, rows):
+    """Means over all rows of what a step of the user's own returns."""
+    own = rows[dist.get_rank()]
+    values = [ops.convert_to_tensor(v, "float32") for v in logs.values()]
+    values = [v.detach() * own if own else torch.zeros_like(v) for v in values]
+    sums = collectives.process_sums(values)
+    return {
+        name: total / sum(rows) for name, total in zip(logs, sums, strict=True)
+    }
+
+
+def _counted(model, counted, logs):
+    """Results of the metrics that the step has updated, of those in logs."""
+    found = {}
+    for metric in model.metrics:
+        if any(id(variable) in counted for variable in metric.variables):
+            result = metric.result()
+            if not isinstance(result, dict):
+                result = {metric.name: result}
+            found.update({k: v for k, v in result.items() if k in logs})
+    return found
 
 
 def _rows(data):
     return len(tree.flatten(data)[0])
 
 
-def _check_even(rows):
-    sums = torch.tensor([rows, rows * rows])
-    dist.all_reduce(sums)
-    total, squares = sums.tolist()
-    if squares * dist.get_world_size() != total * total:
-        raise ValueError(
-            "Batches of training must split evenly: drop the remainder. "
-            f"Received: {rows} of {total} rows in process {dist.get_rank()}"
-        )
-
-
-def _one_row(x):
-    return torch.zeros((1, *x.shape[1:]), dtype=x.dtype, device=x.device)
-
-
-def _gather(x):
-    """The rows of all processes in their order."""
-    sizes = torch.zeros(dist.get_world_size(), dtype=torch.int64)
-    sizes[dist.get_rank()] = len(x)
-    dist.all_reduce(sizes)
-    shape = (int(sizes.max()), *x.shape[1:])
-    padded = torch.zeros(shape, dtype=x.dtype, device=x.device)
-    padded[: len(x)] = x.detach()
-    parts = [torch.empty_like(padded) for _ in sizes]
-    dist.all_gather(parts, padded)
-    pairs = zip(parts, sizes.tolist(), strict=True)
-    return torch.cat([part[:size] for part, size in pairs])
-
-
-def broadcast(variables):
-    """Gives all processes the values of the first one."""
-    with torch.no_grad():
-        for variable in variables:
-            value = variable.value.detach().clone()
-            dist.broadcast(value, 0)
-            variable.assign(value)
+def _at_least_one_row(data):
+    """The batch, or a row of zeros: layers fail on no rows, or give NaN."""
+    if _rows(data):
+        return data
+    return tree.map_structure(lambda x: x.new_zeros((1, *x.shape[1:])), data)

@@ -3,6 +3,7 @@
 import atexit
 import datetime
 import os
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -64,7 +65,6 @@ class TorchProcesses(Distribution):
                 '`jit_compile` must be "auto" or False with several processes '
                 f"of PyTorch. Received: jit_compile={model.jit_compile}"
             )
-        internals.broadcast([*model.variables, *model.optimizer.variables])
         internals.average_gradients_first(model.optimizer)
         internals.draw_apart(model)
         if self.norm == "sync":
@@ -104,14 +104,33 @@ def _connect(processes: Processes) -> None:
         )
     kind = "gloo"
     if torch.cuda.is_available():
-        local = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID"))
-        torch.cuda.set_device(int(local or 0))
+        torch.cuda.set_device(_own_gpu(torch.cuda.device_count(), os.environ))
         kind = "cpu:gloo,cuda:nccl"
-    dist.init_process_group(
-        kind,
-        init_method=f"tcp://{processes.coordinator}",
-        rank=processes.index,
-        world_size=processes.count,
-        timeout=_WAIT,
-    )
+    try:
+        dist.init_process_group(
+            kind,
+            init_method=f"tcp://{processes.coordinator}",
+            rank=processes.index,
+            world_size=processes.count,
+            timeout=_WAIT,
+        )
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"The {processes.count} processes must find each other at "
+            f"{processes.coordinator} ({str(error).splitlines()[0]}). "
+            f"Received: process {processes.index}"
+        ) from None
     atexit.register(dist.destroy_process_group)
+
+
+def _own_gpu(count: int, environment: Mapping[str, str]) -> int:
+    """Number of the GPU of this process, of those that it sees."""
+    local = environment.get("LOCAL_RANK", environment.get("SLURM_LOCALID"))
+    if count == 1:  # Slurm can show each process its own alone.
+        return 0
+    if int(local or 0) >= count:
+        raise ValueError(
+            f"Each process of a machine must have a GPU of its own, of {count}."
+            f" Received: number {local} of a process, LOCAL_RANK"
+        )
+    return int(local or 0)

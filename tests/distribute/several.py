@@ -163,6 +163,36 @@ def validation(distribution):
     return history.history
 
 
+def summed(distribution):
+    """A loss that adds samples up, and what is logged of it."""
+    loss = keras.losses.MeanSquaredError(reduction="sum")
+    model = linear(distribution, lambda: keras.optimizers.SGD(0.01), loss=loss)
+    logged = fit(distribution, model).history["loss"]
+    return [*logged, *numbers(model.weights[0])]
+
+
+class Total(keras.losses.Loss):
+    """One value for a batch."""
+
+    def call(self, y_true, y_pred):
+        return ops.sum(ops.square(y_true - y_pred))
+
+
+def scalar_loss(distribution):
+    model = linear(distribution, keras.optimizers.SGD, loss=Total())
+    return outcome(lambda: fit(distribution, model) and "done")
+
+
+def other_seeds(distribution):
+    """Weights of a model that each process has started by itself."""
+    keras.utils.set_random_seed(distribution.process_index)
+    with distribution.scope():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+    fit(distribution, distribution.prepare(model))
+    return numbers(model.weights[0])
+
+
 def uneven_training(distribution):
     model = linear(distribution, keras.optimizers.SGD)
     return outcome(lambda: fit(distribution, model, X[:7], Y[:7]) and "done")
@@ -188,13 +218,15 @@ def results(spec):
         "stock": outcome(lambda: clipping(distribution, prepares=False)),
         "refusals": refusals(distribution),
     }
-    for function in (clipping, overflow, dropout, validation):
+    for function in (clipping, summed, overflow, dropout, validation):
         found[function.__name__] = function(distribution)
     found["together again"] = together(distribution)[1:3]
     if BACKEND != "jax":
         local = start(spec, "local")
+        found["other_seeds"] = other_seeds(distribution)
         found["moving_statistics"] = moving_statistics(local)
         # Last: TensorFlow sums nothing after an error in a step.
+        found["scalar_loss"] = scalar_loss(distribution)
         found["uneven_training"] = uneven_training(distribution)
     return found
 

@@ -34,7 +34,8 @@ def found():
 @pytest.fixture(scope="module")
 def alone():
     one = several.start("none")
-    return {f.__name__: f(one) for f in (several.clipping, several.validation)}
+    compared = several.clipping, several.summed, several.validation
+    return {function.__name__: function(one) for function in compared}
 
 
 def test_all_processes_know_and_have_the_same(found):
@@ -66,6 +67,25 @@ def test_gradients_are_clipped_after_their_sum(found, alone):
         np.testing.assert_allclose(
             result["clipping"], alone["clipping"], rtol=2e-6
         )
+
+
+def test_a_loss_may_be_a_sum(found, alone):
+    for result in found:
+        np.testing.assert_allclose(result["summed"], alone["summed"], rtol=2e-6)
+
+
+@pytest.mark.skipif(BACKEND == "jax", reason="sees the whole batch")
+def test_losses_of_one_value_are_refused(found):
+    for result in found:
+        text = result["scalar_loss"]
+        assert "`loss` must return a value for each sample" in text
+
+
+@pytest.mark.skipif(BACKEND == "jax", reason="refuses other seeds loudly")
+def test_processes_begin_with_the_same_weights(found):
+    first, second = (result["other_seeds"] for result in found)
+    assert first == second
+    assert np.abs(first).min() > 0
 
 
 def test_an_overflow_in_the_last_process_skips_the_update_in_all(found):
