@@ -11,7 +11,6 @@ those of a run that nobody interrupted. Exits with 1 if anything differs.
 With several processes, one of them, by chance, gets the signal.
 """
 
-import csv
 import os
 import random
 import signal
@@ -26,7 +25,7 @@ import keras
 import numpy as np
 from absl import app, flags
 
-import keras_tricks as keras_tricks  # Whose layers are loaded.
+from keras_tricks.report import read_run
 
 _KILLS = flags.DEFINE_integer("kills", 10, "How often.", lower_bound=0)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the moments.")
@@ -119,11 +118,8 @@ def backups(folder):
 
 def history(folder):
     """The log, without what depends on the time."""
-    with open(folder / "history.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        del row["images_per_second"]
-    return rows
+    found = read_run(folder).history
+    return {k: v for k, v in found.items() if k != "images_per_second"}
 
 
 def same_weights(one, two):
@@ -177,7 +173,7 @@ def main(argv):
     )
     for name, same in rows.items():
         print(f"- {name}: {'the same, bit for bit' if same else 'DIFFERS'}")
-    print(f"- rows of the history: {len(history(killed))}")
+    print(f"- epochs of the history: {len(history(killed)['loss'])}")
     sys.exit(0 if all(rows.values()) else 1)
 
 

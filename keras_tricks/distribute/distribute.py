@@ -44,7 +44,7 @@ def distribute(spec: str = "auto", norm: str = "sync") -> Distribution:
         norm: Batch norm with several devices: `"sync"` (default) takes the
             statistics of the global batch, as one device would; `"local"`
             those of the part of each device, and averages the moving ones:
-            faster, and with TensorFlow alone.
+            faster, and not on JAX.
 
     Returns:
         A `keras_tricks.distribute.Distribution`.

@@ -98,22 +98,29 @@ class _Rows(LocalBatches):
         self._distribution = distribution
 
     def _view(self, get, step):
-        batch = super()._view(get, step)
-        size = self.batch_size // self.shard[1]
-        last = step == self.num_batches - 1
-        leaves = keras.tree.flatten(batch)
-        if not last or not self._uneven(len(leaves[0])):
+        batch = get(step)
+        rows = len(keras.tree.flatten(batch)[0])
+        if self._cuts:
+            if rows == self.batch_size:
+                return self._own_rows(batch)
+        elif step < self.num_batches - 1 or self._is_whole(rows):
             return batch
+        else:
+            batch = keras.tree.map_structure(self._gather, batch)
         return keras.tree.map_structure(
-            lambda x: keras_internals_jax.mark_whole(
-                self._distribution.gather_rows(np.asarray(x), size)
-            ),
-            batch,
+            lambda x: keras_internals_jax.mark_whole(np.asarray(x)), batch
         )
 
-    def _uneven(self, rows):
-        """Whether any process has less than its part of a batch."""
-        return self._distribution.any(rows != self.batch_size // self.shard[1])
+    def _is_whole(self, rows):
+        """Whether all processes have as many rows of the last batch."""
+        if getattr(self.original, "drop_remainder", False):
+            return True
+        missing = rows != self.batch_size // self.shard[1]
+        return not self._distribution.any(missing)
+
+    def _gather(self, x):
+        size = self.batch_size // self.shard[1]
+        return self._distribution.gather_rows(np.asarray(x), size)
 
 
 def _connect(processes: Processes) -> None:

@@ -14,6 +14,7 @@ from keras import tree
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.utils.module_utils import tensorflow as tf
 
+from keras_tricks.distribute import layers_of_parts
 from keras_tricks.distribute.per_sample_losses import check_losses
 from keras_tricks.optimizers import SGD
 
@@ -60,26 +61,7 @@ def run_steps(model, strategy):
 
         one_step = model._autoconvert_optionals(one_step)
 
-        def steps(iterator):
-            outputs = one_step(iterator.get_next())
-            if model.steps_per_execution == 1:
-                return outputs
-
-            def more(i, batch, outputs):
-                return (i < model.steps_per_execution) & batch.has_value()
-
-            def body(i, batch, outputs):
-                outputs = one_step(batch.get_value())
-                batch = tf.cond(
-                    i + 1 < model.steps_per_execution,
-                    iterator.get_next_as_optional,
-                    lambda: batch,
-                )
-                return i + 1, batch, outputs
-
-            start = tf.constant(1), iterator.get_next_as_optional(), outputs
-            return tf.while_loop(more, body, start)[2]
-
+        steps = functools.partial(_steps, model, one_step)
         on_batch, on_iterator = one_step, steps
         if not model.run_eagerly:
             on_batch, on_iterator = graph(one_step), graph(steps)
@@ -97,6 +79,27 @@ def run_steps(model, strategy):
         return function
 
     model._make_function = make_function
+
+
+def _steps(model, one_step, iterator):
+    """The steps of one execution, of which the last ones may be missing."""
+    outputs = one_step(iterator.get_next())
+    count = model.steps_per_execution
+    if count == 1:
+        return outputs
+
+    def more(i, batch, outputs):
+        return (i < count) & batch.has_value()
+
+    def body(i, batch, outputs):
+        outputs = one_step(batch.get_value())
+        batch = tf.cond(
+            i + 1 < count, iterator.get_next_as_optional, lambda: batch
+        )
+        return i + 1, batch, outputs
+
+    start = tf.constant(1), iterator.get_next_as_optional(), outputs
+    return tf.while_loop(more, body, start)[2]
 
 
 def predict_in_order(model, strategy):
@@ -274,65 +277,31 @@ def _use_base_method(optimizer, name):
 
 
 def draw_apart(model):
-    """Gives each replica random numbers of its own.
-
-    Keras gives all the same, so that dropout drops the same units of the
-    first sample of each part. Replica 0 draws what one device does.
-    """
-    for layer in layers(model):
-        for generator in layer._seed_generators:
-            if "next" not in vars(generator):
-                generator.next = _folded(generator.next)
+    """Gives each replica random numbers of its own."""
+    layers_of_parts.draw_apart(model, _fold)
 
 
-def _folded(draw):
-    @functools.wraps(draw)
-    def next_of_replica(*args, **kwargs):
-        seed = draw(*args, **kwargs)
-        context = tf.distribute.get_replica_context()
-        if context is None:
-            return seed
-        replica = tf.cast(context.replica_id_in_sync_group, seed.dtype)
-        # Far apart: layers often have seeds that follow each other.
-        first = tf.bitwise.bitwise_and(seed[0] + replica * 0x9E3779B1, _MASK)
-        return tf.stack([first, seed[1]])
-
-    return next_of_replica
-
-
-_MASK = 2**31 - 1
+def _fold(seed):
+    context = tf.distribute.get_replica_context()
+    if context is None:
+        return seed
+    replica = tf.cast(context.replica_id_in_sync_group, seed.dtype)
+    first = seed[0] + replica * layers_of_parts.STRIDE
+    return tf.stack([first & layers_of_parts.MASK, seed[1]])
 
 
 def synchronize_batch_norm(model):
-    """Lets batch norms take the statistics of the whole batch.
-
-    As `synchronized=True` does, which would be saved, and fail on other
-    backends; its variance, a difference of two squares, loses digits.
-    """
-    for layer in batch_norms(model):
-        if "_moments" not in vars(layer):
-            layer._moments = _global_moments(layer)
+    """Lets batch norms take the statistics of the whole batch."""
+    layers_of_parts.synchronize_batch_norm(model, _whole_moments)
 
 
-def _global_moments(layer):
-    local_moments = layer._moments
-
-    @functools.wraps(local_moments)
-    def moments(inputs, mask):
-        context = tf.distribute.get_replica_context()
-        if context is None:
-            return local_moments(inputs, mask)
-        if mask is not None:
-            raise ValueError(
-                '`norm` must be "local" with masked inputs of batch norm. '
-                f"Received: layer {layer.name!r} with a mask"
-            )
-        mean, variance = local_moments(inputs, mask)
-        whole = context.all_reduce("MEAN", mean)
-        spread = variance + tf.square(mean - whole)
-        return whole, context.all_reduce("MEAN", spread)
-
-    return moments
+def _whole_moments(mean, variance):
+    context = tf.distribute.get_replica_context()
+    if context is None:
+        return mean, variance
+    whole = context.all_reduce("MEAN", mean)
+    spread = variance + tf.square(mean - whole)
+    return whole, context.all_reduce("MEAN", spread)
 
 
 def average_batch_norm(model):
@@ -342,15 +311,11 @@ def average_batch_norm(model):
     average is that of an average once at the end. To be called after what
     else changes `train_step`.
     """
-    variables = [
-        variable
-        for layer in batch_norms(model)
-        for variable in layer.non_trainable_variables
-    ]
     step = model.train_step
 
     def train_step(data):
         logs = step(data)
+        variables = layers_of_parts.moving_statistics(model)
         if variables:
             context = tf.distribute.get_replica_context()
             values = [tf.identity(v.value) for v in variables]
@@ -360,18 +325,3 @@ def average_batch_norm(model):
         return logs
 
     model.train_step = train_step
-
-
-def batch_norms(model):
-    """Those of a model that are trained."""
-    return [
-        layer
-        for layer in layers(model)
-        if isinstance(layer, keras.layers.BatchNormalization)
-        and layer.trainable
-    ]
-
-
-def layers(model):
-    """All layers of a model, at any depth."""
-    return model._flatten_layers(include_self=True, recursive=True)

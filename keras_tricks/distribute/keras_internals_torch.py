@@ -4,18 +4,13 @@ Keras trains each process alone there. Each function changes one object, by
 attributes of the instance; what is saved remains a plain model.
 """
 
-import functools
-
 import torch
 import torch.distributed as dist
 from keras import ops, tree
 
+from keras_tricks.distribute import layers_of_parts
 from keras_tricks.distribute import torch_collectives as collectives
-from keras_tricks.distribute.keras_internals import batch_norms, layers
 from keras_tricks.distribute.per_sample_losses import check_losses
-
-# Far apart: layers often have seeds that follow each other.
-_STRIDE, _MASK = 0x9E3779B1, 2**31 - 1
 
 
 def average_gradients_first(optimizer):
@@ -41,52 +36,31 @@ def average_gradients_first(optimizer):
 
 def synchronize_batch_norm(model):
     """Lets batch norms take the statistics of the whole batch."""
-    for layer in batch_norms(model):
-        if "_moments" not in vars(layer):
-            layer._moments = _global_moments(layer)
+    layers_of_parts.synchronize_batch_norm(model, _whole_moments)
 
 
-def _global_moments(layer):
-    local_moments = layer._moments
-
-    @functools.wraps(local_moments)
-    def moments(inputs, mask):
-        if mask is not None:
-            raise ValueError(
-                '`norm` must be "local" with masked inputs of batch norm. '
-                f"Received: layer {layer.name!r} with a mask"
-            )
-        found = local_moments(inputs, mask)
-        # Without numbers, where shapes alone are asked for.
-        meta = inputs.device.type == "meta"
-        return found if meta else collectives.PartMoments.apply(*found)
-
-    return moments
+def _whole_moments(mean, variance):
+    if mean.device.type == "meta":  # Where shapes alone are asked for.
+        return mean, variance
+    return collectives.PartMoments.apply(mean, variance)
 
 
 def draw_apart(model):
     """Gives each process random numbers of its own."""
-    for layer in layers(model):
-        for generator in layer._seed_generators:
-            if "next" not in vars(generator):
-                generator.next = _folded(generator.next)
+    layers_of_parts.draw_apart(model, _fold_tensor)
 
 
-def _folded(draw):
-    @functools.wraps(draw)
-    def next_of_process(*args, **kwargs):
-        seed = draw(*args, **kwargs)
-        if seed.device.type == "meta":
-            return seed
+def _fold_tensor(seed):
+    if seed.device.type != "meta":
         seed = seed.clone()
         seed[0] = _fold(int(seed[0]))
-        return seed
-
-    return next_of_process
+    return seed
 
 
 def _fold(seed):
-    return (seed + dist.get_rank() * _STRIDE) & _MASK
+    return (seed + dist.get_rank() * layers_of_parts.STRIDE) & (
+        layers_of_parts.MASK
+    )
 
 
 def step_together(model, averages_norm):
@@ -121,7 +95,7 @@ def step_together(model, averages_norm):
                 "Batches of training must split evenly: drop the remainder. "
                 f"Received: parts of these sizes: {rows}"
             )
-        seed = int(torch.randint(_MASK, ()))
+        seed = int(torch.randint(layers_of_parts.MASK, ()))
         with torch.random.fork_rng(_own_gpus()):
             torch.manual_seed(_fold(seed))
             logs = _count_all(model, train_step, data, rows)
@@ -163,11 +137,7 @@ def _agree(model, known):
 
 def _average_norms(model):
     """Averages moving statistics. They are linear: once a step will do."""
-    variables = [
-        variable
-        for layer in batch_norms(model)
-        for variable in layer.non_trainable_variables
-    ]
+    variables = layers_of_parts.moving_statistics(model)
     count = dist.get_world_size()
     with torch.no_grad():
         sums = collectives.process_sums([v.value for v in variables])

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import tree
 
-from keras_tricks.data.epoch_batches import ViewOfBatches
+from keras_tricks.data.epoch_batches import EpochBatches, ViewOfBatches
 
 
 class LocalBatches(ViewOfBatches):
@@ -35,6 +35,12 @@ class LocalBatches(ViewOfBatches):
     """
 
     def __init__(self, batches, shard):
+        if not isinstance(batches, EpochBatches):
+            raise ValueError(
+                "`x` must be batches of `keras_tricks.data`, or others with "
+                "`batch(epoch, step)`: each process must know its rows. "
+                f"Received: {type(batches).__name__}"
+            )
         super().__init__(batches)
         self.shard = host, hosts = shard
         self._cuts = batches.shard == (0, 1) and hosts > 1
@@ -51,8 +57,9 @@ class LocalBatches(ViewOfBatches):
 
     def _view(self, get, step):
         batch = get(step)
-        if not self._cuts:
-            return batch
+        return self._own_rows(batch) if self._cuts else batch
+
+    def _own_rows(self, batch):
         host, hosts = self.shard
         size = self.batch_size // hosts
         return tree.map_structure(

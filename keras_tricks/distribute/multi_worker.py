@@ -55,10 +55,9 @@ class MultiWorker(Mirrored):
 
     def batches(self, x):
         refuse_mixing_on_device(x)
+        local = LocalBatches(x, self.shard)
         self.check_batch_size(x.batch_size)
-        return distribute_parts(
-            self.strategy, LocalBatches(x, self.shard), self._local
-        )
+        return distribute_parts(self.strategy, local, self._local)
 
     @property
     def _local(self):

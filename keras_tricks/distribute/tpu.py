@@ -51,8 +51,8 @@ class TPU(Mirrored):
 
     def batches(self, x):
         refuse_mixing_on_device(x)
-        self.check_batch_size(x.batch_size)
         local = LocalBatches(x, self.shard)
+        self.check_batch_size(x.batch_size)
         rest = _rows(local, len(local) - 1) % x.batch_size
         if rest:
             raise ValueError(

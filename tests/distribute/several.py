@@ -73,11 +73,11 @@ def outcome(function):
         return f"{type(error).__name__}: {error}"
 
 
-def clipping(distribution, prepares=True):
+def clipping(distribution):
     def optimizer():
         return keras.optimizers.SGD(0.1, global_clipnorm=0.1)
 
-    model = linear(distribution, optimizer, prepares=prepares)
+    model = linear(distribution, optimizer)
     fit(distribution, model)
     return numbers(model.weights[0])
 
@@ -163,6 +163,16 @@ def validation(distribution):
     return history.history
 
 
+def stock(distribution):
+    """What a model does that was not prepared."""
+    model = linear(
+        distribution, lambda: keras.optimizers.SGD(0.1), prepares=False
+    )
+    fit(distribution, model)
+    model.predict(distribution.batches(Rows(X, Y, 4)), verbose=0)
+    return numbers(model.weights[0])
+
+
 def summed(distribution):
     """A loss that adds samples up, and what is logged of it."""
     loss = keras.losses.MeanSquaredError(reduction="sum")
@@ -215,7 +225,7 @@ def results(spec):
     distribution = start(spec)
     found = {
         "together": together(distribution),
-        "stock": outcome(lambda: clipping(distribution, prepares=False)),
+        "stock": outcome(lambda: stock(distribution)),
         "refusals": refusals(distribution),
     }
     for function in (clipping, summed, overflow, dropout, validation):
@@ -240,4 +250,5 @@ def refusals(distribution):
     return [
         outcome(lambda: distribution.batches(Device)),
         outcome(lambda: distribution.batches(Rows(X, Y, 3))),
+        outcome(lambda: distribution.batches(X)),
     ]

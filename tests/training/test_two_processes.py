@@ -1,6 +1,5 @@
 """A run of two processes, of which one is killed, is the one without."""
 
-import csv
 import os
 import pathlib
 import subprocess
@@ -9,7 +8,7 @@ import sys
 import keras
 import numpy as np
 
-import keras_tricks as keras_tricks  # Whose layers are loaded.
+from keras_tricks.report import read_run
 
 ROOT = pathlib.Path(__file__).parents[2]
 SPEC = {
@@ -70,11 +69,8 @@ def run(folder, kills=False):
 
 
 def history(folder):
-    with open(folder / "history.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        del row["images_per_second"]
-    return rows
+    found = read_run(folder).history
+    return {k: v for k, v in found.items() if k != "images_per_second"}
 
 
 def test_a_worker_that_is_killed_changes_nothing(tmp_path):
