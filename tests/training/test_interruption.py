@@ -11,12 +11,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from keras import layers, ops
+from keras import ops
 
 from keras_tricks import Recipe, _files, training
 from keras_tricks.callbacks import Preempted
 from keras_tricks.report import read_run
-from keras_tricks.training import build_data
 
 RECIPE = Recipe(
     train_samples=128,
@@ -38,24 +37,7 @@ KILLED = {
     "by SIGTERM": (1, 3),
 }
 
-
-def small_network(recipe, image_shape, num_classes):
-    """Stands in for a ResNet; its dropout has a state of its own."""
-    keras.utils.set_random_seed(recipe.seed)
-    first = build_data(recipe)[1].data_format == "channels_first"
-    shape = (image_shape[2], *image_shape[:2]) if first else image_shape
-    images = keras.Input(shape)
-    x = layers.Dense(8, activation="relu")(layers.Flatten()(images))
-    x = layers.Dropout(0.3)(layers.BatchNormalization()(x))
-    return keras.Model(images, layers.Dense(num_classes)(x), name="small")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small():
-    """Puts a small network in the place of every recipe's."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.run, "build_model", small_network)
-        yield
+pytestmark = pytest.mark.usefixtures("small")
 
 
 class Die(keras.callbacks.Callback):
@@ -82,7 +64,6 @@ class Die(keras.callbacks.Callback):
 
 def run_and_die(where, folder):
     """Trains in a process that does not outlive it."""
-    training.run.build_model = small_network
     within = where in ("in a step", "in evaluation")
     steps = 2 if within else None
     run = training.prepare(RECIPE, folder, backup_every_steps=steps)
@@ -109,7 +90,8 @@ def died(tmp_path_factory):
         script = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-import test_interruption
+import small_network, test_interruption
+test_interruption.training.run.build_model = small_network.small_network
 test_interruption.run_and_die({where!r}, {str(root / where)!r})
 """
         started[where] = subprocess.Popen(

@@ -5,7 +5,6 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from keras import layers
 
 from keras_tricks import Recipe, evaluation, training
 from keras_tricks.data.bad_records import TooManyBadRecords
@@ -23,25 +22,7 @@ STREAM = Recipe(
     width=2,
 )
 
-
-def small_network(recipe, image_shape, num_classes):
-    """Stands in for a ResNet where the run around it is what matters."""
-    keras.utils.set_random_seed(recipe.seed)
-    data_format = training.input.choose_data_format(recipe)
-    if data_format == "channels_first":
-        image_shape = (image_shape[2], *image_shape[:2])
-    form = {"data_format": data_format}
-    images = keras.Input(image_shape)
-    x = layers.Conv2D(4, 3, strides=2, activation="relu", **form)(images)
-    x = layers.GlobalAveragePooling2D(**form)(x)
-    return keras.Model(images, layers.Dense(num_classes)(x), name="small")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.run, "build_model", small_network)
-        yield
+pytestmark = pytest.mark.usefixtures("small")
 
 
 @pytest.fixture(scope="module")
