@@ -226,8 +226,10 @@ class Backup(keras.callbacks.Callback):
         _assign(variables["seeds"], self._state["seeds"])
         if self._steps:
             metrics, arrays = variables["metrics"], self._state["metrics"]
-            self._check("metrics", metrics, arrays)
-            _assign(metrics, arrays)
+            self._check(
+                "metrics", metrics, {k: v[0] for k, v in arrays.items()}
+            )
+            self.distribution.assign_metrics(metrics, [*arrays.values()])
         _backend.set_random_state(self._state["random"])
         self._put_in = False
 
@@ -276,13 +278,13 @@ class Backup(keras.callbacks.Callback):
 
     def _collect(self):
         """The arrays by their part, and what else a backup holds."""
+        variables = _variables(self.model)
+        metrics = self.distribution.read_metrics(variables.pop("metrics"))
         state = {
-            part: {
-                f"{index:05d}": _to_array(variable)
-                for index, variable in enumerate(variables)
-            }
-            for part, variables in _variables(self.model).items()
+            part: _numbered(map(_to_array, those))
+            for part, those in variables.items()
         }
+        state["metrics"] = _numbered(metrics)
         state["random"] = _backend.get_random_state()
         if self.average is not None:
             state["average"] = self.average.get_state()
@@ -333,6 +335,10 @@ def _variables(model):
         "seeds": [v for v in model.variables if id(v) not in known],
         "metrics": model.metrics_variables,
     }
+
+
+def _numbered(arrays):
+    return {f"{index:05d}": array for index, array in enumerate(arrays)}
 
 
 def _assign(variables, arrays):

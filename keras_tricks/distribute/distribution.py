@@ -5,6 +5,7 @@ import json
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_tricks._checks import check_int
 
@@ -155,6 +156,26 @@ class Distribution:
             json.loads(text[:size].tobytes())
             for text, size in zip(texts, sizes, strict=True)
         ]
+
+    def read_metrics(self, variables: list) -> list[np.ndarray]:
+        """What metrics have counted, for `assign_metrics`; each must call it.
+
+        Args:
+            variables: `model.metrics_variables`.
+
+        Returns:
+            An array for each, of shape `(n, ...)`: what the `n` replicas
+            count that count by themselves. Here all count together, `n = 1`.
+        """
+        return [np.array(ops.convert_to_numpy(v))[None] for v in variables]
+
+    def assign_metrics(self, variables: list, arrays: list) -> None:
+        """Goes on counting; each process must call it.
+
+        Of another number of replicas the counts are added.
+        """
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array.sum(0, dtype=array.dtype))
 
     def together(self, function, chief_first: bool = False):
         """Calls a function in every process; if one fails, all do.

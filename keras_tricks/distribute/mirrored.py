@@ -3,6 +3,7 @@
 import functools
 
 import keras
+import numpy as np
 
 from keras_tricks.distribute import keras_internals as internals
 from keras_tricks.distribute.distribution import (
@@ -64,6 +65,41 @@ class Mirrored(Distribution):
     def batches(self, x):
         refuse_mixing_on_device(x)
         return super().batches(x)
+
+    def read_metrics(self, variables: list) -> list[np.ndarray]:
+        found = []
+        for variable in variables:
+            parts = self._parts(variable)
+            counts = np.zeros(
+                (self.num_replicas, *variable.shape), parts[0].dtype.name
+            )
+            counts[self._replicas()] = [part.numpy() for part in parts]
+            found.append(self.sum(counts))
+        return found
+
+    def assign_metrics(self, variables: list, arrays: list) -> None:
+        # A sum of sums would round in another way.
+        for variable, array in zip(variables, arrays, strict=True):
+            if len(array) != self.num_replicas:
+                super().assign_metrics([variable], [array])
+                continue
+            own = array[self._replicas()]
+            for part, value in zip(self._parts(variable), own, strict=True):
+                part.assign(value)
+
+    def _parts(self, variable):
+        """The variables of the replicas of this process."""
+        return self.strategy.experimental_local_results(variable.value)
+
+    def _replicas(self):
+        """Numbers of the replicas of this process."""
+        first = self.process_index * self._local
+        return slice(first, first + self._local)
+
+    @property
+    def _local(self):
+        """How many replicas this process has."""
+        return self.num_replicas // self.num_processes
 
     def describe(self) -> str:
         return (

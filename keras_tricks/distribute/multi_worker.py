@@ -59,11 +59,6 @@ class MultiWorker(Mirrored):
         self.check_batch_size(x.batch_size)
         return distribute_parts(self.strategy, local, self._local)
 
-    @property
-    def _local(self):
-        """Replicas of this process."""
-        return self.num_replicas // self.num_processes
-
     def sum(self, values: np.ndarray) -> np.ndarray:
         values = np.asarray(values)
 

@@ -181,6 +181,24 @@ def summed(distribution):
     return [*logged, *numbers(model.weights[0])]
 
 
+def counts(distribution):
+    """What metrics have counted, before and after a resume."""
+    model = linear(distribution, lambda: keras.optimizers.SGD(0.01))
+    fit(distribution, model)
+    variables = model.metrics_variables
+    before = distribution.read_metrics(variables)
+    model.reset_metrics()
+    cleared = distribution.read_metrics(variables)
+    distribution.assign_metrics(variables, before)
+    after = distribution.read_metrics(variables)
+    # As of a run of one device: all add up to the same.
+    total = [array.sum(0, keepdims=True) for array in before]
+    distribution.assign_metrics(variables, total)
+    moved = distribution.read_metrics(variables)
+    every = before, cleared, after, moved
+    return [[array.tolist() for array in arrays] for arrays in every]
+
+
 class Total(keras.losses.Loss):
     """One value for a batch."""
 
@@ -228,7 +246,8 @@ def results(spec):
         "stock": outcome(lambda: stock(distribution)),
         "refusals": refusals(distribution),
     }
-    for function in (clipping, summed, overflow, dropout, validation):
+    every = clipping, summed, counts, overflow, dropout, validation
+    for function in every:
         found[function.__name__] = function(distribution)
     found["together again"] = together(distribution)[1:3]
     if BACKEND != "jax":

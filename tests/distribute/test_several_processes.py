@@ -76,6 +76,19 @@ def test_a_loss_may_be_a_sum(found, alone):
         np.testing.assert_allclose(result["summed"], alone["summed"], rtol=2e-6)
 
 
+def test_metrics_go_on_counting_where_they_were(found):
+    for result in found:
+        before, cleared, after, moved = result["counts"]
+        assert after == before
+        assert np.sum(cleared) == 0
+        # On TensorFlow each replica counts for itself.
+        holders = 2 if BACKEND == "tensorflow" else 1
+        assert [len(array) for array in before] == [holders] * len(before)
+        totals = np.sum(before, 1)
+        assert totals.min() > 0
+        np.testing.assert_allclose(np.sum(moved, 1), totals, rtol=1e-6)
+
+
 @pytest.mark.skipif(BACKEND == "jax", reason="sees the whole batch")
 def test_losses_of_one_value_are_refused(found):
     for result in found:
