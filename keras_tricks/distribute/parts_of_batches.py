@@ -1,5 +1,6 @@
 """Batches as `tf.distribute` wants them: a part for each replica."""
 
+import numpy as np
 from keras import tree
 
 from keras_tricks.distribute.local_batches import LocalBatches
@@ -51,4 +52,8 @@ def distribute_parts(
         count = tf.data.experimental.assert_cardinality(count)
         return dataset.apply(count).prefetch(replicas)
 
-    return strategy.distribute_datasets_from_function(make)
+    distributed = strategy.distribute_datasets_from_function(make)
+    # TensorFlow counts parts, which Keras would take for steps: it would try
+    # one step more, of which some replicas count what needs no data.
+    distributed._cardinality = np.int64(len(batches))
+    return distributed

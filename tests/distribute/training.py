@@ -14,6 +14,7 @@ from keras import layers, ops
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
 from launch import free_ports, process_environments  # noqa: E402
 
+PYTHON = [sys.executable, "-W", "error:Your input ran out of data"]
 THREADS = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
 BACKEND = keras.backend.backend()
 STEPS, BATCH, CLASSES = 20, 16, 4
@@ -33,7 +34,7 @@ make_devices({devices})
 """
     flag = f"--xla_force_host_platform_device_count={devices}"
     run = subprocess.run(
-        [sys.executable, "-c", script],
+        [*PYTHON, "-c", script],
         env={**os.environ, "KERAS_BACKEND": BACKEND, "XLA_FLAGS": flag},
         capture_output=True,
         text=True,
@@ -60,7 +61,7 @@ make_devices({devices})
     common = {"KERAS_BACKEND": BACKEND, "XLA_FLAGS": flag}
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", script],
+            [*PYTHON, "-c", script],
             env={**os.environ, **common, **THREADS, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
