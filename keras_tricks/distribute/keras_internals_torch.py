@@ -82,10 +82,13 @@ def step_together(model, averages_norm):
     train_step, test_step = model.train_step, model.test_step
     predict_step, symbolic_build = model.predict_step, model._symbolic_build
 
+    def weigh(loss, values):
+        return values * model._share if loss.reduction == "sum" else values
+
     def build(*args, **kwargs):
         known = len(_state(model))
         symbolic_build(*args, **kwargs)
-        check_losses(model, lambda: model._share)
+        check_losses(model, weigh)
         _agree(model, known)
 
     def train(data):

@@ -10,6 +10,7 @@ from keras_tricks.distribute.distribution import (
     Distribution,
     refuse_mixing_on_device,
 )
+from keras_tricks.distribute.padded_batches import count_real_rows
 
 
 class Mirrored(Distribution):
@@ -32,6 +33,8 @@ class Mirrored(Distribution):
     name = "mirrored"
     mixes_on_device = False
     compiles = False
+    fixed_shapes = False
+    """Whether batches of fewer rows are filled up, not cut in smaller parts."""
 
     def __init__(self, devices: list[str], norm: str = "sync"):
         self.devices = devices
@@ -47,7 +50,7 @@ class Mirrored(Distribution):
 
     def prepare(self, model: keras.Model) -> keras.Model:
         self._check_model(model)
-        if self.num_replicas == 1:
+        if self.num_replicas == 1 and not self.fixed_shapes:
             return model
         internals.sum_gradients_first(model.optimizer)
         if "_make_function" in vars(model):  # It was compiled anew.
@@ -57,7 +60,10 @@ class Mirrored(Distribution):
             internals.synchronize_batch_norm(model)
         else:
             internals.average_batch_norm(model)
-        internals.skip_empty_parts(model)
+        if self.fixed_shapes:
+            count_real_rows(model)
+        else:
+            internals.skip_empty_parts(model)
         internals.build_from_one_part(model, self.strategy)
         internals.run_steps(model, self.strategy)
         return model

@@ -3,15 +3,15 @@
 import functools
 
 
-def check_losses(model, factor=None) -> None:
-    """Refuses losses of one value, and weighs sums; once they are built.
+def check_losses(model, weigh=None) -> None:
+    """Refuses losses of one value, and weighs others; once they are built.
 
     Keras divides by the number of samples itself, so it must see them.
 
     Args:
         model: A compiled model.
-        factor: Returns what values are multiplied by where a loss adds them
-            up. Defaults to `None`, 1.
+        weigh: Called with a loss and its values, one for each sample or
+            more; returns those that it is to reduce. Defaults to `None`.
 
     Raises:
         ValueError: If a loss divides by the weights of its part; when it is
@@ -28,11 +28,12 @@ def check_losses(model, factor=None) -> None:
                 "where there are several replicas: the weights of each part "
                 f"have another sum. Received: loss {name!r}"
             )
-        adds = factor is not None and loss.reduction == "sum"
-        loss.call = _per_sample(loss.call, name, factor if adds else None)
+        loss.call = _per_sample(loss, name, weigh)
 
 
-def _per_sample(call, name, factor):
+def _per_sample(loss, name, weigh):
+    call = loss.call
+
     @functools.wraps(call)
     def checked(y_true, y_pred):
         values = call(y_true, y_pred)
@@ -43,6 +44,6 @@ def _per_sample(call, name, factor):
                 f"batch cannot be told. Received: loss {name!r}, which "
                 "returns one value"
             )
-        return values if factor is None else values * factor()
+        return values if weigh is None else weigh(loss, values)
 
     return checked

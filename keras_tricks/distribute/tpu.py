@@ -4,19 +4,25 @@ import functools
 
 import keras
 
+from keras_tricks.distribute import keras_internals
 from keras_tricks.distribute.distribution import refuse_mixing_on_device
 from keras_tricks.distribute.local_batches import LocalBatches
 from keras_tricks.distribute.mirrored import Mirrored
+from keras_tricks.distribute.padded_batches import (
+    PaddedBatches,
+    cut_predictions,
+)
 from keras_tricks.distribute.parts_of_batches import distribute_parts
 
 
 class TPU(Mirrored):
     """`tf.distribute.TPUStrategy` over the cores of one TPU host.
 
-    As `Mirrored`. XLA compiles every step, so that all batches must be whole,
-    those of validation too, and the low precision is `mixed_bfloat16`. Pods
-    of several hosts, which cannot read batches of this process, are for JAX:
-    `"jax_multi"`.
+    As `Mirrored`. XLA compiles every step for one shape, so that a last batch
+    of `evaluate` or `predict` is filled up with rows that count nothing, and
+    batches of training must be whole. The low precision is `mixed_bfloat16`.
+    Pods of several hosts, which cannot read batches of this process, are for
+    JAX: `"jax_multi"`.
 
     Never run on a TPU; what is known is that the steps compile with XLA.
 
@@ -34,6 +40,7 @@ class TPU(Mirrored):
     """
 
     name = "tpu"
+    fixed_shapes = True
 
     def __init__(self, name: str = "local", norm: str = "sync"):
         self.tpu = name
@@ -47,20 +54,17 @@ class TPU(Mirrored):
                 "bfloat16 and no float16: use mixed_bfloat16. "
                 "Received: LossScaleOptimizer"
             )
-        return super().prepare(model)
+        keras_internals.predict_in_order(model, self.strategy)
+        model = super().prepare(model)
+        cut_predictions(model)
+        return model
 
     def batches(self, x):
         refuse_mixing_on_device(x)
         local = LocalBatches(x, self.shard)
         self.check_batch_size(x.batch_size)
-        rest = _rows(local, len(local) - 1) % x.batch_size
-        if rest:
-            raise ValueError(
-                "`x` must have whole batches on a TPU, whose shapes are "
-                "fixed: drop the remainder, or choose a batch size or a "
-                "number of samples that fits. "
-                f"Received: {rest} rows in the last batch of {x.batch_size}"
-            )
+        if not _all_whole(local):
+            local = PaddedBatches(local)
         return distribute_parts(
             self.strategy, local, self.num_replicas, static=True
         )
@@ -72,11 +76,12 @@ class TPU(Mirrored):
         )
 
 
-def _rows(batches, step):
-    """Rows of a batch, or of a whole one if the remainder is dropped."""
+def _all_whole(batches):
+    """Whether the last batch has all of its rows."""
     if getattr(batches.original, "drop_remainder", False):
-        return batches.batch_size
-    return len(keras.tree.flatten(batches.batch(batches.epoch, step))[0])
+        return True
+    last = batches.batch(batches.epoch, len(batches) - 1)
+    return len(keras.tree.flatten(last)[0]) == batches.batch_size
 
 
 @functools.cache

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from keras_tricks.data import Batches
+from keras_tricks.data.epoch_batches import EpochBatches
 from keras_tricks.distribute import distribute, tpu
 
-from .training import BACKEND
+from .test_trajectories import PAIRS, check_same
+from .training import BACKEND, run_with_devices
 
 pytestmark = pytest.mark.skipif(
     BACKEND != "tensorflow", reason="TensorFlow's strategy"
@@ -35,7 +37,7 @@ def make_batches(size, **kwargs):
     return Batches(images, np.arange(size) % 2, 8, mean=0, std=1, **kwargs)
 
 
-def make_model(distribution, optimizer="sgd"):
+def make_model(distribution, optimizer="sgd", **kwargs):
     with distribution.scope():
         model = keras.Sequential(
             [
@@ -45,7 +47,7 @@ def make_model(distribution, optimizer="sgd"):
             ]
         )
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(optimizer, loss)
+        model.compile(optimizer, loss, **kwargs)
     return model
 
 
@@ -93,10 +95,125 @@ def test_whole_batches_are_trained_and_evaluated(fake):
     assert np.isfinite(history["val_loss"]).all()
 
 
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum"])
+def test_rows_that_fill_up_a_batch_count_nothing(fake, reduction):
+    """One replica, with sample weights, against a plain evaluation."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(20, 3)).astype("float32")
+    y, weights = rng.integers(0, 2, 20), rng.uniform(1, 2, 20)
+    values = x, y, weights.astype("float32")
+    batches = Slices(*values)
+    loss = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, reduction=reduction
+    )
+
+    def make():
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential(
+            [
+                keras.Input((3,)),
+                keras.layers.Dense(2, kernel_regularizer="l2"),
+            ]
+        )
+        model.compile(
+            "sgd",
+            loss,
+            metrics=["accuracy", keras.metrics.SparseTopKCategoricalAccuracy()],
+            weighted_metrics=[
+                "accuracy",
+                keras.metrics.SparseCategoricalCrossentropy(from_logits=True),
+            ],
+        )
+        return model
+
+    plain = make()
+    distribution = distribute("tpu")
+    with distribution.scope():
+        model = make()
+    distribution.prepare(model)
+    padded = distribution.batches(batches)
+    expected, found = (
+        each.evaluate(data, verbose=0, return_dict=True)
+        for each, data in ((plain, batches), (model, padded))
+    )
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-6, err_msg=name)
+    np.testing.assert_allclose(
+        model.predict(padded, verbose=0), plain.predict(x, verbose=0), rtol=1e-6
+    )
+    # Whole batches have no weights of rows.
+    whole = distribution.batches(Slices(*(v[:16] for v in values)))
+    again = model.evaluate(whole, verbose=0, return_dict=True)
+    expected = plain.evaluate(
+        x[:16], y[:16], 8, 0, weights[:16], return_dict=True
+    )
+    np.testing.assert_allclose(
+        list(again.values()), list(expected.values()), rtol=1e-6
+    )
+
+
+class Slices(EpochBatches):
+    """Slices of eight rows of some arrays."""
+
+    batch_size = 8
+
+    def __init__(self, *arrays):
+        super().__init__()
+        self.arrays = arrays
+
+    @property
+    def num_batches(self):
+        return -(-len(self.arrays[0]) // 8)
+
+    def batch(self, epoch, step):
+        return tuple(x[8 * step : 8 * step + 8] for x in self.arrays)
+
+
+def test_two_cores_take_the_steps_of_one_device():
+    """Of the last batch of 33 rows the second core has none."""
+    code = f"""
+from keras_tricks.distribute import mirrored, tpu
+tpu._strategy = lambda name: mirrored._strategy(("CPU:0", "CPU:1"))
+print(json.dumps(train_all(["none", "tpu"], {PAIRS[:1]})))
+"""
+    (result,) = run_with_devices(code, 2)
+    check_same(PAIRS[0], result["none"], result["tpu"])
+
+
+class Unweighted(keras.metrics.Mean):
+    """A metric that takes no weights."""
+
+    def update_state(self, values):
+        return super().update_state(values)
+
+
+class WithStep(keras.Sequential):
+    """A model with a step of its own."""
+
+    def __init__(self, layers, metric):
+        super().__init__(layers)
+        self.metric = metric
+
+    def test_step(self, data):
+        self.metric.update_state(self(data[0]))
+        return super().test_step(data)
+
+
 def test_refusals(fake):
     distribution = distribute("tpu")
-    with pytest.raises(ValueError, match="Received: 4 rows in the last batch"):
-        distribution.batches(make_batches(20, drop_remainder=False))
+    padded = distribution.batches(make_batches(20, drop_remainder=False))
+    model = distribution.prepare(make_model(distribution))
+    with pytest.raises(ValueError, match="whole where shapes are fixed"):
+        model.fit(padded, shuffle=False, verbose=0)
+    with distribution.scope():
+        model = WithStep(
+            make_model(distribution).layers, Unweighted(name="own")
+        )
+        model.compile("sgd", "sparse_categorical_crossentropy")
+    distribution.prepare(model)
+    with pytest.raises(ValueError, match="Received: metric .own."):
+        model.evaluate(padded, verbose=0)
     scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())
     model = make_model(distribution, scaled)
     with pytest.raises(ValueError, match="use mixed_bfloat16"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_tricks import Recipe, training
+from keras_tricks.distribute.padded_batches import Padded, count_real_rows
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="a graph of TensorFlow"
@@ -83,13 +84,35 @@ def test_both_steps_are_one_program(run):
         (run.model.train_step, run.train_batches),
         (run.model.test_step, run.validation_batches),
     ):
-        function, batch = compiled(step, batches[0])
-        for spec in function.structured_input_signature[0]:
-            for each in keras.tree.flatten(spec):
-                assert each.shape.is_fully_defined()
-        assert not calls_of_the_host(operations(function))
-        logs = function(batch)
+        logs = run_one_program(step, batches[0])
         assert np.isfinite(float(logs["loss"]))
+
+
+@pytest.mark.parametrize("run", ["the whole bag"], indirect=True)
+def test_evaluation_of_padded_batches_is_one_program(run):
+    model, whole = run.model, run.validation_batches[0]
+    count_real_rows(model)
+    model._symbolic_build(data_batch=whole)
+    rows = len(whole[0])
+    batch = Padded(whole, (np.arange(rows) < 5).astype("float32"))
+    logs = run_one_program(model.test_step, batch)
+    five = keras.tree.map_structure(lambda x: x[:5], whole)
+    model.reset_metrics()
+    expected = model.test_step(five)
+    for name, value in expected.items():
+        np.testing.assert_allclose(logs[name], value, rtol=1e-2, err_msg=name)
+    outputs = run_one_program(model.predict_step, batch)
+    assert outputs.batch.shape == (rows, 10)
+
+
+def run_one_program(step, batch):
+    """Runs a step of this batch, if it is one program of static shapes."""
+    function, batch = compiled(step, batch)
+    for spec in function.structured_input_signature[0]:
+        for each in keras.tree.flatten(spec):
+            assert each.shape.is_fully_defined()
+    assert not calls_of_the_host(operations(function))
+    return function(batch)
 
 
 def test_what_a_tpu_could_not_run_is_found():
