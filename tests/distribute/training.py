@@ -32,10 +32,9 @@ from training import *
 make_devices({devices})
 {code}
 """
-    flag = f"--xla_force_host_platform_device_count={devices}"
     run = subprocess.run(
         [*PYTHON, "-c", script],
-        env={**os.environ, "KERAS_BACKEND": BACKEND, "XLA_FLAGS": flag},
+        env={**os.environ, **environment_of(devices)},
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -57,8 +56,7 @@ from training import *
 make_devices({devices})
 {code}
 """
-    flag = f"--xla_force_host_platform_device_count={devices}"
-    common = {"KERAS_BACKEND": BACKEND, "XLA_FLAGS": flag}
+    common = environment_of(devices)
     running = [
         subprocess.Popen(
             [*PYTHON, "-c", script],
@@ -89,6 +87,13 @@ make_devices({devices})
     errors = [text and text[1][-3000:] for text in texts]
     assert codes == [0] * processes, errors
     return [json.loads(text[0].splitlines()[-1]) for text in texts]
+
+
+def environment_of(devices):
+    """Of a process on this backend that has so many CPUs on JAX."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    count = f"--xla_force_host_platform_device_count={devices}"
+    return {"KERAS_BACKEND": BACKEND, "XLA_FLAGS": f"{flags} {count}"}
 
 
 def make_devices(count):
