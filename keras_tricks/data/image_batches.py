@@ -76,6 +76,7 @@ class ImageBatches(EpochBatches):
             which they get ready: a little faster, and nothing above about
             order holds.
         shard: Number of this host and number of hosts. Defaults to `(0, 1)`.
+            In an incomplete last batch a host may have no rows.
         max_bad_records: How many records may be bad. Defaults to 0.
         bad_records_path: File that lists them. Defaults to `None`, none.
 
@@ -268,6 +269,21 @@ class ImageBatches(EpochBatches):
         Raises:
             TooManyBadRecords: If there are more than allowed.
         """
+        own = self._own_batches
+        first, batch = min(step, own - 1), None
+        for number, batch in enumerate(self._own_views(epoch, first), first):
+            if number >= step:
+                yield batch
+        for _ in range(max(step, own), self.num_batches):
+            yield tuple(column[:0] for column in batch)
+
+    @property
+    def _own_batches(self):
+        """In how many batches of an epoch this host has places."""
+        slots = host_slots(len(self.records), self.local_batch_size, self.shard)
+        return -(-int(slots.sum()) // self.local_batch_size)
+
+    def _own_views(self, epoch, step):
         size = self.local_batch_size
         stream = self.samples(epoch)
         place, needed = step * size, len(stream) - step * size
@@ -279,7 +295,7 @@ class ImageBatches(EpochBatches):
             yield from batches
             return
         # Bad records can leave too few for the last batches: they share.
-        steps, last = self.num_batches - step, None
+        steps, last = self._own_batches - step, None
         for batch in batches:
             if last is not None:
                 yield last
@@ -374,6 +390,13 @@ class ImageBatches(EpochBatches):
         if self.batch_size % hosts:
             raise ValueError(
                 f"`batch_size` must be a multiple of the {hosts} hosts. "
+                f"Received: batch_size={self.batch_size}"
+            )
+        others = self.local_batch_size * (hosts - 1)
+        if len(self.records) <= others:
+            raise ValueError(
+                f"`batch_size` must leave some of the {len(self.records)} "
+                f"records to the last of the {hosts} hosts. "
                 f"Received: batch_size={self.batch_size}"
             )
         least = self.batch_size * self.accumulation_steps

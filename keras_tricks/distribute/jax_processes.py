@@ -103,7 +103,7 @@ class _Rows(LocalBatches):
         if self._cuts:
             if rows == self.batch_size:
                 return self._own_rows(batch)
-        elif step < self.num_batches - 1 or self._is_whole(rows):
+        elif self._is_whole(rows):
             return batch
         else:
             batch = keras.tree.map_structure(self._gather, batch)
@@ -112,7 +112,10 @@ class _Rows(LocalBatches):
         )
 
     def _is_whole(self, rows):
-        """Whether all processes have as many rows of the last batch."""
+        """Whether all processes have all of their rows of a batch.
+
+        Bad records can leave one of them too few for any.
+        """
         if getattr(self.original, "drop_remainder", False):
             return True
         missing = rows != self.batch_size // self.shard[1]

@@ -122,6 +122,19 @@ def test_two_hosts_share_each_batch(engine):
 
 
 @every_engine
+def test_of_the_last_batch_a_host_may_have_no_rows(engine):
+    common = {"engine": engine, "batch_size": 6, "drop_remainder": False}
+    whole = labels_of(make(**common))
+    assert [len(labels) for labels in whole] == [6, 6, 6, 2]
+    hosts = [make(shard=(i, 2), **common) for i in range(2)]
+    for step in (0, 1, 2, 3, 3, 2):
+        parts = [host[step] for host in hosts]
+        assert sum((y.tolist() for _, y in parts), []) == whole[step]
+        assert all(len(x) == len(y) for x, y in parts)
+    assert labels_of(hosts[1])[-1] == []
+
+
+@every_engine
 def test_every_file_is_decoded_or_reported(engine, tmp_path, capsys):
     fine, bad = damaged_folder(tmp_path)
     train, _ = folder_parts(tmp_path)
@@ -298,6 +311,7 @@ def test_a_folder_of_gray_digits_streams_too():
         ({"batch_size": 21}, "`batch_size` times `accumulation_steps`"),
         ({"shard": (2, 2)}, "`shard` must be the number of this host"),
         ({"batch_size": 5, "shard": (0, 2)}, "a multiple of the 2 hosts"),
+        ({"batch_size": 40, "shard": (0, 2)}, "to the last of the 2 hosts"),
         ({"engine": "numpy"}, "`input_engine` must be one of"),
         ({"finish_on": "gpu"}, "`finish_on` must be one of"),
         ({"repeats": 0}, "`repeats` must be an integer of at least 1"),

@@ -14,7 +14,12 @@ from keras import ops
 sys.path.insert(0, str(Path(__file__).parent))
 from training import BACKEND, compile_model, make_model, make_optimizer
 
-from keras_tricks.data import Batches
+from keras_tricks.data import (
+    ArrayRecords,
+    Batches,
+    ImageBatches,
+    Preprocessing,
+)
 from keras_tricks.data.epoch_batches import EpochBatches
 from keras_tricks.distribute import distribute
 
@@ -163,6 +168,39 @@ def validation(distribution):
     return history.history
 
 
+class Damaged(ArrayRecords):
+    """Records of which some in the second half of a batch are bad."""
+
+    def record(self, index):
+        image, label = super().record(index)
+        return (b"" if 12 <= index < 17 else image), label
+
+
+def streamed(distribution):
+    """Evaluation and predictions of images that each process reads itself."""
+    keras.utils.set_random_seed(0)
+    with distribution.scope():
+        model = make_model()
+        compile_model(model, make_optimizer())
+    distribution.prepare(model)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (25, 8, 8, 3)).astype("uint8")
+    found = []
+    for kind in Damaged, ArrayRecords:
+        batches = ImageBatches(
+            kind(images, np.arange(25) % 4, tuple("abcd")),
+            Preprocessing(8),
+            8,
+            drop_remainder=False,
+            shard=distribution.shard,
+            max_bad_records=5,
+        )
+        batches = distribution.batches(batches)
+        found.append(model.evaluate(batches, verbose=0, return_dict=True))
+    found.append(model.predict(batches, verbose=0).tolist())
+    return found
+
+
 def stock(distribution):
     """What a model does that was not prepared."""
     model = linear(
@@ -246,7 +284,7 @@ def results(spec):
         "stock": outcome(lambda: stock(distribution)),
         "refusals": refusals(distribution),
     }
-    every = clipping, summed, counts, overflow, dropout, validation
+    every = clipping, summed, counts, overflow, dropout, validation, streamed
     for function in every:
         found[function.__name__] = function(distribution)
     found["together again"] = together(distribution)[1:3]

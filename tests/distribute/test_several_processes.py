@@ -34,7 +34,12 @@ def found():
 @pytest.fixture(scope="module")
 def alone():
     one = several.start("none")
-    compared = several.clipping, several.summed, several.validation
+    compared = (
+        several.clipping,
+        several.summed,
+        several.validation,
+        several.streamed,
+    )
     return {function.__name__: function(one) for function in compared}
 
 
@@ -124,6 +129,22 @@ def test_validation_counts_every_row(found, alone):
             np.testing.assert_allclose(
                 result["validation"][name], values, rtol=2e-6, err_msg=name
             )
+
+
+def test_images_that_each_process_reads_count_once_and_keep_their_order(
+    found, alone
+):
+    """Of the last batch one has none; bad ones leave it too few for others."""
+    for result in found:
+        *evaluated, predicted = result["streamed"]
+        *expected, in_order = alone["streamed"]
+        for ours, theirs in zip(evaluated, expected, strict=True):
+            assert ours.keys() == theirs.keys()
+            for name, value in theirs.items():
+                np.testing.assert_allclose(
+                    ours[name], value, rtol=2e-6, err_msg=name
+                )
+        np.testing.assert_allclose(predicted, in_order, rtol=2e-6)
 
 
 @pytest.mark.skipif(BACKEND == "jax", reason="sees the whole batch")
