@@ -82,8 +82,12 @@ def run_steps(model, strategy):
 
 
 def _steps(model, one_step, iterator):
-    """The steps of one execution, of which the last ones may be missing."""
-    outputs = one_step(iterator.get_next())
+    """The steps of one execution, of which the last ones may be missing.
+
+    What may be missing has lost its static shape, which is that of the first.
+    """
+    first = iterator.get_next()
+    outputs = one_step(first)
     count = model.steps_per_execution
     if count == 1:
         return outputs
@@ -92,7 +96,13 @@ def _steps(model, one_step, iterator):
         return (i < count) & batch.has_value()
 
     def body(i, batch, outputs):
-        outputs = one_step(batch.get_value())
+        data = tf.nest.map_structure(
+            lambda x, like: tf.ensure_shape(x, like.shape),
+            batch.get_value(),
+            first,
+            expand_composites=True,
+        )
+        outputs = one_step(data)
         batch = tf.cond(
             i + 1 < count, iterator.get_next_as_optional, lambda: batch
         )

@@ -10,7 +10,6 @@ from keras_tricks.distribute.distribution import (
     Distribution,
     refuse_mixing_on_device,
 )
-from keras_tricks.distribute.padded_batches import count_real_rows
 
 
 class Mirrored(Distribution):
@@ -33,8 +32,6 @@ class Mirrored(Distribution):
     name = "mirrored"
     mixes_on_device = False
     compiles = False
-    fixed_shapes = False
-    """Whether batches of fewer rows are filled up, not cut in smaller parts."""
 
     def __init__(self, devices: list[str], norm: str = "sync"):
         self.devices = devices
@@ -50,23 +47,25 @@ class Mirrored(Distribution):
 
     def prepare(self, model: keras.Model) -> keras.Model:
         self._check_model(model)
-        if self.num_replicas == 1 and not self.fixed_shapes:
-            return model
+        if self.num_replicas > 1:
+            self._prepare_replicas(model)
+        return model
+
+    def _prepare_replicas(self, model):
         internals.sum_gradients_first(model.optimizer)
         if "_make_function" in vars(model):  # It was compiled anew.
-            return model
+            return
         internals.draw_apart(model)
         if self.norm == "sync":
             internals.synchronize_batch_norm(model)
         else:
             internals.average_batch_norm(model)
-        if self.fixed_shapes:
-            count_real_rows(model)
-        else:
-            internals.skip_empty_parts(model)
+        self._take_incomplete_batches(model)
         internals.build_from_one_part(model, self.strategy)
         internals.run_steps(model, self.strategy)
-        return model
+
+    def _take_incomplete_batches(self, model):
+        internals.skip_empty_parts(model)
 
     def batches(self, x):
         refuse_mixing_on_device(x)

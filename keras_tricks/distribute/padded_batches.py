@@ -1,9 +1,8 @@
 """Evaluation in whole batches: rows that fill up the last one count nothing."""
 
-import contextlib
 import functools
 import inspect
-import threading
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,9 @@ from keras import ops, tree
 
 from keras_tricks.data.epoch_batches import ViewOfBatches
 from keras_tricks.distribute.per_sample_losses import check_losses
+
+_REAL = ContextVar("real", default=None)
+"""`Padded.real` of the batch that is evaluated, in the thread of a replica."""
 
 
 class Padded(NamedTuple):
@@ -26,7 +28,7 @@ class Padded(NamedTuple):
 
 
 class PaddedBatches(ViewOfBatches):
-    """Batches of which the last one has copies of its first row at its end.
+    """Batches of which incomplete ones are filled up with their first row.
 
     Copies, since a row of zeros may give NaN, which weighs more than nothing.
 
@@ -55,23 +57,6 @@ class PaddedBatches(ViewOfBatches):
         return Padded(batch, real.astype("float32"))
 
 
-class _RealRows(threading.local):
-    """Which rows of the batch that this thread evaluates are real.
-
-    TensorFlow traces the steps of replicas in threads of their own.
-    """
-
-    now = None
-
-    @contextlib.contextmanager
-    def set(self, real):
-        self.now = real
-        try:
-            yield
-        finally:
-            self.now = None
-
-
 def count_real_rows(model) -> None:
     """Lets `evaluate` and `predict` take `Padded` batches; counts real rows.
 
@@ -86,7 +71,6 @@ def count_real_rows(model) -> None:
         ValueError: When a batch is evaluated, if a metric takes no
             `sample_weight`; when it is trained.
     """
-    rows = _RealRows()
     train_step, test_step = model.train_step, model.test_step
     predict_step, symbolic_build = model.predict_step, model._symbolic_build
 
@@ -94,13 +78,13 @@ def count_real_rows(model) -> None:
         if isinstance(data_batch, Padded):
             data_batch = data_batch.batch
         symbolic_build(iterator, data_batch)
-        check_losses(model, functools.partial(_weigh_losses, rows))
+        check_losses(model, _weigh_losses)
 
     def train(data):
         if isinstance(data, Padded):
             raise ValueError(
                 "Batches of training must be whole where shapes are fixed: "
-                "drop the remainder. Received: a last batch with less rows"
+                "drop the remainder. Received: a batch that may have fewer rows"
             )
         return train_step(data)
 
@@ -108,9 +92,12 @@ def count_real_rows(model) -> None:
         if not isinstance(data, Padded):
             return test_step(data)
         for metric in _leaves(model.metrics):
-            _weigh_updates(metric, rows)
-        with rows.set(data.real):
+            _weigh_updates(metric)
+        token = _REAL.set(data.real)
+        try:
             return test_step(data.batch)
+        finally:
+            _REAL.reset(token)
 
     def predict(data):
         if not isinstance(data, Padded):
@@ -141,20 +128,22 @@ def cut_predictions(model) -> None:
             outputs = function(batches)
             if not isinstance(outputs, Padded):
                 return outputs
-            # Of several batches the last one alone is padded.
-            count = int(ops.sum(outputs.real))
-            return tree.map_structure(lambda x: x[:count], outputs.batch)
+            real = np.asarray(outputs.real) > 0
+            return tree.map_structure(
+                lambda x: np.asarray(x)[real], outputs.batch
+            )
 
         model.predict_function = predict
 
     model.make_predict_function = make_predict_function
 
 
-def _weigh_losses(rows, loss, values):
+def _weigh_losses(loss, values):
     """Values of which Keras' mean over all rows is that of the real ones."""
-    if rows.now is None:
+    real = _REAL.get()
+    if real is None:
         return values
-    real = ops.cast(rows.now, values.dtype)
+    real = ops.cast(real, values.dtype)
     if loss.reduction != "sum":
         real = real * (real.shape[0] / ops.maximum(ops.sum(real), 1))
     return values * _like_rows(real, values)
@@ -169,7 +158,7 @@ def _leaves(metrics):
             yield metric
 
 
-def _weigh_updates(metric, rows):
+def _weigh_updates(metric):
     """Lets a metric give added rows the weight 0."""
     update = metric.update_state
     if getattr(update, "weighs_rows", False):
@@ -184,13 +173,14 @@ def _weigh_updates(metric, rows):
 
     @functools.wraps(update)
     def update_state(*args, **kwargs):
-        if rows.now is None:
+        real = _REAL.get()
+        if real is None:
             return update(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
         values = tree.flatten(next(iter(bound.arguments.values())))[0]
         weight = bound.arguments.get("sample_weight")
         bound.arguments["sample_weight"] = _real_weight(
-            rows.now, weight, len(ops.shape(values)) == 0
+            real, weight, len(ops.shape(values)) == 0
         )
         return update(*bound.args, **bound.kwargs)
 
@@ -199,12 +189,11 @@ def _weigh_updates(metric, rows):
 
 
 def _real_weight(real, weight, one_value):
-    if one_value:  # A mean over the batch, whose weight is that of its rows.
-        count = ops.sum(real)
-        return ops.minimum(count, 1) if weight is None else count
     if weight is None:
-        return real
+        return ops.max(real) if one_value else real
     weight = ops.cast(weight, "float32")
+    if one_value:  # A mean over the batch, whose weight is that of its rows.
+        return weight * ops.mean(real)
     return weight * _like_rows(real, weight)
 
 

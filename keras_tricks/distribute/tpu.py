@@ -10,6 +10,7 @@ from keras_tricks.distribute.local_batches import LocalBatches
 from keras_tricks.distribute.mirrored import Mirrored
 from keras_tricks.distribute.padded_batches import (
     PaddedBatches,
+    count_real_rows,
     cut_predictions,
 )
 from keras_tricks.distribute.parts_of_batches import distribute_parts
@@ -18,11 +19,11 @@ from keras_tricks.distribute.parts_of_batches import distribute_parts
 class TPU(Mirrored):
     """`tf.distribute.TPUStrategy` over the cores of one TPU host.
 
-    As `Mirrored`. XLA compiles every step for one shape, so that a last batch
-    of `evaluate` or `predict` is filled up with rows that count nothing, and
-    batches of training must be whole. The low precision is `mixed_bfloat16`.
-    Pods of several hosts, which cannot read batches of this process, are for
-    JAX: `"jax_multi"`.
+    As `Mirrored`. XLA compiles every step for one shape, so that incomplete
+    batches of `evaluate` and `predict` are filled up with rows that count
+    nothing, and training must drop the remainder. The low precision is
+    `mixed_bfloat16`. Pods of several hosts, which cannot read batches of this
+    process, are for JAX: `"jax_multi"`.
 
     Never run on a TPU; what is known is that the steps compile with XLA.
 
@@ -40,24 +41,29 @@ class TPU(Mirrored):
     """
 
     name = "tpu"
-    fixed_shapes = True
 
     def __init__(self, name: str = "local", norm: str = "sync"):
         self.tpu = name
         self._use(_strategy(name), norm)
 
     def prepare(self, model: keras.Model) -> keras.Model:
-        optimizer = model.optimizer
-        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        self._check_model(model)
+        keras_internals.predict_in_order(model, self.strategy)
+        self._prepare_replicas(model)  # Of one core too: shapes are fixed.
+        cut_predictions(model)
+        return model
+
+    def _take_incomplete_batches(self, model):
+        count_real_rows(model)
+
+    def _check_model(self, model):
+        if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
             raise ValueError(
                 "`optimizer` must not scale the loss on a TPU, which has "
                 "bfloat16 and no float16: use mixed_bfloat16. "
                 "Received: LossScaleOptimizer"
             )
-        keras_internals.predict_in_order(model, self.strategy)
-        model = super().prepare(model)
-        cut_predictions(model)
-        return model
+        super()._check_model(model)
 
     def batches(self, x):
         refuse_mixing_on_device(x)
@@ -77,9 +83,10 @@ class TPU(Mirrored):
 
 
 def _all_whole(batches):
-    """Whether the last batch has all of its rows."""
-    if getattr(batches.original, "drop_remainder", False):
-        return True
+    """Whether every batch has all of its rows."""
+    drops_remainder = getattr(batches.original, "drop_remainder", None)
+    if drops_remainder is not None:  # Bad records can shorten any other batch.
+        return drops_remainder
     last = batches.batch(batches.epoch, len(batches) - 1)
     return len(keras.tree.flatten(last)[0]) == batches.batch_size
 

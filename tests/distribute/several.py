@@ -146,15 +146,20 @@ def moving_statistics(distribution):
     return [numbers(layer.moving_mean), numbers(layer.moving_variance)]
 
 
-def validation(distribution):
-    """All a callback sees, with a validation of one row more."""
+def model_and_images(distribution):
+    """A prepared model, and three batches of eight images and one more."""
     keras.utils.set_random_seed(0)
     with distribution.scope():
         model = make_model()
         compile_model(model, make_optimizer())
-    distribution.prepare(model)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (25, 8, 8, 3)).astype("uint8")
+    return distribution.prepare(model), images
+
+
+def validation(distribution):
+    """All a callback sees, with a validation of one row more."""
+    model, images = model_and_images(distribution)
     common = {"mean": 120.0, "std": 60.0}
     train = Batches(images, np.arange(25) % 4, 8, **common)
     test = Batches(images, np.arange(25) % 4, 8, drop_remainder=False, **common)
@@ -178,13 +183,7 @@ class Damaged(ArrayRecords):
 
 def streamed(distribution):
     """Evaluation and predictions of images that each process reads itself."""
-    keras.utils.set_random_seed(0)
-    with distribution.scope():
-        model = make_model()
-        compile_model(model, make_optimizer())
-    distribution.prepare(model)
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 255, (25, 8, 8, 3)).astype("uint8")
+    model, images = model_and_images(distribution)
     found = []
     for kind in Damaged, ArrayRecords:
         batches = ImageBatches(
