@@ -227,19 +227,22 @@ def is_symbolic(x) -> bool:
 
 
 def concrete(x):
-    """The values of `x` as a NumPy array if they can be read at no cost.
+    """The values of `x` as a NumPy array if they can be read.
+
+    Only PyTorch trains without compiling the step, so only there an
+    accelerator would be waited for at each step: see `on_host`.
 
     Args:
         x: Array or tensor.
 
     Returns:
-        An array, or None for symbolic tensors and tensors on a device other
-        than the CPU, where reading would wait for it.
+        An array, or None for symbolic tensors, and for tensors of torch on
+        another device than the CPU.
     """
     if is_symbolic(x):
         return None
     if is_tf_tensor(x):
-        return x.numpy() if hasattr(x, "numpy") and "CPU" in x.device else None
+        return x.numpy() if hasattr(x, "numpy") else None
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         if x.device.type != "cpu" or torch.compiler.is_compiling():
@@ -248,9 +251,30 @@ def concrete(x):
         return x.float().numpy() if x.is_floating_point() else x.numpy()
     jax = sys.modules.get("jax")
     if jax is not None and isinstance(x, jax.Array):
-        platforms = {device.platform for device in x.devices()}
-        return np.asarray(x) if platforms == {"cpu"} else None
+        return np.asarray(x) if x.is_fully_addressable else None
     return np.asarray(x)
+
+
+def on_host(x):
+    """Copies a tensor of torch to the CPU, which waits for an accelerator.
+
+    Args:
+        x: Array or tensor.
+
+    Returns:
+        The copy; `x` itself on other backends, and without values.
+    """
+    return x.detach().cpu() if _is_torch_with_values(x) else x
+
+
+def _is_torch_with_values(x):
+    torch = sys.modules.get("torch")
+    return (
+        torch is not None
+        and isinstance(x, torch.Tensor)
+        and x.device.type != "meta"
+        and not torch.compiler.is_compiling()
+    )
 
 
 def as_array(x, like=None):
