@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from keras_tricks._checks import check_choice, check_int
+from keras_tricks._random import AUGMENT, ORDER, random_generator
 from keras_tricks.data.epoch_batches import EpochBatches
 from keras_tricks.data.preprocessing import (
     channel_statistics,
     check_images,
     normalize,
 )
-from keras_tricks.data.randomness import AUGMENT, ORDER, random_generator
 
 
 def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:

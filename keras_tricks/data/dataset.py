@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 
 from keras_tricks._checks import check_int
+from keras_tricks._random import SPLIT, random_generator
 from keras_tricks.data.preprocessing import (
     Preprocessing,
     channel_statistics,
 )
-from keras_tricks.data.randomness import SPLIT, random_generator
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_tricks import _backend
 from keras_tricks._checks import check_choice, check_int, check_real
-from keras_tricks.data.randomness import CUT, random_generator
+from keras_tricks._random import CUT, random_generator
 from keras_tricks.layers._mixing import PER, BatchMixer
 from keras_tricks.layers.mix_up import mix
 

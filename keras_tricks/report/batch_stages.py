@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 
 from keras_tricks._checks import check_int
+from keras_tricks._random import AUGMENT, random_generator
 from keras_tricks.data import (
     Batches,
     CropBox,
@@ -11,7 +12,6 @@ from keras_tricks.data import (
     open_image,
 )
 from keras_tricks.data.random_crops import image_extent
-from keras_tricks.data.randomness import AUGMENT, random_generator
 from keras_tricks.layers import CutMix, MixUpOrCutMix
 
 # What a view does after the crop, in its order, and the parameter of each.

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_tricks._random import VIEW, random_generator
 from keras_tricks.data import (
     ArrayRecords,
     ImageBatches,
@@ -14,7 +15,6 @@ from keras_tricks.data import (
     open_image,
 )
 from keras_tricks.data.bad_records import TooManyBadRecords
-from keras_tricks.data.randomness import VIEW, random_generator
 from keras_tricks.layers import MixUp
 
 from .damaged_images import damaged_folder, encode, photo, write

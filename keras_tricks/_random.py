@@ -27,7 +27,7 @@ def random_generator(
         A `numpy.random.Generator`.
 
     Example:
-    >>> from keras_tricks.data.randomness import MIX, random_generator
+    >>> from keras_tricks._random import MIX, random_generator
     >>> a = random_generator(7, MIX, epoch=2, step=5).random()
     >>> a == random_generator(7, MIX, epoch=2, step=5).random()
     True
