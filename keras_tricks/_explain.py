@@ -5,8 +5,8 @@ import math
 import keras
 from keras import ops
 
+from keras_tricks._model_facts.precision import compute_dtypes
 from keras_tricks._plan import make_plan, make_schedule
-from keras_tricks._precision import compute_dtypes
 from keras_tricks._recipe_checks import has_branches
 from keras_tricks.optimizers.decay_report import make_report
 from keras_tricks.optimizers.sgd import SGD

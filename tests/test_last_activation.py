@@ -2,7 +2,7 @@ import keras
 import pytest
 from keras import layers, ops
 
-from keras_tricks._last_activation import last_activation
+from keras_tricks._model_facts.last_activation import last_activation
 
 
 class OwnSoftmax(layers.Softmax):

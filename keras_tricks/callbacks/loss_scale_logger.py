@@ -2,7 +2,7 @@ import warnings
 
 import keras
 
-from keras_tricks._precision import compute_dtypes
+from keras_tricks._model_facts.precision import compute_dtypes
 
 
 class LossScaleLogger(keras.callbacks.Callback):

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_tricks._last_activation import last_activation
+from keras_tricks._model_facts.last_activation import last_activation
 from keras_tricks.distillation import feature_match
 from keras_tricks.distillation._teachers import to_channels_last_shape
 

@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_tricks import _backend
-from keras_tricks._last_activation import last_activation
+from keras_tricks._model_facts.last_activation import last_activation
 from keras_tricks.losses import _targets
 from keras_tricks.metrics.dominant_label_accuracy import hard_targets
 

@@ -5,8 +5,8 @@ import dataclasses
 import keras
 import numpy as np
 
-from keras_tricks._image_input import data_formats
-from keras_tricks._last_activation import last_activation
+from keras_tricks._model_facts.image_input import data_formats
+from keras_tricks._model_facts.last_activation import last_activation
 from keras_tricks.data import Preprocessing
 from keras_tricks.data.class_names import ClassNames
 from keras_tricks.recipe import Recipe

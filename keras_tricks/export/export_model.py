@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_tricks._checks import check_real, first_line
-from keras_tricks._precision import compute_dtypes
+from keras_tricks._model_facts.precision import compute_dtypes
 from keras_tricks.export.formats import check_format
 
 # Of what the outputs may differ by, relative to the largest of them.

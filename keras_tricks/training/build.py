@@ -3,9 +3,9 @@
 import keras
 
 from keras_tricks import _backend, callbacks, metrics, models
-from keras_tricks._last_activation import last_activation
+from keras_tricks._model_facts.last_activation import last_activation
+from keras_tricks._model_facts.precision import compute_dtypes
 from keras_tricks._plan import make_plan, make_schedule
-from keras_tricks._precision import compute_dtypes
 from keras_tricks.distribute import Distribution
 from keras_tricks.losses import LabelSmoothedCrossentropy, LabelSmoothedKD
 from keras_tricks.optimizers import SGD

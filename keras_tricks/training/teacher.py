@@ -5,7 +5,7 @@ import zipfile
 import keras
 
 from keras_tricks._checks import first_line
-from keras_tricks._image_input import data_formats
+from keras_tricks._model_facts.image_input import data_formats
 from keras_tricks.data import Preprocessing
 from keras_tricks.distillation import AdaptImages, Distiller
 from keras_tricks.models._constructors import CONSTRUCTORS
