@@ -42,9 +42,9 @@ from keras_tricks.data.image_batches import ImageBatches as ImageBatches
 from keras_tricks.data.image_files import ImageFiles as ImageFiles
 from keras_tricks.data.image_files import list_image_files as list_image_files
 from keras_tricks.data.image_parts import folder_parts as folder_parts
-from keras_tricks.data.image_sets import ImageSet as ImageSet
-from keras_tricks.data.image_sets import open_images as open_images
 from keras_tricks.data.inspect_images import inspect_images as inspect_images
+from keras_tricks.data.open_images import ImageSet as ImageSet
+from keras_tricks.data.open_images import open_images as open_images
 from keras_tricks.data.policies import POLICIES as POLICIES
 from keras_tricks.data.policies import PolicyOp as PolicyOp
 from keras_tricks.data.policies import apply_policy as apply_policy

@@ -12,12 +12,12 @@ import numpy as np
 from keras_tricks._checks import check_int
 from keras_tricks.data.data_report import EXAMPLES, DataReport, PartReport
 from keras_tricks.data.duplicates import Duplicates, alike, equal_groups
-from keras_tricks.data.image_sets import ImageSet
 from keras_tricks.data.inspect_record import (
     ODDITIES,
     BadRecord,
     inspect_record,
 )
+from keras_tricks.data.open_images import ImageSet
 from keras_tricks.data.records import Records
 
 _AT_A_TIME = 32
