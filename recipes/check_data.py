@@ -22,7 +22,8 @@ from absl import app, flags
 
 from keras_tricks import __version__
 from keras_tricks._files import write_atomically
-from keras_tricks.data import inspect_images, open_images
+from keras_tricks.data import open_images
+from keras_tricks.data.inspection import inspect_images
 from keras_tricks.report import write_data_report
 from keras_tricks.report.data_report import verdicts
 

@@ -15,7 +15,6 @@ from keras_tricks.data.colors import jitter_colors as jitter_colors
 from keras_tricks.data.crops import center_crop as center_crop
 from keras_tricks.data.crops import resize_short_side as resize_short_side
 from keras_tricks.data.crops import ten_crop as ten_crop
-from keras_tricks.data.data_report import DataReport as DataReport
 from keras_tricks.data.dataset import ImageData as ImageData
 from keras_tricks.data.dataset import stratified_order as stratified_order
 from keras_tricks.data.dataset import stratified_split as stratified_split
@@ -42,7 +41,10 @@ from keras_tricks.data.image_batches import ImageBatches as ImageBatches
 from keras_tricks.data.image_files import ImageFiles as ImageFiles
 from keras_tricks.data.image_files import list_image_files as list_image_files
 from keras_tricks.data.image_parts import folder_parts as folder_parts
-from keras_tricks.data.inspect_images import inspect_images as inspect_images
+from keras_tricks.data.inspection.data_report import DataReport as DataReport
+from keras_tricks.data.inspection.inspect_images import (
+    inspect_images as inspect_images,
+)
 from keras_tricks.data.open_images import ImageSet as ImageSet
 from keras_tricks.data.open_images import open_images as open_images
 from keras_tricks.data.policies import POLICIES as POLICIES

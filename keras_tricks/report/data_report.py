@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_tricks._files import write_atomically
 from keras_tricks.data import ImageSet
-from keras_tricks.data.data_report import QUANTILES, DataReport
+from keras_tricks.data.inspection.data_report import QUANTILES, DataReport
 from keras_tricks.report import data_figures as figures
 from keras_tricks.report import page
 from keras_tricks.report.data_pictures import Pictures
@@ -44,7 +44,7 @@ def write_data_report(
 
     Args:
         path: File to write; its folder must exist.
-        report: From `keras_tricks.data.inspect_images`.
+        report: From `keras_tricks.data.inspection.inspect_images`.
         images: What was inspected, for pictures. Defaults to `None`: none.
         facts: What else to show, a dict of name to value.
         title: Heading of the page. Defaults to the name of the data set.

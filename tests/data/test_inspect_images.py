@@ -13,12 +13,19 @@ from keras_tricks.data import (
     Preprocessing,
     channel_statistics,
     folder_parts,
-    inspect_images,
     open_images,
     write_shards,
 )
-from keras_tricks.data.duplicates import alike, equal_groups, similar_pairs
-from keras_tricks.data.inspect_record import ODDITIES, difference_hash
+from keras_tricks.data.inspection import inspect_images
+from keras_tricks.data.inspection.duplicates import (
+    alike,
+    equal_groups,
+    similar_pairs,
+)
+from keras_tricks.data.inspection.inspect_record import (
+    ODDITIES,
+    difference_hash,
+)
 from keras_tricks.data.records import LabelError
 
 from .damaged_images import (

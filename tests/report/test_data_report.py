@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_tricks.data import (
-    ArrayRecords,
-    ImageSet,
-    Preprocessing,
-    inspect_images,
-    open_images,
-)
+from keras_tricks.data import ArrayRecords, ImageSet, Preprocessing, open_images
+from keras_tricks.data.inspection import inspect_images
 from keras_tricks.report import write_data_report
 from keras_tricks.report.data_report import verdicts
 

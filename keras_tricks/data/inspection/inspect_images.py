@@ -10,9 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from keras_tricks._checks import check_int
-from keras_tricks.data.data_report import EXAMPLES, DataReport, PartReport
-from keras_tricks.data.duplicates import Duplicates, alike, equal_groups
-from keras_tricks.data.inspect_record import (
+from keras_tricks.data.inspection.data_report import (
+    EXAMPLES,
+    DataReport,
+    PartReport,
+)
+from keras_tricks.data.inspection.duplicates import (
+    Duplicates,
+    alike,
+    equal_groups,
+)
+from keras_tricks.data.inspection.inspect_record import (
     ODDITIES,
     BadRecord,
     inspect_record,

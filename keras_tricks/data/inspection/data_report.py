@@ -5,8 +5,8 @@ import dataclasses
 
 import numpy as np
 
-from keras_tricks.data.duplicates import Duplicates
-from keras_tricks.data.inspect_record import ODDITIES, BadRecord
+from keras_tricks.data.inspection.duplicates import Duplicates
+from keras_tricks.data.inspection.inspect_record import ODDITIES, BadRecord
 
 QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)
 EXAMPLES = 20
