@@ -39,8 +39,8 @@ from keras_tricks.data import (
     read_class_names,
 )
 from keras_tricks.data.engines.choose import choose_engine
+from keras_tricks.data.pipeline.sample_loader import SampleLoader
 from keras_tricks.data.random_crops import cut
-from keras_tricks.data.sample_loader import SampleLoader
 from keras_tricks.data.square import resize_square
 
 _DATA = flags.DEFINE_string("data_dir", None, "Folder or .tar of images.")

@@ -2,8 +2,6 @@
 
 from keras_tricks.data.augment import augmentation as augmentation
 from keras_tricks.data.augment import random_shift_flip as random_shift_flip
-from keras_tricks.data.batches import Batches as Batches
-from keras_tricks.data.batches import epoch_order as epoch_order
 from keras_tricks.data.class_names import ClassNames as ClassNames
 from keras_tricks.data.class_names import read_class_names as read_class_names
 from keras_tricks.data.colors import Jitter as Jitter
@@ -23,7 +21,6 @@ from keras_tricks.data.decode import open_image as open_image
 from keras_tricks.data.decoded_records import (
     DecodedRecords as DecodedRecords,
 )
-from keras_tricks.data.epoch_batches import RestOfEpoch as RestOfEpoch
 from keras_tricks.data.erasing import draw_erasing as draw_erasing
 from keras_tricks.data.erasing import erase as erase
 from keras_tricks.data.example_proto import decode_example as decode_example
@@ -37,7 +34,6 @@ from keras_tricks.data.hub_records import (
     huggingface_records as huggingface_records,
 )
 from keras_tricks.data.hub_records import tfds_records as tfds_records
-from keras_tricks.data.image_batches import ImageBatches as ImageBatches
 from keras_tricks.data.image_files import ImageFiles as ImageFiles
 from keras_tricks.data.image_files import list_image_files as list_image_files
 from keras_tricks.data.image_parts import folder_parts as folder_parts
@@ -47,6 +43,11 @@ from keras_tricks.data.inspection.inspect_images import (
 )
 from keras_tricks.data.open_images import ImageSet as ImageSet
 from keras_tricks.data.open_images import open_images as open_images
+from keras_tricks.data.pipeline.base import RestOfEpoch as RestOfEpoch
+from keras_tricks.data.pipeline.evaluation import ViewBatches as ViewBatches
+from keras_tricks.data.pipeline.memory import Batches as Batches
+from keras_tricks.data.pipeline.memory import epoch_order as epoch_order
+from keras_tricks.data.pipeline.streaming import ImageBatches as ImageBatches
 from keras_tricks.data.policies import POLICIES as POLICIES
 from keras_tricks.data.policies import PolicyOp as PolicyOp
 from keras_tricks.data.policies import apply_policy as apply_policy
@@ -76,6 +77,5 @@ from keras_tricks.data.tar_shards import open_tar_shards as open_tar_shards
 from keras_tricks.data.train_view import TrainView as TrainView
 from keras_tricks.data.train_view import ViewParameters as ViewParameters
 from keras_tricks.data.verify_shards import verify_shards as verify_shards
-from keras_tricks.data.view_batches import ViewBatches as ViewBatches
 from keras_tricks.data.write_shards import WrittenShards as WrittenShards
 from keras_tricks.data.write_shards import write_shards as write_shards

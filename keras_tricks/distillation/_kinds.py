@@ -6,7 +6,7 @@ import sys
 import keras
 import numpy as np
 
-from keras_tricks.data.batches import Batches
+from keras_tricks.data.pipeline.memory import Batches
 from keras_tricks.distillation import _packed, _store
 
 _ONE_VIEW = (

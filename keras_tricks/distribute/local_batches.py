@@ -3,7 +3,7 @@
 import numpy as np
 from keras import tree
 
-from keras_tricks.data.epoch_batches import EpochBatches, ViewOfBatches
+from keras_tricks.data.pipeline.base import EpochBatches, ViewOfBatches
 
 
 class LocalBatches(ViewOfBatches):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops, tree
 
-from keras_tricks.data.epoch_batches import ViewOfBatches
+from keras_tricks.data.pipeline.base import ViewOfBatches
 from keras_tricks.distribute.per_sample_losses import check_losses
 
 _REAL = ContextVar("real", default=None)

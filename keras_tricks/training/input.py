@@ -16,7 +16,7 @@ from keras_tricks.data import (
     load,
     open_images,
 )
-from keras_tricks.data.epoch_batches import EpochBatches
+from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.distribute import Distribution
 from keras_tricks.layers import CutMix, MixUp, MixUpOrCutMix
 from keras_tricks.recipe import Recipe

@@ -19,7 +19,7 @@ from keras_tricks._files import (
 )
 from keras_tricks._version import __version__
 from keras_tricks.data import ImageData, ImageSet, RestOfEpoch
-from keras_tricks.data.epoch_batches import EpochBatches
+from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.distribute import Distribution
 from keras_tricks.recipe import Recipe
 from keras_tricks.report import read_run, write_run_report

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from keras_tricks.data.bad_records import BadRecords, TooManyBadRecords
+from keras_tricks.data.pipeline.bad_records import BadRecords, TooManyBadRecords
 
 
 def test_each_is_reported_once(capsys, tmp_path):

@@ -14,7 +14,7 @@ from keras_tricks.data import (
     folder_parts,
     open_image,
 )
-from keras_tricks.data.bad_records import TooManyBadRecords
+from keras_tricks.data.pipeline.bad_records import TooManyBadRecords
 from keras_tricks.layers import MixUp
 
 from .damaged_images import damaged_folder, encode, photo, write

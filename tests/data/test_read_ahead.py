@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from keras_tricks.data.read_ahead import ReadAhead
+from keras_tricks.data.pipeline.read_ahead import ReadAhead
 
 
 def wait_for(condition):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_tricks.data import TrainView
-from keras_tricks.data.sample_loader import SampleLoader
+from keras_tricks.data.pipeline.sample_loader import SampleLoader
 
 from .damaged_images import encode, photo
 

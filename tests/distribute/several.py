@@ -20,7 +20,7 @@ from keras_tricks.data import (
     ImageBatches,
     Preprocessing,
 )
-from keras_tricks.data.epoch_batches import EpochBatches
+from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.distribute import distribute
 
 

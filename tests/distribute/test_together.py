@@ -7,8 +7,8 @@ import pytest
 
 from keras_tricks import Recipe
 from keras_tricks.data import Batches
-from keras_tricks.data.bad_records import BadRecords
-from keras_tricks.data.epoch_batches import RestOfEpoch
+from keras_tricks.data.pipeline.bad_records import BadRecords
+from keras_tricks.data.pipeline.base import RestOfEpoch
 from keras_tricks.distribute import Distribution, LocalBatches, ProcessFailed
 from keras_tricks.training.run_state import OfAllProcesses, SameDevices
 

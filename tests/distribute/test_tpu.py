@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_tricks.data import Batches
-from keras_tricks.data.epoch_batches import EpochBatches
+from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.distribute import distribute, tpu
 
 from .test_trajectories import PAIRS, check_same

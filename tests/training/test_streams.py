@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_tricks import Recipe, evaluation, training
-from keras_tricks.data.bad_records import TooManyBadRecords
+from keras_tricks.data.pipeline.bad_records import TooManyBadRecords
 from keras_tricks.report import read_run
 
 from ..data.damaged_images import encode, photo, write

@@ -7,7 +7,7 @@ import grain
 import numpy as np
 from absl import flags
 
-from keras_tricks.data.sample_loader import SampleLoader
+from keras_tricks.data.pipeline.sample_loader import SampleLoader
 
 _AHEAD = 64
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from keras_tricks import _backend
-from keras_tricks.data.sample_loader import SampleLoader
+from keras_tricks.data.pipeline.sample_loader import SampleLoader
 
 # libjpeg's exact inverse transform, which Pillow uses.
 _EXACT = "INTEGER_ACCURATE"

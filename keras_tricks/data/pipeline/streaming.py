@@ -4,16 +4,16 @@ import numpy as np
 
 from keras_tricks import _backend
 from keras_tricks._checks import check_choice, check_int
-from keras_tricks.data.bad_records import BadRecords
-from keras_tricks.data.batches import epoch_order
 from keras_tricks.data.engines import choose_engine
 from keras_tricks.data.engines.choose import make_engine
-from keras_tricks.data.epoch_batches import EpochBatches
+from keras_tricks.data.pipeline.bad_records import BadRecords
+from keras_tricks.data.pipeline.base import EpochBatches
+from keras_tricks.data.pipeline.memory import epoch_order
+from keras_tricks.data.pipeline.read_ahead import ReadAhead
+from keras_tricks.data.pipeline.sample_loader import SampleLoader
+from keras_tricks.data.pipeline.sharding import check_shard, host_slots
 from keras_tricks.data.preprocessing import Preprocessing
-from keras_tricks.data.read_ahead import ReadAhead
 from keras_tricks.data.records import Records
-from keras_tricks.data.sample_loader import SampleLoader
-from keras_tricks.data.sharding import check_shard, host_slots
 from keras_tricks.data.train_view import TrainView
 
 _FINISH_ON = ("host", "device")
