@@ -38,7 +38,7 @@ from keras_tricks.data import (
     open_image,
     read_class_names,
 )
-from keras_tricks.data.engines.choose import choose_engine
+from keras_tricks.data.pipeline.engines.choose import choose_engine
 from keras_tricks.data.pipeline.sample_loader import SampleLoader
 from keras_tricks.data.random_crops import cut
 from keras_tricks.data.square import resize_square

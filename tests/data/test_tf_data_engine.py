@@ -31,7 +31,7 @@ class Jpegs:
 
 @pytest.fixture
 def engine():
-    from keras_tricks.data.engines.tf_data import Engine
+    from keras_tricks.data.pipeline.engines.tf_data import Engine
 
     return Engine(SampleLoader(Jpegs(), TrainView(16)))
 
