@@ -14,7 +14,9 @@ import sys
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
 from absl import app, flags
 
-from keras_tricks.data import folder_parts, verify_shards, write_shards
+from keras_tricks.data import folder_parts
+from keras_tricks.data.shards import verify as verify_shards
+from keras_tricks.data.shards import write as write_shards
 
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of the images.", required=True

@@ -23,8 +23,6 @@ from keras_tricks.data.decoded_records import (
 )
 from keras_tricks.data.erasing import draw_erasing as draw_erasing
 from keras_tricks.data.erasing import erase as erase
-from keras_tricks.data.example_proto import decode_example as decode_example
-from keras_tricks.data.example_proto import encode_example as encode_example
 from keras_tricks.data.folder import load_folder as load_folder
 from keras_tricks.data.hub_records import (
     HuggingFaceRecords as HuggingFaceRecords,
@@ -59,23 +57,29 @@ from keras_tricks.data.preprocessing import (
 from keras_tricks.data.random_crops import CropBox as CropBox
 from keras_tricks.data.random_crops import crop_and_resize as crop_and_resize
 from keras_tricks.data.random_crops import draw_crop as draw_crop
-from keras_tricks.data.record_shards import RecordShards as RecordShards
-from keras_tricks.data.record_shards import (
-    open_record_shards as open_record_shards,
-)
 from keras_tricks.data.records import ArrayRecords as ArrayRecords
 from keras_tricks.data.records import Records as Records
 from keras_tricks.data.records import SomeRecords as SomeRecords
 from keras_tricks.data.records import take_records as take_records
+from keras_tricks.data.shards.example_proto import (
+    decode_example as decode_example,
+)
+from keras_tricks.data.shards.example_proto import (
+    encode_example as encode_example,
+)
+from keras_tricks.data.shards.records import RecordShards as RecordShards
+from keras_tricks.data.shards.records import (
+    open_record_shards as open_record_shards,
+)
+from keras_tricks.data.shards.tar import TarShards as TarShards
+from keras_tricks.data.shards.tar import open_tar_shards as open_tar_shards
+from keras_tricks.data.shards.verify import verify_shards as verify_shards
+from keras_tricks.data.shards.write import WrittenShards as WrittenShards
+from keras_tricks.data.shards.write import write_shards as write_shards
 from keras_tricks.data.sources import DATASETS as DATASETS
 from keras_tricks.data.sources import load as load
 from keras_tricks.data.sources import load_digits as load_digits
 from keras_tricks.data.sources import load_keras_dataset as load_keras_dataset
 from keras_tricks.data.sources import load_npz as load_npz
-from keras_tricks.data.tar_shards import TarShards as TarShards
-from keras_tricks.data.tar_shards import open_tar_shards as open_tar_shards
 from keras_tricks.data.train_view import TrainView as TrainView
 from keras_tricks.data.train_view import ViewParameters as ViewParameters
-from keras_tricks.data.verify_shards import verify_shards as verify_shards
-from keras_tricks.data.write_shards import WrittenShards as WrittenShards
-from keras_tricks.data.write_shards import write_shards as write_shards

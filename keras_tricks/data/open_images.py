@@ -7,14 +7,14 @@ from keras_tricks._checks import check_int, first_line
 from keras_tricks.data.hub_records import huggingface_records, tfds_records
 from keras_tricks.data.image_parts import folder_parts
 from keras_tricks.data.preprocessing import Preprocessing
-from keras_tricks.data.record_shards import (
+from keras_tricks.data.records import ArrayRecords, Records, take_records
+from keras_tricks.data.shards.files import holds_shards
+from keras_tricks.data.shards.records import (
     is_record_shard,
     open_record_shards,
 )
-from keras_tricks.data.records import ArrayRecords, Records, take_records
-from keras_tricks.data.shard_files import holds_shards
+from keras_tricks.data.shards.tar import is_tar_shard, open_tar_shards
 from keras_tricks.data.sources import load, load_npz
-from keras_tricks.data.tar_shards import is_tar_shard, open_tar_shards
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

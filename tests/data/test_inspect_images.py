@@ -14,7 +14,6 @@ from keras_tricks.data import (
     channel_statistics,
     folder_parts,
     open_images,
-    write_shards,
 )
 from keras_tricks.data.inspection import inspect_images
 from keras_tricks.data.inspection.duplicates import (
@@ -27,6 +26,7 @@ from keras_tricks.data.inspection.inspect_record import (
     difference_hash,
 )
 from keras_tricks.data.records import LabelError
+from keras_tricks.data.shards import write as write_shards
 
 from .damaged_images import (
     damaged_folder,

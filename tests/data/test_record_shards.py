@@ -16,7 +16,7 @@ from keras_tricks.data import (
     encode_example,
     open_record_shards,
 )
-from keras_tricks.data.shard_index import index_content
+from keras_tricks.data.shards.index import index_content
 
 CLASSES = ClassNames(("ant", "bee", "cat"))
 

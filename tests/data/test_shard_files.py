@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from keras_tricks.data import ClassNames, shard_files
-from keras_tricks.data.shard_files import (
+from keras_tricks.data import ClassNames
+from keras_tricks.data.shards import files as shard_files
+from keras_tricks.data.shards.files import (
     ShardFiles,
     find_shards,
     shard_classes,

@@ -8,14 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_tricks.data import (
-    folder_parts,
-    open_record_shards,
-    open_tar_shards,
-    shard_writers,
-    verify_shards,
-    write_shards,
-)
+from keras_tricks.data import folder_parts, open_record_shards, open_tar_shards
+from keras_tricks.data.shards import verify as verify_shards
+from keras_tricks.data.shards import write as write_shards
+from keras_tricks.data.shards import writers as shard_writers
 
 FORMATS = ["tfrecord", "array_record", "webdataset"]
 KEPT_BYTES = ["tfrecord", "webdataset"]

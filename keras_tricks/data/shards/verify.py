@@ -12,11 +12,11 @@ import keras
 from keras_tricks._checks import check_choice
 from keras_tricks.data.decode import decode_image
 from keras_tricks.data.image_files import ImageFiles
-from keras_tricks.data.record_shards import open_record_shards
-from keras_tricks.data.shard_plan import shuffled
-from keras_tricks.data.shard_writers import WRITERS
-from keras_tricks.data.tar_shards import open_tar_shards
-from keras_tricks.data.write_shards import BAD_FILE
+from keras_tricks.data.shards.plan import shuffled
+from keras_tricks.data.shards.records import open_record_shards
+from keras_tricks.data.shards.tar import open_tar_shards
+from keras_tricks.data.shards.write import BAD_FILE
+from keras_tricks.data.shards.writers import WRITERS
 
 _AT_A_TIME = 64
 

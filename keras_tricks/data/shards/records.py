@@ -10,13 +10,13 @@ import numpy as np
 
 from keras_tricks._checks import check_int, first_line
 from keras_tricks.data.class_names import ClassNames
-from keras_tricks.data.example_proto import decode_example
-from keras_tricks.data.shard_files import (
+from keras_tricks.data.shards.example_proto import decode_example
+from keras_tricks.data.shards.files import (
     ShardFiles,
     find_shards,
     shard_classes,
 )
-from keras_tricks.data.shard_index import Shards, make_index
+from keras_tricks.data.shards.index import Shards, make_index
 
 IMAGE, LABEL, FILENAME = (
     "image/encoded",

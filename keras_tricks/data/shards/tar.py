@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from keras_tricks._checks import first_line
 from keras_tricks.data.class_names import ClassNames
 from keras_tricks.data.decode import SUFFIXES
-from keras_tricks.data.shard_files import (
+from keras_tricks.data.shards.files import (
     ShardFiles,
     find_shards,
     shard_classes,
 )
-from keras_tricks.data.shard_index import Shards, make_index
+from keras_tricks.data.shards.index import Shards, make_index
 
 _BLOCK = tarfile.BLOCKSIZE
 

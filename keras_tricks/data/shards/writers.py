@@ -8,8 +8,8 @@ import struct
 import tarfile
 from pathlib import PurePosixPath
 
-from keras_tricks.data.example_proto import encode_example
-from keras_tricks.data.record_shards import (
+from keras_tricks.data.shards.example_proto import encode_example
+from keras_tricks.data.shards.records import (
     FILENAME,
     IMAGE,
     LABEL,
@@ -17,7 +17,7 @@ from keras_tricks.data.record_shards import (
     scan_array_record,
     scan_tfrecord,
 )
-from keras_tricks.data.tar_shards import scan_tar
+from keras_tricks.data.shards.tar import scan_tar
 
 
 class _ExampleWriter:
