@@ -2,8 +2,6 @@
 
 from keras_tricks.data.augment import augmentation as augmentation
 from keras_tricks.data.augment import random_shift_flip as random_shift_flip
-from keras_tricks.data.class_names import ClassNames as ClassNames
-from keras_tricks.data.class_names import read_class_names as read_class_names
 from keras_tricks.data.colors import Jitter as Jitter
 from keras_tricks.data.colors import add_lighting as add_lighting
 from keras_tricks.data.colors import draw_jitter as draw_jitter
@@ -13,28 +11,10 @@ from keras_tricks.data.colors import jitter_colors as jitter_colors
 from keras_tricks.data.crops import center_crop as center_crop
 from keras_tricks.data.crops import resize_short_side as resize_short_side
 from keras_tricks.data.crops import ten_crop as ten_crop
-from keras_tricks.data.dataset import ImageData as ImageData
-from keras_tricks.data.dataset import stratified_order as stratified_order
-from keras_tricks.data.dataset import stratified_split as stratified_split
 from keras_tricks.data.decode import decode_image as decode_image
 from keras_tricks.data.decode import open_image as open_image
-from keras_tricks.data.decoded_records import (
-    DecodedRecords as DecodedRecords,
-)
 from keras_tricks.data.erasing import draw_erasing as draw_erasing
 from keras_tricks.data.erasing import erase as erase
-from keras_tricks.data.folder import load_folder as load_folder
-from keras_tricks.data.hub_records import (
-    HuggingFaceRecords as HuggingFaceRecords,
-)
-from keras_tricks.data.hub_records import TfdsRecords as TfdsRecords
-from keras_tricks.data.hub_records import (
-    huggingface_records as huggingface_records,
-)
-from keras_tricks.data.hub_records import tfds_records as tfds_records
-from keras_tricks.data.image_files import ImageFiles as ImageFiles
-from keras_tricks.data.image_files import list_image_files as list_image_files
-from keras_tricks.data.image_parts import folder_parts as folder_parts
 from keras_tricks.data.inspection.data_report import DataReport as DataReport
 from keras_tricks.data.inspection.inspect_images import (
     inspect_images as inspect_images,
@@ -57,10 +37,6 @@ from keras_tricks.data.preprocessing import (
 from keras_tricks.data.random_crops import CropBox as CropBox
 from keras_tricks.data.random_crops import crop_and_resize as crop_and_resize
 from keras_tricks.data.random_crops import draw_crop as draw_crop
-from keras_tricks.data.records import ArrayRecords as ArrayRecords
-from keras_tricks.data.records import Records as Records
-from keras_tricks.data.records import SomeRecords as SomeRecords
-from keras_tricks.data.records import take_records as take_records
 from keras_tricks.data.shards.example_proto import (
     decode_example as decode_example,
 )
@@ -76,10 +52,44 @@ from keras_tricks.data.shards.tar import open_tar_shards as open_tar_shards
 from keras_tricks.data.shards.verify import verify_shards as verify_shards
 from keras_tricks.data.shards.write import WrittenShards as WrittenShards
 from keras_tricks.data.shards.write import write_shards as write_shards
-from keras_tricks.data.sources import DATASETS as DATASETS
-from keras_tricks.data.sources import load as load
-from keras_tricks.data.sources import load_digits as load_digits
-from keras_tricks.data.sources import load_keras_dataset as load_keras_dataset
-from keras_tricks.data.sources import load_npz as load_npz
+from keras_tricks.data.sources.arrays import ImageData as ImageData
+from keras_tricks.data.sources.arrays import (
+    stratified_order as stratified_order,
+)
+from keras_tricks.data.sources.arrays import (
+    stratified_split as stratified_split,
+)
+from keras_tricks.data.sources.class_names import ClassNames as ClassNames
+from keras_tricks.data.sources.class_names import (
+    read_class_names as read_class_names,
+)
+from keras_tricks.data.sources.decoded_records import (
+    DecodedRecords as DecodedRecords,
+)
+from keras_tricks.data.sources.folder_split import folder_parts as folder_parts
+from keras_tricks.data.sources.folders import ImageFiles as ImageFiles
+from keras_tricks.data.sources.folders import (
+    list_image_files as list_image_files,
+)
+from keras_tricks.data.sources.hubs import (
+    HuggingFaceRecords as HuggingFaceRecords,
+)
+from keras_tricks.data.sources.hubs import TfdsRecords as TfdsRecords
+from keras_tricks.data.sources.hubs import (
+    huggingface_records as huggingface_records,
+)
+from keras_tricks.data.sources.hubs import tfds_records as tfds_records
+from keras_tricks.data.sources.load import DATASETS as DATASETS
+from keras_tricks.data.sources.load import load as load
+from keras_tricks.data.sources.load import load_digits as load_digits
+from keras_tricks.data.sources.load import (
+    load_keras_dataset as load_keras_dataset,
+)
+from keras_tricks.data.sources.load import load_npz as load_npz
+from keras_tricks.data.sources.load_folder import load_folder as load_folder
+from keras_tricks.data.sources.records import ArrayRecords as ArrayRecords
+from keras_tricks.data.sources.records import Records as Records
+from keras_tricks.data.sources.records import SomeRecords as SomeRecords
+from keras_tricks.data.sources.records import take_records as take_records
 from keras_tricks.data.train_view import TrainView as TrainView
 from keras_tricks.data.train_view import ViewParameters as ViewParameters

@@ -4,17 +4,21 @@ import dataclasses
 import os
 
 from keras_tricks._checks import check_int, first_line
-from keras_tricks.data.hub_records import huggingface_records, tfds_records
-from keras_tricks.data.image_parts import folder_parts
 from keras_tricks.data.preprocessing import Preprocessing
-from keras_tricks.data.records import ArrayRecords, Records, take_records
 from keras_tricks.data.shards.files import holds_shards
 from keras_tricks.data.shards.records import (
     is_record_shard,
     open_record_shards,
 )
 from keras_tricks.data.shards.tar import is_tar_shard, open_tar_shards
-from keras_tricks.data.sources import load, load_npz
+from keras_tricks.data.sources.folder_split import folder_parts
+from keras_tricks.data.sources.hubs import huggingface_records, tfds_records
+from keras_tricks.data.sources.load import load, load_npz
+from keras_tricks.data.sources.records import (
+    ArrayRecords,
+    Records,
+    take_records,
+)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -10,7 +10,7 @@ import keras
 from keras_tricks import _backend
 from keras_tricks._checks import first_line
 from keras_tricks.data import Preprocessing
-from keras_tricks.data.class_names import ClassNames, read_class_names
+from keras_tricks.data.sources.class_names import ClassNames, read_class_names
 from keras_tricks.evaluation.classifier import Classifier
 from keras_tricks.models._constructors import CONSTRUCTORS
 from keras_tricks.recipe import Recipe

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from keras_tricks._checks import check_int
-from keras_tricks.data.class_names import ClassNames
+from keras_tricks.data.sources.class_names import ClassNames
 from keras_tricks.metrics import calibration_bins, calibration_error
 from keras_tricks.report.page import missing_extra
 

@@ -25,8 +25,8 @@ from keras_tricks.data.inspection.inspect_record import (
     ODDITIES,
     difference_hash,
 )
-from keras_tricks.data.records import LabelError
 from keras_tricks.data.shards import write as write_shards
+from keras_tricks.data.sources.records import LabelError
 
 from .damaged_images import (
     damaged_folder,

@@ -26,7 +26,7 @@ from keras_tricks.data.inspection.inspect_record import (
     inspect_record,
 )
 from keras_tricks.data.open_images import ImageSet
-from keras_tricks.data.records import Records
+from keras_tricks.data.sources.records import Records
 
 _AT_A_TIME = 32
 

@@ -12,7 +12,7 @@ import numpy as np
 from keras_tricks._checks import first_line
 from keras_tricks.data.crops import import_pillow, to_channels
 from keras_tricks.data.decode import open_image
-from keras_tricks.data.records import LabelError, Records
+from keras_tricks.data.sources.records import LabelError, Records
 
 DAMAGES = (
     "unreadable",

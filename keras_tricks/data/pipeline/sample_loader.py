@@ -9,7 +9,7 @@ from keras_tricks.data.decode import open_image
 from keras_tricks.data.jpeg_header import read_jpeg_header
 from keras_tricks.data.preprocessing import Preprocessing
 from keras_tricks.data.random_crops import image_extent
-from keras_tricks.data.records import LabelError, Records
+from keras_tricks.data.sources.records import LabelError, Records
 from keras_tricks.data.train_view import TrainView
 
 

@@ -13,7 +13,7 @@ from keras_tricks.data.pipeline.read_ahead import ReadAhead
 from keras_tricks.data.pipeline.sample_loader import SampleLoader
 from keras_tricks.data.pipeline.sharding import check_shard, host_slots
 from keras_tricks.data.preprocessing import Preprocessing
-from keras_tricks.data.records import Records
+from keras_tricks.data.sources.records import Records
 from keras_tricks.data.train_view import TrainView
 
 _FINISH_ON = ("host", "device")

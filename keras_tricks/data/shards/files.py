@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from keras_tricks._checks import check_choice
-from keras_tricks.data.class_names import ClassNames, read_class_names
-from keras_tricks.data.image_files import TEST_FOLDERS
+from keras_tricks.data.sources.class_names import ClassNames, read_class_names
+from keras_tricks.data.sources.folders import TEST_FOLDERS
 
 CLASS_FILES = ("classes.tsv", "classes.json", "classes.txt")
 # Open files of a process; there may be more shards than it may open.

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from keras_tricks.data.class_names import ClassNames
-from keras_tricks.data.records import LabelError
+from keras_tricks.data.sources.class_names import ClassNames
+from keras_tricks.data.sources.records import LabelError
 
 INDEX_FILE = "index.npz"
 _COLUMNS = ("shard", "offset", "length", "label")

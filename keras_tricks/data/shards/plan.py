@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_tricks._checks import check_int, check_real
 from keras_tricks._random import ORDER, random_generator
-from keras_tricks.data.image_files import TEST_FOLDERS, ImageFiles
+from keras_tricks.data.sources.folders import TEST_FOLDERS, ImageFiles
 
 _SHARD_MEGABYTES = 128.0
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_tricks._checks import check_int, first_line
-from keras_tricks.data.class_names import ClassNames
 from keras_tricks.data.shards.example_proto import decode_example
 from keras_tricks.data.shards.files import (
     ShardFiles,
@@ -17,6 +16,7 @@ from keras_tricks.data.shards.files import (
     shard_classes,
 )
 from keras_tricks.data.shards.index import Shards, make_index
+from keras_tricks.data.sources.class_names import ClassNames
 
 IMAGE, LABEL, FILENAME = (
     "image/encoded",

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_tricks.data.crops import to_channels
 from keras_tricks.data.decode import decode_image
-from keras_tricks.data.records import Records
+from keras_tricks.data.sources.records import Records
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from keras_tricks._checks import check_choice
-from keras_tricks.data.dataset import ImageData, stratified_split
-from keras_tricks.data.folder import load_folder
+from keras_tricks.data.sources.arrays import ImageData, stratified_split
+from keras_tricks.data.sources.load_folder import load_folder
 
 _KERAS_DATASETS = {
     "cifar10": (

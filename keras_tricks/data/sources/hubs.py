@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from keras_tricks._checks import first_line
-from keras_tricks.data.records import LabelError
+from keras_tricks.data.sources.records import LabelError
 
 
 class TfdsRecords:

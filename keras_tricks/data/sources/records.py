@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from keras_tricks._checks import check_int
-from keras_tricks.data.dataset import stratified_order
+from keras_tricks.data.sources.arrays import stratified_order
 
 
 class LabelError(ValueError):
