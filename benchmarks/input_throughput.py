@@ -40,8 +40,8 @@ from keras_tricks.data import (
 )
 from keras_tricks.data.pipeline.engines.choose import choose_engine
 from keras_tricks.data.pipeline.sample_loader import SampleLoader
-from keras_tricks.data.random_crops import cut
-from keras_tricks.data.square import resize_square
+from keras_tricks.data.transforms.random_crops import cut
+from keras_tricks.data.transforms.resize import resize_square
 
 _DATA = flags.DEFINE_string("data_dir", None, "Folder or .tar of images.")
 _CLASSES = flags.DEFINE_string("classes", None, "File of the classes.")

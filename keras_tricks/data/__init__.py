@@ -1,20 +1,5 @@
 """Data sets, small-image augmentation and exact batches."""
 
-from keras_tricks.data.augment import augmentation as augmentation
-from keras_tricks.data.augment import random_shift_flip as random_shift_flip
-from keras_tricks.data.colors import Jitter as Jitter
-from keras_tricks.data.colors import add_lighting as add_lighting
-from keras_tricks.data.colors import draw_jitter as draw_jitter
-from keras_tricks.data.colors import draw_lighting as draw_lighting
-from keras_tricks.data.colors import jitter_and_light as jitter_and_light
-from keras_tricks.data.colors import jitter_colors as jitter_colors
-from keras_tricks.data.crops import center_crop as center_crop
-from keras_tricks.data.crops import resize_short_side as resize_short_side
-from keras_tricks.data.crops import ten_crop as ten_crop
-from keras_tricks.data.decode import decode_image as decode_image
-from keras_tricks.data.decode import open_image as open_image
-from keras_tricks.data.erasing import draw_erasing as draw_erasing
-from keras_tricks.data.erasing import erase as erase
 from keras_tricks.data.inspection.data_report import DataReport as DataReport
 from keras_tricks.data.inspection.inspect_images import (
     inspect_images as inspect_images,
@@ -26,17 +11,6 @@ from keras_tricks.data.pipeline.evaluation import ViewBatches as ViewBatches
 from keras_tricks.data.pipeline.memory import Batches as Batches
 from keras_tricks.data.pipeline.memory import epoch_order as epoch_order
 from keras_tricks.data.pipeline.streaming import ImageBatches as ImageBatches
-from keras_tricks.data.policies import POLICIES as POLICIES
-from keras_tricks.data.policies import PolicyOp as PolicyOp
-from keras_tricks.data.policies import apply_policy as apply_policy
-from keras_tricks.data.policies import draw_policy as draw_policy
-from keras_tricks.data.preprocessing import Preprocessing as Preprocessing
-from keras_tricks.data.preprocessing import (
-    channel_statistics as channel_statistics,
-)
-from keras_tricks.data.random_crops import CropBox as CropBox
-from keras_tricks.data.random_crops import crop_and_resize as crop_and_resize
-from keras_tricks.data.random_crops import draw_crop as draw_crop
 from keras_tricks.data.shards.example_proto import (
     decode_example as decode_example,
 )
@@ -91,5 +65,43 @@ from keras_tricks.data.sources.records import ArrayRecords as ArrayRecords
 from keras_tricks.data.sources.records import Records as Records
 from keras_tricks.data.sources.records import SomeRecords as SomeRecords
 from keras_tricks.data.sources.records import take_records as take_records
-from keras_tricks.data.train_view import TrainView as TrainView
-from keras_tricks.data.train_view import ViewParameters as ViewParameters
+from keras_tricks.data.transforms.colors import Jitter as Jitter
+from keras_tricks.data.transforms.colors import add_lighting as add_lighting
+from keras_tricks.data.transforms.colors import draw_jitter as draw_jitter
+from keras_tricks.data.transforms.colors import draw_lighting as draw_lighting
+from keras_tricks.data.transforms.colors import (
+    jitter_and_light as jitter_and_light,
+)
+from keras_tricks.data.transforms.colors import jitter_colors as jitter_colors
+from keras_tricks.data.transforms.crops import center_crop as center_crop
+from keras_tricks.data.transforms.crops import (
+    resize_short_side as resize_short_side,
+)
+from keras_tricks.data.transforms.crops import ten_crop as ten_crop
+from keras_tricks.data.transforms.decode import decode_image as decode_image
+from keras_tricks.data.transforms.decode import open_image as open_image
+from keras_tricks.data.transforms.erasing import draw_erasing as draw_erasing
+from keras_tricks.data.transforms.erasing import erase as erase
+from keras_tricks.data.transforms.policies import POLICIES as POLICIES
+from keras_tricks.data.transforms.policies import PolicyOp as PolicyOp
+from keras_tricks.data.transforms.policies import apply_policy as apply_policy
+from keras_tricks.data.transforms.policies import draw_policy as draw_policy
+from keras_tricks.data.transforms.preprocessing import (
+    Preprocessing as Preprocessing,
+)
+from keras_tricks.data.transforms.preprocessing import (
+    channel_statistics as channel_statistics,
+)
+from keras_tricks.data.transforms.random_crops import CropBox as CropBox
+from keras_tricks.data.transforms.random_crops import (
+    crop_and_resize as crop_and_resize,
+)
+from keras_tricks.data.transforms.random_crops import draw_crop as draw_crop
+from keras_tricks.data.transforms.shift_flip import augmentation as augmentation
+from keras_tricks.data.transforms.shift_flip import (
+    random_shift_flip as random_shift_flip,
+)
+from keras_tricks.data.transforms.train_view import TrainView as TrainView
+from keras_tricks.data.transforms.train_view import (
+    ViewParameters as ViewParameters,
+)

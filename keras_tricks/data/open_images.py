@@ -4,7 +4,6 @@ import dataclasses
 import os
 
 from keras_tricks._checks import check_int, first_line
-from keras_tricks.data.preprocessing import Preprocessing
 from keras_tricks.data.shards.files import holds_shards
 from keras_tricks.data.shards.records import (
     is_record_shard,
@@ -19,6 +18,7 @@ from keras_tricks.data.sources.records import (
     Records,
     take_records,
 )
+from keras_tricks.data.transforms.preprocessing import Preprocessing
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

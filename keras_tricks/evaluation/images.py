@@ -19,9 +19,9 @@ from keras_tricks.data import (
     take_records,
 )
 from keras_tricks.data import load as load_named
-from keras_tricks.data.preprocessing import normalize
 from keras_tricks.data.sources.arrays import ImageData
 from keras_tricks.data.sources.class_names import ClassNames
+from keras_tricks.data.transforms.preprocessing import normalize
 from keras_tricks.evaluation.classifier import Classifier
 from keras_tricks.training import load_data
 

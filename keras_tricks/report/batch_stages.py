@@ -11,7 +11,7 @@ from keras_tricks.data import (
     TrainView,
     open_image,
 )
-from keras_tricks.data.random_crops import image_extent
+from keras_tricks.data.transforms.random_crops import image_extent
 from keras_tricks.layers import CutMix, MixUpOrCutMix
 
 # What a view does after the crop, in its order, and the parameter of each.

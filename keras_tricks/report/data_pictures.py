@@ -1,6 +1,6 @@
 import numpy as np
 
-from keras_tricks.data.decode import open_image
+from keras_tricks.data.transforms.decode import open_image
 from keras_tricks.report.evaluation_figures import thumbnail
 
 _LARGEST = 4

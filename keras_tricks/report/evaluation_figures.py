@@ -3,7 +3,7 @@ import io
 
 import numpy as np
 
-from keras_tricks.data.crops import import_pillow
+from keras_tricks.data.transforms.crops import import_pillow
 from keras_tricks.report.figures import COLORS, as_percent, as_svg
 
 # A confusion matrix of more classes cannot be read.

@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_tricks import _backend
 from keras_tricks._checks import check_choice
-from keras_tricks.data.preprocessing import Preprocessing
+from keras_tricks.data.transforms.preprocessing import Preprocessing
 
 
 class DeviceFinish:

@@ -5,7 +5,10 @@ import pytest
 from PIL import Image
 
 from keras_tricks.data import decode_image
-from keras_tricks.data.jpeg_header import JpegHeader, read_jpeg_header
+from keras_tricks.data.transforms.jpeg_header import (
+    JpegHeader,
+    read_jpeg_header,
+)
 
 from .damaged_images import encode, photo, readable, unreadable
 

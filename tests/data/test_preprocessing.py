@@ -14,7 +14,7 @@ from keras_tricks.data import (
     resize_short_side,
     ten_crop,
 )
-from keras_tricks.data.crops import to_channels
+from keras_tricks.data.transforms.crops import to_channels
 
 
 def noise(*shape):

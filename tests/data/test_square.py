@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_tricks.data.square import resize_square
+from keras_tricks.data.transforms.resize import resize_square
 
 from .damaged_images import photo
 

@@ -14,7 +14,7 @@ from keras_tricks.data import (
     decode_image,
     load_digits,
 )
-from keras_tricks.data.crops import to_channels
+from keras_tricks.data.transforms.crops import to_channels
 from keras_tricks.evaluation import (
     Classifier,
     Evaluation,

@@ -10,9 +10,9 @@ import struct
 import numpy as np
 
 from keras_tricks._checks import first_line
-from keras_tricks.data.crops import import_pillow, to_channels
-from keras_tricks.data.decode import open_image
 from keras_tricks.data.sources.records import LabelError, Records
+from keras_tricks.data.transforms.crops import import_pillow, to_channels
+from keras_tricks.data.transforms.decode import open_image
 
 DAMAGES = (
     "unreadable",

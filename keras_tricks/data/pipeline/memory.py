@@ -9,7 +9,7 @@ import numpy as np
 from keras_tricks._checks import check_choice, check_int
 from keras_tricks._random import AUGMENT, ORDER, random_generator
 from keras_tricks.data.pipeline.base import EpochBatches
-from keras_tricks.data.preprocessing import (
+from keras_tricks.data.transforms.preprocessing import (
     channel_statistics,
     check_images,
     normalize,

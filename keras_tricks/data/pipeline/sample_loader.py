@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 
 from keras_tricks._random import VIEW, random_generator
-from keras_tricks.data.decode import open_image
-from keras_tricks.data.jpeg_header import read_jpeg_header
-from keras_tricks.data.preprocessing import Preprocessing
-from keras_tricks.data.random_crops import image_extent
 from keras_tricks.data.sources.records import LabelError, Records
-from keras_tricks.data.train_view import TrainView
+from keras_tricks.data.transforms.decode import open_image
+from keras_tricks.data.transforms.jpeg_header import read_jpeg_header
+from keras_tricks.data.transforms.preprocessing import Preprocessing
+from keras_tricks.data.transforms.random_crops import image_extent
+from keras_tricks.data.transforms.train_view import TrainView
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -12,9 +12,9 @@ from keras_tricks.data.pipeline.memory import epoch_order
 from keras_tricks.data.pipeline.read_ahead import ReadAhead
 from keras_tricks.data.pipeline.sample_loader import SampleLoader
 from keras_tricks.data.pipeline.sharding import check_shard, host_slots
-from keras_tricks.data.preprocessing import Preprocessing
 from keras_tricks.data.sources.records import Records
-from keras_tricks.data.train_view import TrainView
+from keras_tricks.data.transforms.preprocessing import Preprocessing
+from keras_tricks.data.transforms.train_view import TrainView
 
 _FINISH_ON = ("host", "device")
 

@@ -6,7 +6,6 @@ import tarfile
 from collections.abc import Sequence
 
 from keras_tricks._checks import first_line
-from keras_tricks.data.decode import SUFFIXES
 from keras_tricks.data.shards.files import (
     ShardFiles,
     find_shards,
@@ -14,6 +13,7 @@ from keras_tricks.data.shards.files import (
 )
 from keras_tricks.data.shards.index import Shards, make_index
 from keras_tricks.data.sources.class_names import ClassNames
+from keras_tricks.data.transforms.decode import SUFFIXES
 
 _BLOCK = tarfile.BLOCKSIZE
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import keras
 
 from keras_tricks._checks import check_choice
-from keras_tricks.data.decode import decode_image
 from keras_tricks.data.shards.plan import shuffled
 from keras_tricks.data.shards.records import open_record_shards
 from keras_tricks.data.shards.tar import open_tar_shards
 from keras_tricks.data.shards.write import BAD_FILE
 from keras_tricks.data.shards.writers import WRITERS
 from keras_tricks.data.sources.folders import ImageFiles
+from keras_tricks.data.transforms.decode import decode_image
 
 _AT_A_TIME = 64
 

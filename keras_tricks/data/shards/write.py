@@ -15,11 +15,11 @@ import numpy as np
 
 from keras_tricks._checks import check_choice, check_int
 from keras_tricks._files import write_atomically
-from keras_tricks.data.decode import decode_image
 from keras_tricks.data.shards.index import INDEX_FILE, index_content
 from keras_tricks.data.shards.plan import make_plan
 from keras_tricks.data.shards.writers import WRITERS, sync
 from keras_tricks.data.sources.folders import ImageFiles
+from keras_tricks.data.transforms.decode import decode_image
 
 PLAN_FILE = "plan.json"
 BAD_FILE = "bad_records.tsv"

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_tricks._checks import check_int
 from keras_tricks._random import SPLIT, random_generator
-from keras_tricks.data.preprocessing import (
+from keras_tricks.data.transforms.preprocessing import (
     Preprocessing,
     channel_statistics,
 )

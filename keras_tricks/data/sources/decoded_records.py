@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from keras_tricks.data.crops import to_channels
-from keras_tricks.data.decode import decode_image
 from keras_tricks.data.sources.records import Records
+from keras_tricks.data.transforms.crops import to_channels
+from keras_tricks.data.transforms.decode import decode_image
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -6,10 +6,10 @@ import os
 import numpy as np
 
 from keras_tricks._checks import check_real
-from keras_tricks.data.decode import SUFFIXES
 from keras_tricks.data.sources.arrays import stratified_split
 from keras_tricks.data.sources.class_names import ClassNames
 from keras_tricks.data.sources.folders import TEST_FOLDERS, ImageFiles
+from keras_tricks.data.transforms.decode import SUFFIXES
 
 _SPLIT_SEED = 0
 _SHOWN = 20

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from keras_tricks._checks import check_int
-from keras_tricks.data.decode import SUFFIXES, decode_image
 from keras_tricks.data.sources.arrays import stratified_order
 from keras_tricks.data.sources.class_names import ClassNames, read_class_names
+from keras_tricks.data.transforms.decode import SUFFIXES, decode_image
 
 TEST_FOLDERS = ("val", "valid", "validation", "test")
 CLASSES_FILE = "classes.tsv"

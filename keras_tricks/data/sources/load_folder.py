@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from keras_tricks._checks import check_int
-from keras_tricks.data.crops import import_pillow
-from keras_tricks.data.decode import decode_image
-from keras_tricks.data.preprocessing import Preprocessing
 from keras_tricks.data.sources.arrays import ImageData
 from keras_tricks.data.sources.folder_split import folder_parts
+from keras_tricks.data.transforms.crops import import_pillow
+from keras_tricks.data.transforms.decode import decode_image
+from keras_tricks.data.transforms.preprocessing import Preprocessing
 
 _PROGRESS_EVERY = 1000
 

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from keras_tricks.data.preprocessing import Preprocessing
+from keras_tricks.data.transforms.preprocessing import Preprocessing
 
 _FIELD = re.compile(r"\{(\w+?)([+-]\d+)?(:a)?\}")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_tricks.data.preprocessing import Preprocessing
+from keras_tricks.data.transforms.preprocessing import Preprocessing
 from keras_tricks.models.weights import _hub
 from keras_tricks.models.weights._files import read_tensors
 from keras_tricks.models.weights._own import (

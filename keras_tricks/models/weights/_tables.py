@@ -1,6 +1,6 @@
 """The layouts that are known: names of other libraries beside ours."""
 
-from keras_tricks.data.preprocessing import Preprocessing
+from keras_tricks.data.transforms.preprocessing import Preprocessing
 from keras_tricks.models.weights._layout import Layout, Naming
 
 BLOCK = r"stage(?P<stage>\d)_block(?P<block>\d+)"

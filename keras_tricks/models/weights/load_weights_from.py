@@ -3,7 +3,7 @@ import os
 
 import keras
 
-from keras_tricks.data.preprocessing import Preprocessing
+from keras_tricks.data.transforms.preprocessing import Preprocessing
 from keras_tricks.models.weights._match import (
     find_differences,
     find_layout,

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_tricks.data.preprocessing import Preprocessing
+from keras_tricks.data.transforms.preprocessing import Preprocessing
 from keras_tricks.models import (
     InceptionV3,
     MobileNet,

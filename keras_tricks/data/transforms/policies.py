@@ -6,7 +6,7 @@ import importlib
 import numpy as np
 
 from keras_tricks._checks import check_choice, check_int, check_real
-from keras_tricks.data.crops import check_image, import_pillow
+from keras_tricks.data.transforms.crops import check_image, import_pillow
 
 POLICIES = ("rand_augment", "trivial_augment")
 """Names that `draw_policy` takes."""

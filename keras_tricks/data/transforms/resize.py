@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from keras_tricks._checks import check_choice, check_int
-from keras_tricks.data.crops import INTERPOLATIONS, import_pillow
+from keras_tricks.data.transforms.crops import INTERPOLATIONS, import_pillow
 
 RESIZERS = ("auto", "pillow", "torch")
 # The filters that torch has, and that it computes as Pillow does.

@@ -6,22 +6,22 @@ import keras
 import numpy as np
 
 from keras_tricks._checks import check_choice, check_int, check_real
-from keras_tricks.data.colors import (
+from keras_tricks.data.transforms.colors import (
     JITTERS,
     Jitter,
     draw_jitter,
     draw_lighting,
     jitter_and_light,
 )
-from keras_tricks.data.crops import INTERPOLATIONS, to_channels
-from keras_tricks.data.erasing import draw_erasing, erase
-from keras_tricks.data.policies import (
+from keras_tricks.data.transforms.crops import INTERPOLATIONS, to_channels
+from keras_tricks.data.transforms.erasing import draw_erasing, erase
+from keras_tricks.data.transforms.policies import (
     POLICIES,
     PolicyOp,
     apply_policy,
     draw_policy,
 )
-from keras_tricks.data.random_crops import (
+from keras_tricks.data.transforms.random_crops import (
     AREA,
     ASPECT,
     CropBox,
@@ -30,7 +30,7 @@ from keras_tricks.data.random_crops import (
     draw_crop,
     image_extent,
 )
-from keras_tricks.data.square import RESIZERS, resize_square
+from keras_tricks.data.transforms.resize import RESIZERS, resize_square
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ class TrainView:
             0.
         interpolation: Filter, see `Preprocessing`. Defaults to `"bilinear"`.
         resizer: Whose kernel resizes: `"auto"` (default), `"pillow"` or
-            `"torch"`, see `keras_tricks.data.square`.
+            `"torch"`, see `keras_tricks.data.transforms.resize`.
 
     Call arguments:
         image: uint8, shape `(H, W, 3)` in RGB, or `(H, W, 1)`, gray; or an

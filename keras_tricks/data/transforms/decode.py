@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from keras_tricks.data.crops import import_pillow
+from keras_tricks.data.transforms.crops import import_pillow
 
 # A file is an image by its name; what it holds decides how it is decoded.
 SUFFIXES = (

@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from keras_tricks._checks import check_int, check_real
-from keras_tricks.data.policies import FILL
-from keras_tricks.data.random_crops import CropBox, check_range
+from keras_tricks.data.transforms.policies import FILL
+from keras_tricks.data.transforms.random_crops import CropBox, check_range
 
 
 def draw_erasing(

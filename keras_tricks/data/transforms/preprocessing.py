@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_tricks._checks import check_choice, check_int, check_real
-from keras_tricks.data.crops import (
+from keras_tricks.data.transforms.crops import (
     INTERPOLATIONS,
     center_crop,
     resize_short_side,

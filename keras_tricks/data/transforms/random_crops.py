@@ -6,8 +6,8 @@ import math
 import numpy as np
 
 from keras_tricks._checks import check_int, check_real
-from keras_tricks.data.crops import check_image
-from keras_tricks.data.square import resize_square
+from keras_tricks.data.transforms.crops import check_image
+from keras_tricks.data.transforms.resize import resize_square
 
 AREA = (0.08, 1.0)
 ASPECT = (3 / 4, 4 / 3)
