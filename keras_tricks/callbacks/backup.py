@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_tricks import _backend, _files
 from keras_tricks._checks import check_int
-from keras_tricks.distribute.distribution import Distribution
+from keras_tricks.distribute.base import Distribution
 
 _NAME = re.compile(r"epoch_(\d+)(?:_step_(\d+))?")
 # What `fit` itself changes before the first step that counts.

@@ -3,7 +3,7 @@
 import keras
 
 from keras_tricks.distribute import keras_internals, keras_internals_jax
-from keras_tricks.distribute.distribution import Distribution
+from keras_tricks.distribute.base import Distribution
 
 
 class JaxDevices(Distribution):

@@ -10,7 +10,7 @@ from keras import ops, tree
 
 from keras_tricks.distribute import layers_of_parts
 from keras_tricks.distribute import torch_collectives as collectives
-from keras_tricks.distribute.per_sample_losses import check_losses
+from keras_tricks.distribute.loss_checks import check_losses
 
 
 def average_gradients_first(optimizer):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_tricks.distribute import keras_internals as internals
-from keras_tricks.distribute.distribution import (
+from keras_tricks.distribute.base import (
     Distribution,
     refuse_mixing_on_device,
 )

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_tricks.distribute import keras_internals
-from keras_tricks.distribute.distribution import refuse_mixing_on_device
+from keras_tricks.distribute.base import refuse_mixing_on_device
 from keras_tricks.distribute.local_batches import LocalBatches
 from keras_tricks.distribute.mirrored import Mirrored
 from keras_tricks.distribute.parts_of_batches import distribute_parts

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops, tree
 
 from keras_tricks.data.pipeline.base import ViewOfBatches
-from keras_tricks.distribute.per_sample_losses import check_losses
+from keras_tricks.distribute.loss_checks import check_losses
 
 _REAL = ContextVar("real", default=None)
 """`Padded.real` of the batch that is evaluated, in the thread of a replica."""

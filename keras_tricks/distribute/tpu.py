@@ -5,7 +5,7 @@ import functools
 import keras
 
 from keras_tricks.distribute import keras_internals
-from keras_tricks.distribute.distribution import refuse_mixing_on_device
+from keras_tricks.distribute.base import refuse_mixing_on_device
 from keras_tricks.distribute.local_batches import LocalBatches
 from keras_tricks.distribute.mirrored import Mirrored
 from keras_tricks.distribute.padded_batches import (

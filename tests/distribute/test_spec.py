@@ -10,7 +10,7 @@ from keras_tricks.distribute import (
     choose_engine,
     find_processes,
 )
-from keras_tricks.distribute.spec import BACKENDS
+from keras_tricks.distribute.select import BACKENDS
 
 ALL = ("tensorflow", "jax", "torch")
 TORCHRUN = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "host"}
