@@ -7,8 +7,8 @@ import keras
 from keras_tricks import _backend
 from keras_tricks._checks import check_choice
 from keras_tricks.distribute.base import Distribution
-from keras_tricks.distribute.jax_devices import JaxDevices
-from keras_tricks.distribute.jax_processes import JaxProcesses
+from keras_tricks.distribute.jax.devices import JaxDevices
+from keras_tricks.distribute.jax.processes import JaxProcesses
 from keras_tricks.distribute.mirrored import Mirrored
 from keras_tricks.distribute.multi_worker import MultiWorker
 from keras_tricks.distribute.processes import find_processes

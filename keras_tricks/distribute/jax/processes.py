@@ -5,9 +5,9 @@ import os
 import keras
 import numpy as np
 
-from keras_tricks.distribute import keras_internals_jax
 from keras_tricks.distribute.base import refuse_mixing_on_device
-from keras_tricks.distribute.jax_devices import JaxDevices
+from keras_tricks.distribute.jax import keras_patches as keras_internals_jax
+from keras_tricks.distribute.jax.devices import JaxDevices
 from keras_tricks.distribute.local_batches import LocalBatches
 from keras_tricks.distribute.processes import Processes, find_processes
 
