@@ -9,12 +9,12 @@ from keras_tricks._checks import check_choice
 from keras_tricks.distribute.base import Distribution
 from keras_tricks.distribute.jax.devices import JaxDevices
 from keras_tricks.distribute.jax.processes import JaxProcesses
-from keras_tricks.distribute.mirrored import Mirrored
-from keras_tricks.distribute.multi_worker import MultiWorker
 from keras_tricks.distribute.processes import find_processes
 from keras_tricks.distribute.select import choose_engine
+from keras_tricks.distribute.tensorflow.mirrored import Mirrored
+from keras_tricks.distribute.tensorflow.multi_worker import MultiWorker
+from keras_tricks.distribute.tensorflow.tpu import TPU
 from keras_tricks.distribute.torch_processes import TorchProcesses
-from keras_tricks.distribute.tpu import TPU
 
 _ENGINES = {"mirrored": Mirrored, "jax": JaxDevices}
 _PROCESS_ENGINES = {

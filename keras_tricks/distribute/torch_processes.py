@@ -8,13 +8,13 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from keras_tricks.distribute import keras_internals
 from keras_tricks.distribute.base import (
     Distribution,
     refuse_mixing_on_device,
 )
 from keras_tricks.distribute.local_batches import LocalBatches
 from keras_tricks.distribute.processes import Processes, find_processes
+from keras_tricks.distribute.tensorflow import keras_patches as keras_internals
 
 _WAIT = datetime.timedelta(minutes=30)
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_tricks.distribute import keras_internals
+from keras_tricks.distribute.tensorflow import keras_patches as keras_internals
 
 from .training import BACKEND, run_with_devices
 

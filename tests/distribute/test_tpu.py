@@ -6,7 +6,8 @@ import pytest
 
 from keras_tricks.data import Batches
 from keras_tricks.data.pipeline.base import EpochBatches
-from keras_tricks.distribute import distribute, tpu
+from keras_tricks.distribute import distribute
+from keras_tricks.distribute.tensorflow import tpu
 
 from .test_trajectories import PAIRS, check_same
 from .training import BACKEND, run_with_devices

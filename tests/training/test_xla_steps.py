@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from keras_tricks import Recipe, training
-from keras_tricks.distribute.padded_batches import Padded, count_real_rows
+from keras_tricks.distribute.tensorflow.padded_batches import (
+    Padded,
+    count_real_rows,
+)
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="a graph of TensorFlow"

@@ -2,9 +2,9 @@
 
 import keras
 
-from keras_tricks.distribute import keras_internals
 from keras_tricks.distribute.base import Distribution
 from keras_tricks.distribute.jax import keras_patches as keras_internals_jax
+from keras_tricks.distribute.tensorflow import keras_patches as keras_internals
 
 
 class JaxDevices(Distribution):

@@ -4,16 +4,16 @@ import functools
 
 import keras
 
-from keras_tricks.distribute import keras_internals
 from keras_tricks.distribute.base import refuse_mixing_on_device
 from keras_tricks.distribute.local_batches import LocalBatches
-from keras_tricks.distribute.mirrored import Mirrored
-from keras_tricks.distribute.padded_batches import (
+from keras_tricks.distribute.tensorflow import keras_patches as keras_internals
+from keras_tricks.distribute.tensorflow.datasets import distribute_parts
+from keras_tricks.distribute.tensorflow.mirrored import Mirrored
+from keras_tricks.distribute.tensorflow.padded_batches import (
     PaddedBatches,
     count_real_rows,
     cut_predictions,
 )
-from keras_tricks.distribute.parts_of_batches import distribute_parts
 
 
 class TPU(Mirrored):

@@ -14,8 +14,8 @@ from keras import tree
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.utils.module_utils import tensorflow as tf
 
-from keras_tricks.distribute import layers_of_parts
 from keras_tricks.distribute.loss_checks import check_losses
+from keras_tricks.distribute.tensorflow import replica_layers as layers_of_parts
 from keras_tricks.optimizers import SGD
 
 VERSION = "3.15"

@@ -5,11 +5,11 @@ import functools
 import keras
 import numpy as np
 
-from keras_tricks.distribute import keras_internals as internals
 from keras_tricks.distribute.base import (
     Distribution,
     refuse_mixing_on_device,
 )
+from keras_tricks.distribute.tensorflow import keras_patches as internals
 
 
 class Mirrored(Distribution):

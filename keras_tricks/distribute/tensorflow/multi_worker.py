@@ -7,12 +7,12 @@ import os
 import keras
 import numpy as np
 
-from keras_tricks.distribute import keras_internals
 from keras_tricks.distribute.base import refuse_mixing_on_device
 from keras_tricks.distribute.local_batches import LocalBatches
-from keras_tricks.distribute.mirrored import Mirrored
-from keras_tricks.distribute.parts_of_batches import distribute_parts
 from keras_tricks.distribute.processes import Processes, find_processes
+from keras_tricks.distribute.tensorflow import keras_patches as keras_internals
+from keras_tricks.distribute.tensorflow.datasets import distribute_parts
+from keras_tricks.distribute.tensorflow.mirrored import Mirrored
 
 
 class MultiWorker(Mirrored):
