@@ -14,7 +14,7 @@ from keras_tricks.distribute.select import choose_engine
 from keras_tricks.distribute.tensorflow.mirrored import Mirrored
 from keras_tricks.distribute.tensorflow.multi_worker import MultiWorker
 from keras_tricks.distribute.tensorflow.tpu import TPU
-from keras_tricks.distribute.torch_processes import TorchProcesses
+from keras_tricks.distribute.torch.processes import TorchProcesses
 
 _ENGINES = {"mirrored": Mirrored, "jax": JaxDevices}
 _PROCESS_ENGINES = {

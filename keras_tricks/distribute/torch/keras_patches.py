@@ -8,9 +8,9 @@ import torch
 import torch.distributed as dist
 from keras import ops, tree
 
-from keras_tricks.distribute import torch_collectives as collectives
 from keras_tricks.distribute.loss_checks import check_losses
 from keras_tricks.distribute.tensorflow import replica_layers as layers_of_parts
+from keras_tricks.distribute.torch import collectives
 
 
 def average_gradients_first(optimizer):

@@ -53,7 +53,7 @@ class TorchProcesses(Distribution):
         self.process_index = dist.get_rank()
 
     def prepare(self, model: keras.Model) -> keras.Model:
-        from keras_tricks.distribute import keras_internals_torch as internals
+        from keras_tricks.distribute.torch import keras_patches as internals
 
         if not model.compiled:
             raise ValueError(
