@@ -10,14 +10,14 @@ import keras
 import numpy as np
 
 from keras_tricks.data.transforms.preprocessing import Preprocessing
-from keras_tricks.models.weights import _hub
-from keras_tricks.models.weights._files import read_tensors
+from keras_tricks.models.weights import hub as _hub
 from keras_tricks.models.weights._own import (
     network_of,
     read_keras_file,
     tensors_of,
 )
 from keras_tricks.models.weights._units import Network
+from keras_tricks.models.weights.readers import read_tensors
 
 FILENAMES = ("model.safetensors", "pytorch_model.bin")
 CONFIG = "config.json"

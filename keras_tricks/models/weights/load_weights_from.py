@@ -4,17 +4,17 @@ import os
 import keras
 
 from keras_tricks.data.transforms.preprocessing import Preprocessing
-from keras_tricks.models.weights._match import (
-    find_differences,
-    find_layout,
-    match,
-)
 from keras_tricks.models.weights._own import NAME, layout_of
 from keras_tricks.models.weights._source import (
     preprocessing_from_timm,
     read_source,
 )
 from keras_tricks.models.weights._units import Network, find_network
+from keras_tricks.models.weights.matching import (
+    find_differences,
+    find_layout,
+    match,
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,11 +5,11 @@ import keras
 
 from keras_tricks._checks import check_choice
 from keras_tricks._files import write_atomically
-from keras_tricks.models.weights._files import SUFFIXES, to_bytes
 from keras_tricks.models.weights._layout import rearrange
-from keras_tricks.models.weights._match import find_differences, tensor_names
-from keras_tricks.models.weights._tables import LAYOUTS
 from keras_tricks.models.weights._units import find_network
+from keras_tricks.models.weights.layouts import LAYOUTS
+from keras_tricks.models.weights.matching import find_differences, tensor_names
+from keras_tricks.models.weights.readers import SUFFIXES, to_bytes
 
 NAMES = ("timm", "torchvision")
 """Layouts that hold our weights as they are."""

@@ -120,7 +120,7 @@ def test_a_folder(model, state, tmp_path):
 
 def test_h5_of_keras_applications(tmp_path):
     h5py = pytest.importorskip("h5py", reason="it writes these files")
-    from keras_tricks.models.weights._files import read_tensors
+    from keras_tricks.models.weights.readers import read_tensors
 
     for name, where in (("weights.h5", ""), ("model.h5", "model_weights/")):
         with h5py.File(tmp_path / name, "w") as file:

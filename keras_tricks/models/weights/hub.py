@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from keras_tricks.models.weights._files import missing_extra
+from keras_tricks.models.weights.readers import missing_extra
 
 NAME = re.compile(r"(?:hf-hub:)?([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from keras_tricks.models.weights._layout import Layout, rearrange, reverse
 from keras_tricks.models.weights._problems import Problems
-from keras_tricks.models.weights._tables import LAYOUTS
 from keras_tricks.models.weights._units import NORM_PARTS, Network, Unit
+from keras_tricks.models.weights.layouts import LAYOUTS
 
 
 @dataclasses.dataclass
