@@ -15,4 +15,4 @@ from keras_tricks import report as report
 from keras_tricks import schedules as schedules
 from keras_tricks import training as training
 from keras_tricks._version import __version__ as __version__
-from keras_tricks.recipe import Recipe as Recipe
+from keras_tricks.recipe.recipe import Recipe as Recipe

@@ -6,7 +6,7 @@ from typing import get_args
 from absl import flags
 
 from keras_tricks import Recipe
-from keras_tricks.recipe import PRESETS
+from keras_tricks.recipe.recipe import PRESETS
 
 
 class _OptionalParser(flags.ArgumentParser):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from keras_tricks import Recipe
-from keras_tricks._plan import make_plan, make_schedule
-from keras_tricks.recipe import PRESETS, TEACHER_PRESETS
+from keras_tricks.recipe.plan import make_plan, make_schedule
+from keras_tricks.recipe.recipe import PRESETS, TEACHER_PRESETS
 
 # The rows of the paper's tables: the first, and what each adds to the one
 # before. Everything else is as in the defaults.

@@ -8,7 +8,7 @@ import pytest
 from absl import flags
 
 from keras_tricks import Recipe, training
-from keras_tricks.recipe import PRESETS, TEACHER_PRESETS
+from keras_tricks.recipe.recipe import PRESETS, TEACHER_PRESETS
 
 FIELDS = [field.name for field in dataclasses.fields(Recipe)]
 FLAGFILES = pathlib.Path(__file__).parents[2] / "recipes" / "flags"

@@ -5,7 +5,7 @@ from keras import layers, ops
 from PIL import Image
 
 from keras_tricks import Recipe, _backend, data, models
-from keras_tricks._plan import make_plan, make_schedule
+from keras_tricks.recipe.plan import make_plan, make_schedule
 from keras_tricks.training import (
     build_average,
     build_data,

@@ -12,7 +12,7 @@ import pytest
 from keras import layers, ops
 
 from keras_tricks import Recipe, callbacks, training
-from keras_tricks._plan import make_plan, make_schedule
+from keras_tricks.recipe.plan import make_plan, make_schedule
 from keras_tricks.report import read_run
 from keras_tricks.training import build_data
 

@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 
 from keras_tricks import _checks
-from keras_tricks._explain import explain
-from keras_tricks._presets import PRESETS, SETTINGS, TEACHER_PRESETS
-from keras_tricks._recipe_checks import check_combinations, check_field
-from keras_tricks._recipe_fields import InputFields
-from keras_tricks._recipe_fields import option as _option
+from keras_tricks.recipe.explain import explain
+from keras_tricks.recipe.fields import InputFields
+from keras_tricks.recipe.fields import option as _option
+from keras_tricks.recipe.presets import PRESETS, SETTINGS, TEACHER_PRESETS
+from keras_tricks.recipe.rules import check_combinations, check_field
 from keras_tricks.schedules import scale_learning_rate
 
 

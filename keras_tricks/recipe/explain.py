@@ -6,10 +6,10 @@ import keras
 from keras import ops
 
 from keras_tricks._model_facts.precision import compute_dtypes
-from keras_tricks._plan import make_plan, make_schedule
-from keras_tricks._recipe_checks import has_branches
 from keras_tricks.optimizers.decay_report import make_report
 from keras_tricks.optimizers.sgd import SGD
+from keras_tricks.recipe.plan import make_plan, make_schedule
+from keras_tricks.recipe.rules import has_branches
 
 _BARS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 48
