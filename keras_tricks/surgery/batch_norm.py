@@ -1,8 +1,8 @@
 import keras
 
-from keras_tricks.models._graph import has_graph
-from keras_tricks.models.surgery_rebuild import is_its_graph
-from keras_tricks.models.surgery_report import SurgeryReport
+from keras_tricks.surgery.graph import has_graph
+from keras_tricks.surgery.rebuild import is_its_graph
+from keras_tricks.surgery.report import SurgeryReport
 
 
 def freeze_batch_norm(model: keras.Model) -> SurgeryReport:

@@ -3,7 +3,7 @@
 import keras
 
 from keras_tricks.layers.conv_norm import ConvNorm
-from keras_tricks.models._graph import Node
+from keras_tricks.surgery.graph import Node
 
 NORMS = (
     keras.layers.BatchNormalization,

@@ -3,9 +3,9 @@ import numpy as np
 from keras import ops
 
 from keras_tricks.layers.conv_norm import get_activation
-from keras_tricks.models._graph import Node, flatten
-from keras_tricks.models.surgery_nodes import is_function, is_linear
-from keras_tricks.models.surgery_rebuild import (
+from keras_tricks.surgery.graph import Node, flatten
+from keras_tricks.surgery.nodes import is_function, is_linear
+from keras_tricks.surgery.rebuild import (
     Replacement,
     check_graph,
     custom_objects,
@@ -13,7 +13,7 @@ from keras_tricks.models.surgery_rebuild import (
     get_config,
     rebuild,
 )
-from keras_tricks.models.surgery_report import SurgeryReport
+from keras_tricks.surgery.report import SurgeryReport
 
 ACTIVATION_LAYERS = (
     keras.layers.ReLU,

@@ -8,8 +8,7 @@ from keras_tricks.layers.conv_norm import VARIANTS, ConvNorm
 from keras_tricks.layers.residual import BasicBlock, BottleneckBlock
 from keras_tricks.layers.shortcut import Shortcut
 from keras_tricks.layers.stem import Stem
-from keras_tricks.models._graph import Node
-from keras_tricks.models.surgery_blocks import (
+from keras_tricks.surgery.blocks import (
     Block,
     convolution,
     describe,
@@ -18,8 +17,9 @@ from keras_tricks.models.surgery_blocks import (
     next_convolution,
     refuse,
 )
-from keras_tricks.models.surgery_nodes import NORMS, is_activation, is_linear
-from keras_tricks.models.surgery_rebuild import Replacement, from_config
+from keras_tricks.surgery.graph import Node
+from keras_tricks.surgery.nodes import NORMS, is_activation, is_linear
+from keras_tricks.surgery.rebuild import Replacement, from_config
 
 OURS = (BasicBlock, BottleneckBlock, Shortcut, Stem)
 

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops, tree
 
 from keras_tricks._checks import first_line
-from keras_tricks.models._graph import functional, has_graph
+from keras_tricks.surgery.graph import functional, has_graph
 
 
 @dataclasses.dataclass(eq=False)

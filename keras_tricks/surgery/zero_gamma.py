@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_tricks.layers.conv_norm import ConvNorm
-from keras_tricks.models._graph import Node, flatten
-from keras_tricks.models.surgery_nodes import (
+from keras_tricks.surgery.graph import Node, flatten
+from keras_tricks.surgery.nodes import (
     is_activation,
     is_linear,
     longest,

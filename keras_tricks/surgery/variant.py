@@ -3,9 +3,8 @@ import keras
 from keras_tricks._checks import check_choice
 from keras_tricks.layers.conv_norm import VARIANTS
 from keras_tricks.layers.stem import Stem
-from keras_tricks.models._graph import flatten
-from keras_tricks.models.surgery_blocks import find_blocks, refuse
-from keras_tricks.models.surgery_edits import (
+from keras_tricks.surgery.blocks import find_blocks, refuse
+from keras_tricks.surgery.edits import (
     OURS,
     Plan,
     deepen_stem,
@@ -13,12 +12,13 @@ from keras_tricks.models.surgery_edits import (
     pool_shortcut,
     set_variant,
 )
-from keras_tricks.models.surgery_rebuild import (
+from keras_tricks.surgery.graph import flatten
+from keras_tricks.surgery.rebuild import (
     check_graph,
     custom_objects,
     rebuild,
 )
-from keras_tricks.models.surgery_report import SurgeryReport
+from keras_tricks.surgery.report import SurgeryReport
 
 WHAT_CHANGES = {
     "B": "residual branches with the strides in their first 1x1",

@@ -5,8 +5,8 @@ import dataclasses
 import keras
 
 from keras_tricks.layers.conv_norm import ConvNorm
-from keras_tricks.models._graph import Node
-from keras_tricks.models.surgery_nodes import (
+from keras_tricks.surgery.graph import Node
+from keras_tricks.surgery.nodes import (
     NORMS,
     between,
     is_activation,
