@@ -5,8 +5,6 @@ from keras_tricks.training.build import build_loss as build_loss
 from keras_tricks.training.build import build_model as build_model
 from keras_tricks.training.build import build_optimizer as build_optimizer
 from keras_tricks.training.build import compile_model as compile_model
-from keras_tricks.training.finish import DeviceFinish as DeviceFinish
-from keras_tricks.training.finish import finish_on_device as finish_on_device
 from keras_tricks.training.input import build_batches as build_batches
 from keras_tricks.training.input import build_data as build_data
 from keras_tricks.training.input import build_mix_up as build_mix_up
@@ -15,6 +13,8 @@ from keras_tricks.training.input import load_data as load_data
 from keras_tricks.training.input import (
     run_preprocessing as run_preprocessing,
 )
+from keras_tricks.training.on_device import DeviceFinish as DeviceFinish
+from keras_tricks.training.on_device import finish_on_device as finish_on_device
 from keras_tricks.training.run import PreparedRun as PreparedRun
 from keras_tricks.training.run import prepare as prepare
 from keras_tricks.training.run import train as train

@@ -28,7 +28,6 @@ from keras_tricks.training.build import (
     build_model,
     compile_model,
 )
-from keras_tricks.training.finish import DeviceFinish, finish_on_device
 from keras_tricks.training.input import (
     build_stages,
     choose_data_format,
@@ -37,6 +36,7 @@ from keras_tricks.training.input import (
     model_image_shape,
     run_preprocessing,
 )
+from keras_tricks.training.on_device import DeviceFinish, finish_on_device
 from keras_tricks.training.run_callbacks import close_logs, run_callbacks
 from keras_tricks.training.run_folder import open_folder, writing_folder
 from keras_tricks.training.run_state import OfAllProcesses, SameDevices
