@@ -13,6 +13,7 @@ from keras_tricks import models as models
 from keras_tricks import optimizers as optimizers
 from keras_tricks import report as report
 from keras_tricks import schedules as schedules
+from keras_tricks import surgery as surgery
 from keras_tricks import training as training
 from keras_tricks._version import __version__ as __version__
 from keras_tricks.recipe.recipe import Recipe as Recipe

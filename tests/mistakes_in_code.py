@@ -12,7 +12,7 @@ from keras_tricks.losses import (
     pack_targets,
     smooth_labels,
 )
-from keras_tricks.models import ResNet, zero_gamma
+from keras_tricks.models import ResNet
 from keras_tricks.optimizers import SGD, no_bias_decay
 from keras_tricks.schedules import (
     CosineDecay,
@@ -20,6 +20,7 @@ from keras_tricks.schedules import (
     Warmup,
     scale_learning_rate,
 )
+from keras_tricks.surgery import zero_gamma
 
 IMAGES = np.zeros((4, 8, 8, 3), "uint8")
 LABELS = np.array([0, 1, 2, 0])

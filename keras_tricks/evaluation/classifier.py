@@ -9,7 +9,7 @@ from keras_tricks._model_facts.image_input import data_formats
 from keras_tricks._model_facts.last_activation import last_activation
 from keras_tricks.data import Preprocessing
 from keras_tricks.data.sources.class_names import ClassNames
-from keras_tricks.recipe.recipe import Recipe
+from keras_tricks.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from keras_tricks.data import Preprocessing
 from keras_tricks.data.sources.class_names import ClassNames, read_class_names
 from keras_tricks.evaluation.classifier import Classifier
 from keras_tricks.models._constructors import CONSTRUCTORS
-from keras_tricks.recipe.recipe import Recipe
+from keras_tricks.recipe import Recipe
 from keras_tricks.training import load_data
 
 CLASSES_FILE = "classes.json"

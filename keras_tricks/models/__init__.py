@@ -24,15 +24,3 @@ from keras_tricks.models.resnet_variants import ResNet152D as ResNet152D
 from keras_tricks.models.weights import WeightsReport as WeightsReport
 from keras_tricks.models.weights import load_weights_from as load_weights_from
 from keras_tricks.models.weights import save_weights_as as save_weights_as
-from keras_tricks.surgery.activations import (
-    swap_activations as swap_activations,
-)
-from keras_tricks.surgery.batch_norm import (
-    freeze_batch_norm as freeze_batch_norm,
-)
-from keras_tricks.surgery.report import SurgeryReport as SurgeryReport
-from keras_tricks.surgery.variant import (
-    change_resnet_variant as change_resnet_variant,
-)
-from keras_tricks.surgery.zero_gamma import ZeroGammaReport as ZeroGammaReport
-from keras_tricks.surgery.zero_gamma import zero_gamma as zero_gamma

@@ -1,0 +1,3 @@
+"""What to train: one field for each trick, checked at construction."""
+
+from keras_tricks.recipe.recipe import Recipe as Recipe

@@ -62,7 +62,7 @@ def write_run_report(
 
 
 def _recipe_defaults():
-    from keras_tricks.recipe.recipe import Recipe
+    from keras_tricks.recipe import Recipe
 
     defaults = {
         field.name: field.default

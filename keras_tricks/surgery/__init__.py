@@ -1,0 +1,14 @@
+"""Edits of a network that somebody has already, with a report on each."""
+
+from keras_tricks.surgery.activations import (
+    swap_activations as swap_activations,
+)
+from keras_tricks.surgery.batch_norm import (
+    freeze_batch_norm as freeze_batch_norm,
+)
+from keras_tricks.surgery.report import SurgeryReport as SurgeryReport
+from keras_tricks.surgery.variant import (
+    change_resnet_variant as change_resnet_variant,
+)
+from keras_tricks.surgery.zero_gamma import ZeroGammaReport as ZeroGammaReport
+from keras_tricks.surgery.zero_gamma import zero_gamma as zero_gamma

@@ -8,8 +8,8 @@ from keras_tricks._model_facts.precision import compute_dtypes
 from keras_tricks.distribute import Distribution
 from keras_tricks.losses import LabelSmoothedCrossentropy, LabelSmoothedKD
 from keras_tricks.optimizers import SGD
+from keras_tricks.recipe import Recipe
 from keras_tricks.recipe.plan import make_plan, make_schedule
-from keras_tricks.recipe.recipe import Recipe
 from keras_tricks.training.input import choose_data_format
 
 

@@ -18,8 +18,8 @@ from keras_tricks.data import (
 from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.distribute import Distribution
 from keras_tricks.layers import CutMix, MixUp, MixUpOrCutMix
+from keras_tricks.recipe import Recipe
 from keras_tricks.recipe.plan import make_plan
-from keras_tricks.recipe.recipe import Recipe
 
 
 def load_data(recipe: Recipe) -> ImageData | ImageSet:

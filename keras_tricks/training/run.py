@@ -21,7 +21,7 @@ from keras_tricks._version import __version__
 from keras_tricks.data import ImageData, ImageSet, RestOfEpoch
 from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.distribute import Distribution
-from keras_tricks.recipe.recipe import Recipe
+from keras_tricks.recipe import Recipe
 from keras_tricks.report import read_run, write_run_report
 from keras_tricks.training.build import (
     build_average,

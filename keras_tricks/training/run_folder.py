@@ -10,7 +10,7 @@ from pathlib import Path
 
 from keras_tricks import callbacks
 from keras_tricks._checks import check_choice
-from keras_tricks.recipe.recipe import Recipe
+from keras_tricks.recipe import Recipe
 
 
 def open_folder(recipe, run_folder, resume):

@@ -9,7 +9,7 @@ from keras_tricks._model_facts.image_input import data_formats
 from keras_tricks.data import Preprocessing
 from keras_tricks.distillation import AdaptImages, Distiller
 from keras_tricks.models._constructors import CONSTRUCTORS
-from keras_tricks.recipe.recipe import Recipe
+from keras_tricks.recipe import Recipe
 
 _UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)
 

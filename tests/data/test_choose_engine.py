@@ -2,7 +2,7 @@ import importlib.util
 
 import pytest
 
-from keras_tricks.data.engines import choose_engine
+from keras_tricks.data.pipeline.engines import choose_engine
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 from keras import layers
 
 from keras_tricks.layers import BasicBlock, ConvNorm
-from keras_tricks.models import ResNet, swap_activations, zero_gamma
+from keras_tricks.models import ResNet
+from keras_tricks.surgery import swap_activations, zero_gamma
 
 
 def images(model, seed=0):

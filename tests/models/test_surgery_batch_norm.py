@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_tricks.models import (
-    ResNet,
+from keras_tricks.models import ResNet
+from keras_tricks.surgery import (
     change_resnet_variant,
     freeze_batch_norm,
     swap_activations,

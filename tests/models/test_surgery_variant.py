@@ -6,11 +6,10 @@ import pytest
 from keras import layers
 
 from keras_tricks.layers import BasicBlock, BottleneckBlock, ConvNorm, Stem
-from keras_tricks.models import (
-    ResNet,
+from keras_tricks.models import ResNet, resnet
+from keras_tricks.surgery import (
     change_resnet_variant,
     freeze_batch_norm,
-    resnet,
     swap_activations,
     zero_gamma,
 )

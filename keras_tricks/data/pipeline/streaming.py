@@ -4,9 +4,9 @@ import numpy as np
 
 from keras_tricks import _backend
 from keras_tricks._checks import check_choice, check_int
-from keras_tricks.data.engines import choose_engine
 from keras_tricks.data.pipeline.bad_records import BadRecords
 from keras_tricks.data.pipeline.base import EpochBatches
+from keras_tricks.data.pipeline.engines import choose_engine
 from keras_tricks.data.pipeline.engines.choose import make_engine
 from keras_tricks.data.pipeline.memory import epoch_order
 from keras_tricks.data.pipeline.read_ahead import ReadAhead

@@ -45,5 +45,5 @@ def make_engine(name: str, **options):
     """Returns the object of an engine, by the name from `choose_engine`."""
     _, module = _MODULES[name]
     return importlib.import_module(
-        f"keras_tricks.data.engines.{module}"
+        f"keras_tricks.data.pipeline.engines.{module}"
     ).Engine(**options)
