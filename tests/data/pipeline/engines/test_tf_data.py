@@ -6,7 +6,7 @@ import pytest
 from keras_tricks.data import TrainView
 from keras_tricks.data.pipeline.sample_loader import SampleLoader
 
-from .damaged_images import encode, photo
+from ...damaged_images import encode, photo
 
 pytest.importorskip("tensorflow")
 

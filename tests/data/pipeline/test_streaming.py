@@ -17,7 +17,7 @@ from keras_tricks.data import (
 from keras_tricks.data.pipeline.bad_records import TooManyBadRecords
 from keras_tricks.layers import MixUp
 
-from .damaged_images import damaged_folder, encode, photo, write
+from ..damaged_images import damaged_folder, encode, photo, write
 
 ENGINES = [
     name

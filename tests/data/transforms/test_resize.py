@@ -6,7 +6,7 @@ from PIL import Image
 
 from keras_tricks.data.transforms.resize import resize_square
 
-from .damaged_images import photo
+from ..damaged_images import photo
 
 
 def kernels():

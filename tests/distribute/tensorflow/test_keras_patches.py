@@ -10,7 +10,7 @@ import pytest
 
 from keras_tricks.distribute.tensorflow import keras_patches as keras_internals
 
-from .training import BACKEND, run_with_devices
+from ..training import BACKEND, run_with_devices
 
 pytestmark = pytest.mark.skipif(
     BACKEND != "tensorflow", reason="TensorFlow's replicas"

@@ -28,7 +28,7 @@ from keras_tricks.data.inspection.inspect_record import (
 from keras_tricks.data.shards import write as write_shards
 from keras_tricks.data.sources.records import LabelError
 
-from .damaged_images import (
+from ..damaged_images import (
     damaged_folder,
     encode,
     photo,

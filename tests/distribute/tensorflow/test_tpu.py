@@ -9,8 +9,8 @@ from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.distribute import distribute
 from keras_tricks.distribute.tensorflow import tpu
 
-from .test_trajectories import PAIRS, check_same
-from .training import BACKEND, run_with_devices
+from ..test_trajectories import PAIRS, check_same
+from ..training import BACKEND, run_with_devices
 
 pytestmark = pytest.mark.skipif(
     BACKEND != "tensorflow", reason="TensorFlow's strategy"

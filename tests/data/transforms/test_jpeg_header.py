@@ -10,7 +10,7 @@ from keras_tricks.data.transforms.jpeg_header import (
     read_jpeg_header,
 )
 
-from .damaged_images import encode, photo, readable, unreadable
+from ..damaged_images import encode, photo, readable, unreadable
 
 
 @pytest.mark.parametrize("quality", [20, 95])
