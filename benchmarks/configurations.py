@@ -54,7 +54,7 @@ def _work():
     model = ResNet(
         _DEPTH.value,
         _VARIANT.value,
-        classes=_CLASSES.value,
+        num_classes=_CLASSES.value,
         small_images=_SMALL.value,
         width=_WIDTH.value,
         input_shape=x.shape[1:],

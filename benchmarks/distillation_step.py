@@ -37,7 +37,7 @@ def _network(depth, data_format):
     shape.insert(2 if data_format == "channels_last" else 0, 3)
     return ResNet(
         depth,
-        classes=_CLASSES.value,
+        num_classes=_CLASSES.value,
         small_images=True,
         width=_WIDTH.value,
         input_shape=shape,

@@ -29,13 +29,13 @@ from keras_tricks.data import (
     ImageBatches,
     ImageFiles,
     Preprocessing,
-    TrainView,
+    TrainTransform,
     add_lighting,
     decode_image,
     draw_crop,
     draw_lighting,
-    list_image_files,
     open_image,
+    open_image_files,
     read_class_names,
 )
 from keras_tricks.data.pipeline.engines.choose import choose_engine
@@ -77,7 +77,7 @@ class Ours:
             settings.files,
             Preprocessing(settings.image_size),
             settings.batch_size,
-            view=TrainView(settings.image_size, **view),
+            view=TrainTransform(settings.image_size, **view),
             engine=engine,
             finish_on=finish_on,
             max_bad_records=len(settings.files),
@@ -139,7 +139,9 @@ class CropDecode:
     def __init__(self, settings):
         import tensorflow as tf
 
-        loader = SampleLoader(settings.files, TrainView(settings.image_size))
+        loader = SampleLoader(
+            settings.files, TrainTransform(settings.image_size)
+        )
         samples = range(len(settings.files))
         read = [loader.read(epoch=0, sample=i) for i in samples]
         read = [entry[:2] for entry in read if entry[0]]
@@ -166,7 +168,9 @@ class Resize:
     """A contender: the resize of crops alone, in one thread."""
 
     def __init__(self, settings, resizer):
-        loader = SampleLoader(settings.files, TrainView(settings.image_size))
+        loader = SampleLoader(
+            settings.files, TrainTransform(settings.image_size)
+        )
         self.parts = []
         for sample in range(64):
             jpeg, drawn, _ = loader.read(epoch=0, sample=sample)
@@ -386,7 +390,7 @@ def main(argv):
     classes = None
     if _CLASSES.value is not None:
         classes = read_class_names(_CLASSES.value)
-    files = list_image_files(_DATA.value, classes)
+    files = open_image_files(_DATA.value, classes)
     sizes = [len(files.read(i)) for i in range(0, len(files), 7)]
     print(_timing.environment())
     print(f"{len(files)} files of {np.mean(sizes) / 1e3:.0f} kB")

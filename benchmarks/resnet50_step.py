@@ -69,14 +69,19 @@ def count_macs(model):
 def _models(data_format):
     shape = [_SIZE.value, _SIZE.value]
     shape.insert(2 if data_format == "channels_last" else 0, 3)
-    common = {"classes": _CLASSES.value, "input_shape": tuple(shape)}
+    shape = tuple(shape)
     models = {
         _PEER: keras.applications.ResNet50(
-            weights=None, classifier_activation=None, **common
+            weights=None,
+            classes=_CLASSES.value,
+            classifier_activation=None,
+            input_shape=shape,
         )
     }
     for variant in _VARIANTS.value:
-        models[f"keras_tricks {variant}"] = ResNet(50, variant, **common)
+        models[f"keras_tricks {variant}"] = ResNet(
+            50, variant, num_classes=_CLASSES.value, input_shape=shape
+        )
     return models
 
 

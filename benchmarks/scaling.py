@@ -136,7 +136,7 @@ def child():
     distribution = distribute(spec)
     with distribution.scope():
         model = ResNet18D(
-            classes=10,
+            num_classes=10,
             width=_WIDTH.value,
             small_images=True,
             input_shape=(32, 32, 3),

@@ -133,7 +133,7 @@ def _contender(
     model = ResNet(
         _DEPTH.value,
         "D",
-        classes=_CLASSES.value,
+        num_classes=_CLASSES.value,
         zero_gamma=zero_gamma,
         small_images=True,
         width=_WIDTH.value,

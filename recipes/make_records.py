@@ -14,7 +14,7 @@ import sys
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
 from absl import app, flags
 
-from keras_tricks.data import folder_parts
+from keras_tricks.data import open_folder_splits
 from keras_tricks.data.shards import verify as verify_shards
 from keras_tricks.data.shards import write as write_shards
 
@@ -68,7 +68,7 @@ def main(argv):
     if len(argv) > 1:
         sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
     try:
-        train, test = folder_parts(_DATA_DIR.value, _TEST_SHARE.value)
+        train, test = open_folder_splits(_DATA_DIR.value, _TEST_SHARE.value)
         parts = {"train": train, "val": test}
         written = write_shards(
             parts,

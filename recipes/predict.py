@@ -17,7 +17,7 @@ import numpy as np
 from absl import app, flags
 
 from keras_tricks import evaluation
-from keras_tricks.data import ViewBatches, list_image_files
+from keras_tricks.data import EvaluationBatches, open_image_files
 
 _TOP_K = flags.DEFINE_integer(
     "top_k", 5, "How many classes to give of each image.", lower_bound=1
@@ -49,13 +49,13 @@ def classify(classifier, paths, top_k, ten_crop, batch_size):
         first, or its `error`.
     """
     own = evaluation.check_preprocessing(classifier)
-    view = own.ten_views if ten_crop else own.view
-    files = list_image_files(paths)
+    view = own.ten_crops if ten_crop else own.view
+    files = open_image_files(paths)
     size = min(batch_size, len(files) * (10 if ten_crop else 1))
-    batches = ViewBatches(files, view, own.normalize, size)
+    batches = EvaluationBatches(files, view, own.normalize, size)
     results = [{"file": path} for path in paths]
     for x, indices in batches:
-        log_p = evaluation.merge_views(classifier.log_probabilities(x, size))
+        log_p = evaluation.merge_crops(classifier.log_probabilities(x, size))
         for index, row in zip(indices, np.exp(log_p), strict=True):
             best = np.argsort(-row, kind="stable")[:top_k]
             results[index]["classes"] = [

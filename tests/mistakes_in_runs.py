@@ -166,9 +166,9 @@ MISTAKES = {
         "`dataset` must be one of 'digits', … Received: dataset='imagenet'",
     ),
     "average that never moves": (
-        lambda _: ExponentialMovingAverage(decay=1),
+        lambda _: ExponentialMovingAverage(ema_decay=1),
         ValueError,
-        "`decay` must be … [0, 1). Received: decay=1",
+        "`ema_decay` must be … [0, 1). Received: ema_decay=1",
     ),
     "damaged backup": (
         damaged_backup,

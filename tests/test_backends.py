@@ -29,7 +29,7 @@ def loss_curve(dtype="float32", activation="relu"):
     batches = Batches(images, labels, 16, mix_up=MixUp(num_classes=5))
     model = ResNet(
         18,
-        classes=5,
+        num_classes=5,
         width=8,
         small_images=True,
         input_shape=(16, 16, 3),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_tricks.layers import MixUp, mixup_draw
+from keras_tricks.layers import MixUp, draw_mixup
 from keras_tricks.losses import (
     LabelSmoothedCrossentropy,
     LabelSmoothedKD,
@@ -69,7 +69,7 @@ def reference_rate(on, update):
 def mixed(on, step, x, p):
     if "mixup" not in on:
         return x, p
-    lam, partner = mixup_draw(SEED, 0, step, len(x), ALPHA)
+    lam, partner = draw_mixup(SEED, 0, step, len(x), ALPHA)
     lam = lam.astype("float64")
     return lam * x + (1 - lam) * x[partner], lam * p + (1 - lam) * p[partner]
 

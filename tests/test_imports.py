@@ -21,7 +21,7 @@ class NotInstalled:
 sys.meta_path[sys.meta_path.index(PathFinder)] = NotInstalled()
 import keras_tricks
 model = keras_tricks.models.ResNet18D(
-    classes=3, width=2, input_shape=(32, 32, 3)
+    num_classes=3, width=2, input_shape=(32, 32, 3)
 )
 model.compile(
     keras_tricks.optimizers.SGD(0.1),

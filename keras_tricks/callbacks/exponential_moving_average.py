@@ -43,7 +43,8 @@ def average_decay(
 class ExponentialMovingAverage(keras.callbacks.Callback):
     """Averages all weights during training, batch statistics included.
 
-    After each step, `average = decay * average + (1 - decay) * weight`, in
+    After each step, `average = d * average + (1 - d) * weight` with d the
+    `ema_decay`, in
     float32, from the initial weights on. `use_ema=True` of core Keras'
     optimizers averages trainable weights only, and evaluates them with
     moving statistics of batch norms that belong to other weights.
@@ -58,12 +59,13 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
     With gradient accumulation, one step is one real update.
 
     Args:
-        decay: Decay for one step, in [0, 1). Defaults to 0.999.
+        ema_decay: Decay for one step, in [0, 1). Defaults to 0.999.
         warmup: Whether the decay starts at 0.1 and grows, see
             `average_decay`. Defaults to False. Use it in runs of less than
-            some `5 / (1 - decay)` steps.
+            some `5 / (1 - ema_decay)` steps.
         every: Steps between two updates, whose decay is then
-            `decay ** every`. Defaults to 1, which waits for the device after
+            `ema_decay ** every`. Defaults to 1, which waits for the device
+            after
             every step; a larger number costs less and averages as far back.
         apply_at_end: Whether the averaged weights stay in the model when
             `fit` ends. Defaults to True.
@@ -90,7 +92,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
 
     def __init__(
         self,
-        decay=0.999,
+        ema_decay=0.999,
         warmup=False,
         every=1,
         apply_at_end=True,
@@ -98,7 +100,9 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         path=None,
     ):
         super().__init__()
-        self.decay = check_real("decay", decay, 0, 1, open_high=True)
+        self.ema_decay = check_real(
+            "ema_decay", ema_decay, 0, 1, open_high=True
+        )
         self.warmup = warmup
         self.every = check_int("every", every, 1)
         self.apply_at_end = apply_at_end
@@ -153,7 +157,9 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
             self._update()
 
     def _update(self):
-        decay = average_decay(self.decay, self.updates, self.every, self.warmup)
+        decay = average_decay(
+            self.ema_decay, self.updates, self.every, self.warmup
+        )
         values = [ops.convert_to_tensor(v) for v in self._variables()]
         self.averages = _backend.interpolate(self.averages, values, 1.0 - decay)
         self.updates += 1

@@ -7,7 +7,9 @@ from keras_tricks.data.inspection.inspect_images import (
 from keras_tricks.data.open_images import ImageSet as ImageSet
 from keras_tricks.data.open_images import open_images as open_images
 from keras_tricks.data.pipeline.base import RestOfEpoch as RestOfEpoch
-from keras_tricks.data.pipeline.evaluation import ViewBatches as ViewBatches
+from keras_tricks.data.pipeline.evaluation import (
+    EvaluationBatches as EvaluationBatches,
+)
 from keras_tricks.data.pipeline.memory import Batches as Batches
 from keras_tricks.data.pipeline.memory import epoch_order as epoch_order
 from keras_tricks.data.pipeline.streaming import ImageBatches as ImageBatches
@@ -40,19 +42,21 @@ from keras_tricks.data.sources.class_names import (
 from keras_tricks.data.sources.decoded_records import (
     DecodedRecords as DecodedRecords,
 )
-from keras_tricks.data.sources.folder_split import folder_parts as folder_parts
+from keras_tricks.data.sources.folder_split import (
+    open_folder_splits as open_folder_splits,
+)
 from keras_tricks.data.sources.folders import ImageFiles as ImageFiles
 from keras_tricks.data.sources.folders import (
-    list_image_files as list_image_files,
+    open_image_files as open_image_files,
 )
 from keras_tricks.data.sources.hubs import (
     HuggingFaceRecords as HuggingFaceRecords,
 )
 from keras_tricks.data.sources.hubs import TfdsRecords as TfdsRecords
 from keras_tricks.data.sources.hubs import (
-    huggingface_records as huggingface_records,
+    open_huggingface as open_huggingface,
 )
-from keras_tricks.data.sources.hubs import tfds_records as tfds_records
+from keras_tricks.data.sources.hubs import open_tfds as open_tfds
 from keras_tricks.data.sources.load import DATASETS as DATASETS
 from keras_tricks.data.sources.load import load as load
 from keras_tricks.data.sources.load import load_digits as load_digits
@@ -101,7 +105,9 @@ from keras_tricks.data.transforms.shift_flip import augmentation as augmentation
 from keras_tricks.data.transforms.shift_flip import (
     random_shift_flip as random_shift_flip,
 )
-from keras_tricks.data.transforms.train_view import TrainView as TrainView
-from keras_tricks.data.transforms.train_view import (
-    ViewParameters as ViewParameters,
+from keras_tricks.data.transforms.train_transform import (
+    TrainTransform as TrainTransform,
+)
+from keras_tricks.data.transforms.train_transform import (
+    TransformParameters as TransformParameters,
 )

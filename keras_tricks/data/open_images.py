@@ -10,8 +10,8 @@ from keras_tricks.data.shards.records import (
     open_record_shards,
 )
 from keras_tricks.data.shards.tar import is_tar_shard, open_tar_shards
-from keras_tricks.data.sources.folder_split import folder_parts
-from keras_tricks.data.sources.hubs import huggingface_records, tfds_records
+from keras_tricks.data.sources.folder_split import open_folder_splits
+from keras_tricks.data.sources.hubs import open_huggingface, open_tfds
 from keras_tricks.data.sources.load import load, load_npz
 from keras_tricks.data.sources.records import (
     ArrayRecords,
@@ -102,7 +102,7 @@ def open_images(
 
             | path | source |
             |---|---|
-            | folder of class folders | see `folder_parts` |
+            | folder of class folders | see `open_folder_splits` |
             | folder with `*.tfrecord*` or `*.array_record*` | see `open_record_shards` |
             | folder with `*.tar` | see `open_tar_shards` |
             | `.npz` | see `load_npz` |
@@ -179,10 +179,10 @@ def _at(path):
     for is_shard, opener in _SHARDS:
         if holds_shards(path, is_shard):
             return opener(path, part="train"), opener(path, part="test")
-    return folder_parts(path)
+    return open_folder_splits(path)
 
 
-_HUBS = {"tfds": tfds_records, "huggingface": huggingface_records}
+_HUBS = {"tfds": open_tfds, "huggingface": open_huggingface}
 _SHARDS = (
     (is_record_shard, open_record_shards),
     (is_tar_shard, open_tar_shards),

@@ -10,9 +10,9 @@ from keras_tricks.losses.label_smoothed_kd import pack_targets
 class Reader:
     """Reads logits, with all checks, and packs them beside labels."""
 
-    def __init__(self, path, check_views=True):
+    def __init__(self, path, check_images=True):
         self.store = _store.Store.open(path)
-        self.check_views = check_views
+        self.check_images = check_images
         contents = self.store.contents
         if contents.epochs is None:
             written = self.store.written(slice(None))
@@ -38,7 +38,7 @@ class Reader:
         intact = self.store.intact(rows)
         if not intact.all():
             self._refuse(int(rows[intact.argmin()]))
-        if self.check_views:
+        if self.check_images:
             same = self.store.same_views(rows, _store.checksums(x))
             if not same.all():
                 row = int(rows[same.argmin()])
@@ -67,7 +67,7 @@ def pack_tensorflow(dataset, reader):
     """Packs a `tf.data.Dataset` of batches, whose rows it counts."""
     import tensorflow as tf
 
-    classes = reader.store.contents.classes
+    classes = reader.store.contents.num_classes
 
     def read(start, size, *x):
         return reader.logits(np.arange(start, start + size), *x)
@@ -75,7 +75,7 @@ def pack_tensorflow(dataset, reader):
     def pack(start, batch):
         x, y, *rest = batch
         size = tf.shape(x, out_type="int64")[0]
-        args = [start, size, x] if reader.check_views else [start, size]
+        args = [start, size, x] if reader.check_images else [start, size]
         logits = tf.numpy_function(read, args, tf.float32)
         logits = tf.ensure_shape(logits, (x.shape[0], classes))
         return start + size, (x, pack_targets(y, logits), *rest)

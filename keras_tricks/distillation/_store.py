@@ -27,7 +27,7 @@ class Contents:
         samples: Number of samples.
         epochs: Epochs whose views were stored, or None for one view of each
             sample.
-        classes: Number of logits.
+        num_classes: Number of logits.
         teacher: Name of the teacher.
         fingerprint: Of its weights.
         adapt: What adapted its images.
@@ -35,7 +35,7 @@ class Contents:
 
     samples: int
     epochs: int | None
-    classes: int
+    num_classes: int
     teacher: str
     fingerprint: str
     adapt: str | None
@@ -133,7 +133,7 @@ class Store:
     @functools.cached_property
     def logits(self):
         """The memory map of the logits."""
-        return self._map("logits.npy", "float16", self.contents.classes)
+        return self._map("logits.npy", "float16", self.contents.num_classes)
 
     @functools.cached_property
     def checks(self):
@@ -187,10 +187,10 @@ class Store:
             logits: float32 `(B, K)`.
             views: Checksums `(B,)` of what the teacher saw.
         """
-        if logits.shape != (len(rows), self.contents.classes):
+        if logits.shape != (len(rows), self.contents.num_classes):
             raise ValueError(
                 "`teacher` must give logits of shape "
-                f"{(len(rows), self.contents.classes)}. "
+                f"{(len(rows), self.contents.num_classes)}. "
                 f"Received: logits.shape={logits.shape}"
             )
         bad = ~(np.abs(logits) <= _LARGEST)

@@ -22,10 +22,10 @@ class TeacherReport:
         name: Name of the teacher.
         accuracy: Share of the samples whose label it gives the top logit.
         samples: Number of samples.
-        classes: Number of classes.
+        num_classes: Number of classes.
 
     Example:
-    >>> report = TeacherReport("resnet50_d", 0.5, samples=64, classes=10)
+    >>> report = TeacherReport("resnet50_d", 0.5, samples=64, num_classes=10)
     >>> print(report, report.at_chance)
     resnet50_d: accuracy 50.0 % on 64 samples, chance is 10.0 % False
     """
@@ -33,12 +33,12 @@ class TeacherReport:
     name: str
     accuracy: float
     samples: int
-    classes: int
+    num_classes: int
 
     @property
     def at_chance(self) -> bool:
         """Whether guessing would do as well, as far as the samples tell."""
-        chance = 1 / self.classes
+        chance = 1 / self.num_classes
         deviation = (chance * (1 - chance) / self.samples) ** 0.5
         bound = chance + _DEVIATIONS * deviation
         return self.accuracy <= bound < 1
@@ -46,11 +46,11 @@ class TeacherReport:
     def __str__(self):
         return (
             f"{self.name}: accuracy {self.accuracy:.1%} on {self.samples} "
-            f"samples, chance is {1 / self.classes:.1%}"
+            f"samples, chance is {1 / self.num_classes:.1%}"
         ).replace("%", " %")
 
 
-def check_teacher(teacher, x, y, classes=None, adapt=None) -> TeacherReport:
+def check_teacher(teacher, x, y, num_classes=None, adapt=None) -> TeacherReport:
     """Refuses a teacher that cannot be meant, and measures it on one batch.
 
     The commonest failure of distillation is a teacher whose weights were not
@@ -61,7 +61,7 @@ def check_teacher(teacher, x, y, classes=None, adapt=None) -> TeacherReport:
         x: A batch as the student gets it.
         y: Its labels: integers `(B,)` or `(B, 1)`, or class weights
             `(B, K)`, of which the largest counts.
-        classes: Number of classes of the student. Defaults to None, any.
+        num_classes: Number of classes of the student. Defaults to None, any.
         adapt: Function of x that gives the teacher's input. Defaults to None.
 
     Returns:
@@ -86,7 +86,7 @@ def check_teacher(teacher, x, y, classes=None, adapt=None) -> TeacherReport:
     check_adapt(adapt)
     with _backend.no_gradient():
         logits = call_teacher(teacher, x, adapt)
-    return measure_teacher(teacher, logits, y, classes)
+    return measure_teacher(teacher, logits, y, num_classes)
 
 
 def call_teacher(teacher, x, adapt=None):
@@ -128,7 +128,7 @@ def refuse_classes(name, classes, expected):
         )
 
 
-def measure_teacher(teacher, logits, y, classes=None) -> TeacherReport:
+def measure_teacher(teacher, logits, y, num_classes=None) -> TeacherReport:
     """The part of `check_teacher` that looks at the teacher's logits."""
     if isinstance(logits, (list, tuple, dict)):
         raise ValueError(
@@ -136,7 +136,7 @@ def measure_teacher(teacher, logits, y, classes=None) -> TeacherReport:
             f"Received: teacher={teacher.name!r} with {len(logits)} outputs"
         )
     found = _targets.check_logits("teacher_logits", logits)
-    refuse_classes(teacher.name, found, classes)
+    refuse_classes(teacher.name, found, num_classes)
     logits = np.asarray(ops.convert_to_numpy(logits), "float32")
     if not np.isfinite(logits).all():
         raise ValueError(

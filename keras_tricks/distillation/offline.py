@@ -128,7 +128,7 @@ def precompute_logits(
                     store = _store.Store.create(
                         path,
                         _store.Contents(
-                            classes=logits.shape[-1],
+                            num_classes=logits.shape[-1],
                             teacher=teacher.name,
                             **known,
                         ),
@@ -140,7 +140,7 @@ def precompute_logits(
     return PrecomputeReport(str(path), **counts)
 
 
-def with_teacher_logits(dataset, path, check_views=True):
+def with_teacher_logits(dataset, path, check_images=True):
     """Returns the data set with stored teacher logits beside its labels.
 
     `y -> pack_targets(y, logits)`, for `keras_tricks.losses.LabelSmoothedKD`
@@ -152,7 +152,7 @@ def with_teacher_logits(dataset, path, check_views=True):
             another batch size, if they do not augment. Sample weights pass
             through.
         path: Folder of the store.
-        check_views: Whether the bytes of every x are compared with those
+        check_images: Whether the bytes of every x are compared with those
             that the teacher saw, by a CRC-32: gigabytes a second on one
             core. Defaults to True.
 
@@ -186,7 +186,7 @@ def with_teacher_logits(dataset, path, check_views=True):
         arXiv 1812.01187, section 5.3.
     """
     kind = _kinds.kind_of(dataset)
-    reader = _packed.Reader(path, check_views)
+    reader = _packed.Reader(path, check_images)
     contents = reader.store.contents
     kind.check_epochs(contents.epochs)
     if kind.fixed_size and kind.samples != contents.samples:

@@ -2,7 +2,7 @@
 
 from keras_tricks.evaluation.classifier import Classifier as Classifier
 from keras_tricks.evaluation.evaluate import evaluate as evaluate
-from keras_tricks.evaluation.evaluate import merge_views as merge_views
+from keras_tricks.evaluation.evaluate import merge_crops as merge_crops
 from keras_tricks.evaluation.images import LabeledImages as LabeledImages
 from keras_tricks.evaluation.images import (
     check_preprocessing as check_preprocessing,

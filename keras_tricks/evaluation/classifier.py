@@ -33,7 +33,9 @@ class Classifier:
     Example:
     >>> from keras_tricks import models
     >>> from keras_tricks.data import Preprocessing
-    >>> model = models.ResNet18D(classes=10, width=4, input_shape=(32, 32, 3))
+    >>> model = models.ResNet18D(
+    ...     num_classes=10, width=4, input_shape=(32, 32, 3)
+    ... )
     >>> classifier = Classifier(model, Preprocessing(32))
     >>> classifier.num_classes, classifier.gives_probabilities
     (10, False)

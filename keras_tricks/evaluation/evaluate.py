@@ -43,7 +43,9 @@ def evaluate(
     >>> from keras_tricks import models
     >>> from keras_tricks.data import Preprocessing
     >>> from keras_tricks.evaluation import load_images
-    >>> model = models.ResNet18D(classes=10, width=4, input_shape=(32, 32, 3))
+    >>> model = models.ResNet18D(
+    ...     num_classes=10, width=4, input_shape=(32, 32, 3)
+    ... )
     >>> classifier = Classifier(model, Preprocessing(32))
     >>> images = load_images(classifier, dataset="digits", samples=20)
     >>> evaluate(classifier, images).accuracy().count
@@ -67,7 +69,7 @@ def evaluate(
     )
     parts, hits, seen = [], 0, 0
     for x, indices in batches:
-        log_p = merge_views(classifier.log_probabilities(x, batch_size))
+        log_p = merge_crops(classifier.log_probabilities(x, batch_size))
         parts.append(_reduce(log_p, labels[indices], indices))
         hits += int((parts[-1]["ranks"] == 0).sum())
         seen += len(indices)
@@ -91,7 +93,7 @@ def evaluate(
     )
 
 
-def merge_views(log_probabilities: np.ndarray) -> np.ndarray:
+def merge_crops(log_probabilities: np.ndarray) -> np.ndarray:
     """Averages the probabilities of the views of each image.
 
     Formula: `log(1 / V Σ_v exp(log p_v))`.
@@ -103,7 +105,7 @@ def merge_views(log_probabilities: np.ndarray) -> np.ndarray:
         float64, shape `(B, K)`.
 
     Example:
-    >>> merge_views(np.log([[[0.5, 0.5], [0.1, 0.9]]])).round(3).tolist()
+    >>> merge_crops(np.log([[[0.5, 0.5], [0.1, 0.9]]])).round(3).tolist()
     [[-1.204, -0.357]]
     """
     views = log_probabilities.shape[1]

@@ -10,11 +10,11 @@ import numpy as np
 from keras_tricks._checks import check_int
 from keras_tricks.data import (
     DecodedRecords,
+    EvaluationBatches,
     ImageSet,
     Preprocessing,
-    ViewBatches,
     channel_statistics,
-    list_image_files,
+    open_image_files,
     stratified_order,
     take_records,
 )
@@ -36,7 +36,7 @@ class LabeledImages:
         images: `images[i]` is uint8 `(H, W, C)`, or raises a `ValueError`.
         labels: Integers, shape `(N,)`.
         names: What each image is called.
-        view: `function(image)`: one view or several, see `ViewBatches`.
+        view: `function(image)`: one view or several, see `EvaluationBatches`.
         normalize: `function(views)`: float32.
         classes: The classes that the labels count; `None` if unknown.
         source: Where they come from, for reports.
@@ -92,9 +92,9 @@ class LabeledImages:
 
     def batches(
         self, batch_size: int = 64, workers: int | None = None
-    ) -> ViewBatches:
-        """Batches of the views, see `keras_tricks.data.ViewBatches`."""
-        return ViewBatches(
+    ) -> EvaluationBatches:
+        """Batches of the views, see `keras_tricks.data.EvaluationBatches`."""
+        return EvaluationBatches(
             self.images,
             self.view,
             self.normalize,
@@ -115,7 +115,7 @@ def load_images(
     Args:
         classifier: From `load_classifier`.
         data_dir: A folder or a .tar file of images, see
-            `keras_tricks.data.list_image_files`, or an `.npz`, whose test
+            `keras_tricks.data.open_image_files`, or an `.npz`, whose test
             part is taken.
         dataset: The name of a data set, see `keras_tricks.data.load`, whose
             test part is taken. With neither of the two, the validation
@@ -135,7 +135,9 @@ def load_images(
     Example:
     >>> from keras_tricks import models
     >>> from keras_tricks.data import Preprocessing
-    >>> model = models.ResNet18D(classes=10, width=4, input_shape=(32, 32, 3))
+    >>> model = models.ResNet18D(
+    ...     num_classes=10, width=4, input_shape=(32, 32, 3)
+    ... )
     >>> classifier = Classifier(model, Preprocessing(32))
     >>> images = load_images(classifier, dataset="digits", samples=50)
     >>> len(images), images.classes.names[:2]
@@ -237,7 +239,7 @@ def _arrays(data: ImageData, samples, **options):
 def _from_elsewhere(classifier, data_dir, dataset, ten_crop, samples):
     preprocessing = check_preprocessing(classifier)
     options = {
-        "view": preprocessing.ten_views if ten_crop else preprocessing.view,
+        "view": preprocessing.ten_crops if ten_crop else preprocessing.view,
         "normalize": preprocessing.normalize,
         "preprocessing": preprocessing,
     }
@@ -245,7 +247,7 @@ def _from_elsewhere(classifier, data_dir, dataset, ten_crop, samples):
         return _arrays(load_named(dataset), samples, **options)
     if str(data_dir).endswith(".npz"):
         return _arrays(load_named(data_dir=data_dir), samples, **options)
-    files = list_image_files(data_dir, classifier.classes).take(samples)
+    files = open_image_files(data_dir, classifier.classes).take(samples)
     if files.labels is None:
         raise ValueError(
             "`data_dir` must hold a folder for each class, or `classes` name "
@@ -269,7 +271,9 @@ def check_preprocessing(classifier: Classifier) -> Preprocessing:
 
     Example:
     >>> from keras_tricks import models
-    >>> model = models.ResNet18D(classes=10, width=4, input_shape=(32, 32, 3))
+    >>> model = models.ResNet18D(
+    ...     num_classes=10, width=4, input_shape=(32, 32, 3)
+    ... )
     >>> check_preprocessing(Classifier(model, Preprocessing(32))).short_side
     37
     """

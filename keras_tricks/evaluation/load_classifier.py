@@ -59,7 +59,8 @@ def load_classifier(
     >>> import tempfile
     >>> from keras_tricks import models
     >>> path = tempfile.mkdtemp() + "/model.keras"
-    >>> models.ResNet18D(classes=4, width=4, input_shape=(32, 32, 3)).save(path)
+    >>> size = (32, 32, 3)
+    >>> models.ResNet18D(num_classes=4, width=4, input_shape=size).save(path)
     >>> classifier = load_classifier(path, mean=(0, 0, 0), std=(255,) * 3)
     >>> classifier.preprocessing.image_size, classifier.num_classes
     (32, 4)

@@ -7,10 +7,10 @@ import numpy as np
 from keras_tricks._checks import check_int
 from keras_tricks.data import (
     DecodedRecords,
+    EvaluationBatches,
     ImageSet,
-    ViewBatches,
-    list_image_files,
     load,
+    open_image_files,
     take_records,
 )
 from keras_tricks.evaluation import Classifier, check_preprocessing
@@ -47,7 +47,9 @@ def example_inputs(
 
     Example:
     >>> from keras_tricks import models
-    >>> model = models.ResNet18D(classes=4, width=4, input_shape=(32, 32, 3))
+    >>> model = models.ResNet18D(
+    ...     num_classes=4, width=4, input_shape=(32, 32, 3)
+    ... )
     >>> examples = example_inputs(Classifier(model), random_images=True)
     >>> examples.shape[0], examples.dtype.name
     (16, 'float32')
@@ -84,14 +86,14 @@ def _from_files(classifier, data_dir, samples):
     if str(data_dir).endswith(".npz"):
         images = load(data_dir=data_dir).x_test[:samples]
     else:
-        images = list_image_files(data_dir, labels=False)
+        images = open_image_files(data_dir, labels=False)
         images = images.take(min(samples, len(images)))
     return _from_images(classifier, images, samples)
 
 
 def _from_images(classifier, images, samples):
     own = check_preprocessing(classifier)
-    batches = ViewBatches(images, own.view, own.normalize, samples)
+    batches = EvaluationBatches(images, own.view, own.normalize, samples)
     x = [views[:, 0] for views, _ in batches]
     if not x:
         raise ValueError(

@@ -1,18 +1,18 @@
 from keras_tricks.layers.conv_norm import ConvNorm as ConvNorm
 from keras_tricks.layers.cut_mix import CutMix as CutMix
 from keras_tricks.layers.cut_mix import cut_and_paste as cut_and_paste
-from keras_tricks.layers.cut_mix import cutmix_draw as cutmix_draw
+from keras_tricks.layers.cut_mix import draw_cutmix as draw_cutmix
 from keras_tricks.layers.drop_path import DropPath as DropPath
 from keras_tricks.layers.frozen_norm import (
     FrozenBatchNormalization as FrozenBatchNormalization,
 )
 from keras_tricks.layers.mix_up import MixUp as MixUp
+from keras_tricks.layers.mix_up import draw_mixup as draw_mixup
 from keras_tricks.layers.mix_up import mix as mix
-from keras_tricks.layers.mix_up import mixup_draw as mixup_draw
 from keras_tricks.layers.mix_up_or_cut_mix import (
     MixUpOrCutMix as MixUpOrCutMix,
 )
-from keras_tricks.layers.pooling import Pool as Pool
+from keras_tricks.layers.pooling import PaddedPooling2D as PaddedPooling2D
 from keras_tricks.layers.residual import BasicBlock as BasicBlock
 from keras_tricks.layers.residual import BottleneckBlock as BottleneckBlock
 from keras_tricks.layers.separable import SeparableBlock as SeparableBlock

@@ -12,7 +12,7 @@ from keras_tricks.layers.mix_up import mix
 _DATA_FORMATS = ("channels_last", "channels_first")
 
 
-def cutmix_draw(
+def draw_cutmix(
     seed: int,
     epoch: int,
     step: int,
@@ -58,7 +58,7 @@ def cutmix_draw(
         ValueError: If an argument is out of its range.
 
     Example:
-    >>> lam, partner, box = cutmix_draw(0, 0, 0, 4, height=8, width=8)
+    >>> lam, partner, box = draw_cutmix(0, 0, 0, 4, height=8, width=8)
     >>> float(lam[0]) == 1 - int(box[0, 2] * box[0, 3]) / 64
     True
 
@@ -166,7 +166,7 @@ class CutMix(BatchMixer):
 
     `x_hat = x_j` inside of a rectangle, `x_i` outside, and
     `y_hat = lam * y_i + (1 - lam) * y_j` for the one-hot labels, where lam
-    is exactly the share of the pixels outside; see `cutmix_draw`.
+    is exactly the share of the pixels outside; see `draw_cutmix`.
 
     It is used as `MixUp` is, which says what to do in tf.data, in Grain and
     in worker processes: rectangles and pairs are a function of (seed, epoch,
@@ -263,12 +263,12 @@ class CutMix(BatchMixer):
             width: Of the images.
 
         Returns:
-            As of `cutmix_draw`; empty rectangles where mixing is off.
+            As of `draw_cutmix`; empty rectangles where mixing is off.
         """
         return self._draw(epoch, step, batch_size, height, width)
 
     def _draw_batch(self, epoch, step, alpha, batch_size, height, width):
-        return cutmix_draw(
+        return draw_cutmix(
             self.seed, epoch, step, batch_size, height, width, alpha, self.per
         )
 

@@ -9,7 +9,7 @@ from keras_tricks._random import MIX, random_generator
 from keras_tricks.layers._mixing import PER, BatchMixer
 
 
-def mixup_draw(
+def draw_mixup(
     seed: int,
     epoch: int,
     step: int,
@@ -41,8 +41,8 @@ def mixup_draw(
         ValueError: If an argument is out of its range.
 
     Example:
-    >>> from keras_tricks.layers import mixup_draw
-    >>> lam, partner = mixup_draw(seed=0, epoch=0, step=0, batch_size=4)
+    >>> from keras_tricks.layers import draw_mixup
+    >>> lam, partner = draw_mixup(seed=0, epoch=0, step=0, batch_size=4)
     >>> lam.shape, sorted(partner.tolist())
     ((1,), [0, 1, 2, 3])
 
@@ -195,12 +195,12 @@ class MixUp(BatchMixer):
             step: Index of the batch in it.
 
         Returns:
-            As of `mixup_draw`; weights of 1 where mixing is off.
+            As of `draw_mixup`; weights of 1 where mixing is off.
         """
         return self._draw(epoch, step, batch_size)
 
     def _draw_batch(self, epoch, step, alpha, batch_size):
-        return mixup_draw(self.seed, epoch, step, batch_size, alpha, self.per)
+        return draw_mixup(self.seed, epoch, step, batch_size, alpha, self.per)
 
     def _mix_batch(self, images, targets, lam, partner):
         return mix(images, partner, lam), mix(targets, partner, lam)

@@ -9,7 +9,7 @@ from keras_tricks.layers.conv_norm import (
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
-class Pool(keras.layers.Layer):
+class PaddedPooling2D(keras.layers.Layer):
     """Pooling of 3x3 windows, padded by one pixel on every side.
 
     The padding never wins a maximum: it is minus infinity. In an average it
@@ -30,7 +30,8 @@ class Pool(keras.layers.Layer):
 
     Example:
     >>> images = -keras.ops.ones((1, 5, 5, 1))
-    >>> y = keras.ops.convert_to_numpy(Pool("max", strides=2)(images))
+    >>> y = PaddedPooling2D("max", strides=2)(images)
+    >>> y = keras.ops.convert_to_numpy(y)
     >>> y.shape, float(y.max())
     ((1, 3, 3, 1), -1.0)
 

@@ -7,7 +7,7 @@ from keras_tricks.layers.conv_norm import (
     get_activation,
     get_data_format,
 )
-from keras_tricks.layers.pooling import Pool
+from keras_tricks.layers.pooling import PaddedPooling2D
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -92,7 +92,7 @@ class Stem(keras.layers.Layer):
             )
             for index, step in enumerate(plan, start=1)
         ]
-        self.pool = Pool(
+        self.pool = PaddedPooling2D(
             "max",
             strides=2,
             data_format=self.data_format,

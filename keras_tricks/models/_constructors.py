@@ -13,4 +13,4 @@ CONSTRUCTORS = {
     for variant in "ABCD"
 }
 CONSTRUCTORS |= {"InceptionV3": InceptionV3, "MobileNet": MobileNet}
-"""By name: functions that take `classes`, `input_shape` and the rest."""
+"""By name: functions that take `num_classes`, `input_shape` and the rest."""

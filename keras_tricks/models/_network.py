@@ -8,7 +8,7 @@ from keras_tricks.models.weights import load_weights_from
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
-class PolicyModel(keras.Model):
+class ClassifierModel(keras.Model):
     """A functional model with a dtype policy, a pyramid and preprocessing.
 
     By the policy of the model `compile` decides whether to scale the loss;
@@ -66,7 +66,7 @@ def build_network(
     name,
     default_size,
     smallest,
-    classes,
+    num_classes,
     include_top,
     pooling,
     dropout,
@@ -86,7 +86,7 @@ def build_network(
     coarse. Images have `default_size` where `input_shape` is `None`, and at
     least the size `smallest`. All else is as in the public constructors.
     """
-    check_int("classes", classes, 1)
+    check_int("num_classes", num_classes, 1)
     check_real("dropout", dropout, 0, 1, open_high=True)
     _check_pooling(pooling, include_top)
     if skip_head and weights is None:
@@ -111,9 +111,15 @@ def build_network(
     levels = features(images, **options)
     x = list(levels.values())[-1]
     outputs = _head(
-        x, classes, include_top, pooling, dropout, options["data_format"], dtype
+        x,
+        num_classes,
+        include_top,
+        pooling,
+        dropout,
+        options["data_format"],
+        dtype,
     )
-    model = PolicyModel(images, outputs, name=name)
+    model = ClassifierModel(images, outputs, name=name)
     model.pyramid_layers = {
         level: tensor._keras_history.operation.name
         for level, tensor in levels.items()
@@ -169,7 +175,7 @@ def refuse_residual_options(network, drop_path, zero_gamma):
             )
 
 
-def _head(x, classes, include_top, pooling, dropout, data_format, dtype):
+def _head(x, num_classes, include_top, pooling, dropout, data_format, dtype):
     """Applies what follows the last stage."""
     if not include_top and pooling is None:
         return x
@@ -184,7 +190,7 @@ def _head(x, classes, include_top, pooling, dropout, data_format, dtype):
     if dropout:
         x = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
     return keras.layers.Dense(
-        classes,
+        num_classes,
         kernel_initializer="glorot_uniform",
         dtype="float32",
         name="logits",

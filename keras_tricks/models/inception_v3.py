@@ -2,7 +2,7 @@ import keras
 
 from keras_tricks._checks import check_real
 from keras_tricks.layers.conv_norm import ConvNorm, get_axis
-from keras_tricks.layers.pooling import Pool
+from keras_tricks.layers.pooling import PaddedPooling2D
 from keras_tricks.models._network import (
     build_network,
     refuse_residual_options,
@@ -71,7 +71,7 @@ LEVELS = {
 
 
 def InceptionV3(
-    classes=1000,
+    num_classes=1000,
     zero_gamma=False,
     activation="relu",
     small_images=False,
@@ -101,7 +101,7 @@ def InceptionV3(
     and 8 pixels at 299.
 
     Args:
-        classes: Integer, the number of logits. Defaults to 1000.
+        num_classes: Integer, the number of logits. Defaults to 1000.
         zero_gamma: Must be `False`: there are no residual branches.
         activation: Name or function, in place of every ReLU. Defaults to
             `"relu"`.
@@ -124,7 +124,7 @@ def InceptionV3(
             to them, if known, is `model.preprocessing`. Defaults to `None`,
             random ones.
         skip_head: Whether the last layer stays random, say for other
-            `classes` than the weights have. Defaults to `False`.
+            `num_classes` than the weights have. Defaults to `False`.
         input_shape: Three integers; height and width may be `None`. Defaults
             to 299 by 299 with 3 channels.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for
@@ -135,9 +135,10 @@ def InceptionV3(
 
     Returns:
         A functional `keras.Model`. Input: images `(batch, *input_shape)`.
-        Output: `(batch, classes)` in float32, or the features. Its `pyramid`
-        holds symbolic outputs, `"P2"` to `"P5"` of strides 4 to 32 (1 to 8
-        with `small_images`), for `keras.Model(model.input, model.pyramid)`.
+        Output: `(batch, num_classes)` in float32, or the features. Its
+        `pyramid` holds symbolic outputs, `"P2"` to `"P5"` of strides 4 to 32 (1
+        to 8 with `small_images`), for `keras.Model(model.input,
+        model.pyramid)`.
 
     Raises:
         ValueError: For an argument outside the values above, images below 75
@@ -145,7 +146,7 @@ def InceptionV3(
 
     Example:
     >>> model = InceptionV3(
-    ...     classes=10, width_multiplier=0.125, input_shape=(75, 75, 3)
+    ...     num_classes=10, width_multiplier=0.125, input_shape=(75, 75, 3)
     ... )
     >>> model.output_shape
     (None, 10)
@@ -170,7 +171,7 @@ def InceptionV3(
         name=name or "inception_v3",
         default_size=299,
         smallest=75,
-        classes=classes,
+        num_classes=num_classes,
         include_top=include_top,
         pooling=pooling,
         dropout=dropout,
@@ -227,7 +228,7 @@ class _Layers:
         )(x)
 
     def pool(self, x, name, kind):
-        return Pool(
+        return PaddedPooling2D(
             kind,
             strides=2 if kind == "max" else 1,
             padding=self.reduced if kind == "max" else "same",

@@ -12,7 +12,7 @@ STAGES = ((64, 1), (128, 2), (256, 2), (512, 6), (1024, 2))
 
 
 def MobileNet(
-    classes=1000,
+    num_classes=1000,
     zero_gamma=False,
     activation="relu",
     small_images=False,
@@ -39,7 +39,7 @@ def MobileNet(
     policy.
 
     Args:
-        classes: Integer, the number of logits. Defaults to 1000.
+        num_classes: Integer, the number of logits. Defaults to 1000.
         zero_gamma: Must be `False`: there are no residual branches.
         activation: Name or function, in place of every ReLU. Defaults to
             `"relu"`, as in the paper; the weights of `mobilenetv1_100` in
@@ -66,7 +66,7 @@ def MobileNet(
             to them, if known, is `model.preprocessing`. Defaults to `None`,
             random ones.
         skip_head: Whether the last layer stays random, say for other
-            `classes` than the weights have. Defaults to `False`.
+            `num_classes` than the weights have. Defaults to `False`.
         input_shape: Three integers; height and width may be `None`. Defaults
             to 224 by 224 with 3 channels.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for
@@ -77,10 +77,10 @@ def MobileNet(
 
     Returns:
         A functional `keras.Model`. Input: images `(batch, *input_shape)`.
-        Output: `(batch, classes)` in float32, or the features. Its `pyramid`
-        holds the symbolic outputs of the stages, `"P2"` to `"P5"` of strides
-        4 to 32 (1 to 8 with `small_images`), for `keras.Model(model.input,
-        model.pyramid)`.
+        Output: `(batch, num_classes)` in float32, or the features. Its
+        `pyramid` holds the symbolic outputs of the stages, `"P2"` to `"P5"` of
+        strides 4 to 32 (1 to 8 with `small_images`), for
+        `keras.Model(model.input, model.pyramid)`.
 
     Raises:
         ValueError: For an argument outside the values above, images below 32
@@ -90,7 +90,7 @@ def MobileNet(
 
     Example:
     >>> model = MobileNet(
-    ...     classes=10, width_multiplier=0.25, input_shape=(64, 64, 3)
+    ...     num_classes=10, width_multiplier=0.25, input_shape=(64, 64, 3)
     ... )
     >>> model.output_shape
     (None, 10)
@@ -139,7 +139,7 @@ def MobileNet(
         name=name or "mobilenet",
         default_size=224,
         smallest=32,
-        classes=classes,
+        num_classes=num_classes,
         include_top=include_top,
         pooling=pooling,
         dropout=dropout,

@@ -18,7 +18,7 @@ DEPTHS = {
 def ResNet(
     depth,
     variant="D",
-    classes=1000,
+    num_classes=1000,
     zero_gamma=None,
     activation="relu",
     small_images=False,
@@ -52,7 +52,7 @@ def ResNet(
     Args:
         depth: 18, 34, 50, 101 or 152.
         variant: `"A"`, `"B"`, `"C"` or `"D"`. Defaults to `"D"`.
-        classes: Integer, the number of logits. Defaults to 1000.
+        num_classes: Integer, the number of logits. Defaults to 1000.
         zero_gamma: Whether the batch norms that end residual branches start
             with gamma 0. Defaults to `None`: `True`, but `False` with frozen
             norms, where a branch would stay silent for ever.
@@ -78,7 +78,7 @@ def ResNet(
             to them, if known, is `model.preprocessing`. Defaults to `None`,
             random ones.
         skip_head: Whether the last layer stays random, say for other
-            `classes` than the weights have. Defaults to `False`.
+            `num_classes` than the weights have. Defaults to `False`.
         input_shape: Three integers; height and width may be `None`. Defaults
             to 224 by 224 with 3 channels.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for
@@ -89,10 +89,10 @@ def ResNet(
 
     Returns:
         A functional `keras.Model`. Input: images `(batch, *input_shape)`.
-        Output: `(batch, classes)` in float32, or the features. Its `pyramid`
-        holds the symbolic outputs of the stages, `"P2"` to `"P5"` of strides
-        4 to 32 (1 to 8 with `small_images`), for `keras.Model(model.input,
-        model.pyramid)`.
+        Output: `(batch, num_classes)` in float32, or the features. Its
+        `pyramid` holds the symbolic outputs of the stages, `"P2"` to `"P5"` of
+        strides 4 to 32 (1 to 8 with `small_images`), for
+        `keras.Model(model.input, model.pyramid)`.
 
     Raises:
         ValueError: For an argument outside the values above, images below 32
@@ -100,7 +100,7 @@ def ResNet(
             zero gammas together with frozen norms.
 
     Example:
-    >>> model = ResNet(18, classes=10, width=8, input_shape=(64, 64, 3))
+    >>> model = ResNet(18, num_classes=10, width=8, input_shape=(64, 64, 3))
     >>> model.output_shape
     (None, 10)
 
@@ -135,7 +135,7 @@ def ResNet(
         name=name or f"resnet{depth}_{variant.lower()}",
         default_size=224,
         smallest=32,
-        classes=classes,
+        num_classes=num_classes,
         include_top=include_top,
         pooling=pooling,
         dropout=dropout,

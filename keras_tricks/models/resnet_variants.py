@@ -9,7 +9,7 @@ _DOCUMENTATION = """Builds ResNet-{depth}-{variant}.
     `ResNet({depth}, "{variant}", ...)`: see `keras_tricks.models.ResNet`.
 
     Args:
-        **options: The other arguments of `ResNet`: `classes`, `zero_gamma`,
+        **options: The other arguments of `ResNet`: `num_classes`, `zero_gamma`,
             `activation`, `small_images`, `include_top`, `pooling`, `width`,
             `dropout`, `drop_path`, `output_stride`, `frozen_norm`, `weights`,
             `skip_head`, `input_shape`, `data_format`, `dtype` and `name`, with
@@ -24,7 +24,7 @@ _DOCUMENTATION = """Builds ResNet-{depth}-{variant}.
     Example:
 
     >>> model = ResNet{depth}{variant}(
-    ...     classes=10, width=2, input_shape=(32, 32, 3)
+    ...     num_classes=10, width=2, input_shape=(32, 32, 3)
     ... )
     >>> model.name
     'resnet{depth}_{suffix}'

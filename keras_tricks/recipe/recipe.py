@@ -355,7 +355,7 @@ class Recipe(InputFields):
         Example:
         >>> from keras_tricks.models import ResNet18D
         >>> recipe = Recipe(epochs=2, warmup_epochs=1)
-        >>> model = ResNet18D(classes=10, width=4, input_shape=(32, 32, 3))
+        >>> model = ResNet18D(num_classes=10, width=4, input_shape=(32, 32, 3))
         >>> print(recipe.explain(model, 640).splitlines()[0])
         updates   10 an epoch x 2 epochs = 20, each of 64 images
         """

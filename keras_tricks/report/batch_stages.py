@@ -8,7 +8,7 @@ from keras_tricks.data import (
     Batches,
     CropBox,
     ImageBatches,
-    TrainView,
+    TrainTransform,
     open_image,
 )
 from keras_tricks.data.transforms.random_crops import image_extent
@@ -148,7 +148,7 @@ def _files(batches, epoch, step, rows):
         data, _ = batches.records.record(index)
         image = open_image(data, name) if isinstance(data, bytes) else data
         names.append(name)
-        if isinstance(batches.loader.view, TrainView):
+        if isinstance(batches.loader.view, TrainTransform):
             steps = _view_stages(batches.loader, image, epoch, sample)
             # Of a JPEG tf.data decodes the crop alone, whose last columns
             # then differ a little; training sees those.

@@ -67,7 +67,7 @@ def change_resnet_variant(
 
     Example:
     >>> from keras_tricks.models import ResNet
-    >>> model = ResNet(50, "A", classes=4, width=2, input_shape=(32, 32, 3))
+    >>> model = ResNet(50, "A", num_classes=4, width=2, input_shape=(32, 32, 3))
     >>> model, report = change_resnet_variant(model, "B")
     >>> list(report)
     ['stage2_block1', 'stage3_block1', 'stage4_block1']

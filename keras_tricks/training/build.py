@@ -41,7 +41,7 @@ def build_model(
     options = {} if recipe.dropout is None else {"dropout": recipe.dropout}
     return NETWORKS[recipe.model](
         recipe,
-        classes=num_classes,
+        num_classes=num_classes,
         activation=recipe.activation,
         small_images=recipe.small_images,
         frozen_norm=recipe.frozen_norm,
@@ -186,7 +186,7 @@ def build_average(
 
     Example:
     >>> from keras_tricks import Recipe
-    >>> build_average(Recipe(ema_decay=0.99)).decay
+    >>> build_average(Recipe(ema_decay=0.99)).ema_decay
     0.99
     """
     if not recipe.ema_decay:

@@ -9,7 +9,7 @@ from keras_tricks.data import (
     ImageData,
     ImageSet,
     Preprocessing,
-    TrainView,
+    TrainTransform,
     augmentation,
     channel_statistics,
     load,
@@ -211,7 +211,7 @@ def _streams(recipe, data, preprocessing, train, distribution):
     return list(zip(ends, stages, strict=True)), validation
 
 
-def build_view(recipe: Recipe, image_size: int) -> TrainView | None:
+def build_view(recipe: Recipe, image_size: int) -> TrainTransform | None:
     """Returns the random view of a recipe, or None for the central one.
 
     Example:
@@ -221,7 +221,7 @@ def build_view(recipe: Recipe, image_size: int) -> TrainView | None:
     """
     if recipe.augmentation != "crop":
         return None
-    return TrainView(
+    return TrainTransform(
         image_size,
         area=(recipe.min_crop_area, 1.0),
         policy=None if recipe.policy == "none" else recipe.policy,

@@ -38,7 +38,7 @@ def load_teacher(
     >>> from keras_tricks import Recipe
     >>> from keras_tricks.models import ResNet18D
     >>> path = tempfile.mkdtemp() + "/teacher.keras"
-    >>> ResNet18D(classes=10, width=4, input_shape=(32, 32, 3)).save(path)
+    >>> ResNet18D(num_classes=10, width=4, input_shape=(32, 32, 3)).save(path)
     >>> load_teacher(Recipe(teacher=path), (32, 32, 3), 10).name
     'resnet18_d'
     """
@@ -72,7 +72,7 @@ def _named(recipe, image_shape, num_classes):
         image_shape = (image_shape[2], *image_shape[:2])
     try:
         return CONSTRUCTORS[recipe.teacher](
-            classes=num_classes,
+            num_classes=num_classes,
             input_shape=image_shape,
             small_images=recipe.small_images,
             weights=weights,
@@ -108,7 +108,7 @@ def adapt_to(
     Example:
     >>> from keras_tricks.models import ResNet18D
     >>> teacher = ResNet18D(
-    ...     classes=10, width=4, input_shape=(32, 32, 3),
+    ...     num_classes=10, width=4, input_shape=(32, 32, 3),
     ...     data_format="channels_last",
     ... )
     >>> adapt_to(teacher, (28, 28, 3), "channels_last").image_size
@@ -171,7 +171,7 @@ def build_distiller(
     >>> import tempfile
     >>> from keras_tricks import Recipe, models
     >>> make = lambda: models.ResNet18D(
-    ...     classes=10, width=4, input_shape=(32, 32, 3),
+    ...     num_classes=10, width=4, input_shape=(32, 32, 3),
     ...     data_format="channels_last",
     ... )
     >>> path = tempfile.mkdtemp() + "/teacher.keras"

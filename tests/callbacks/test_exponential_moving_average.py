@@ -199,8 +199,11 @@ def test_decay():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"decay": 1.0}, r"`decay` must be .* \[0, 1\). Received: decay=1.0"),
-        ({"decay": -0.1}, "Received: decay=-0.1"),
+        (
+            {"ema_decay": 1.0},
+            r"`ema_decay` must be .* \[0, 1\). Received: ema_decay=1.0",
+        ),
+        ({"ema_decay": -0.1}, "Received: ema_decay=-0.1"),
         ({"every": 0}, "`every` must be an integer of at least 1"),
     ],
 )

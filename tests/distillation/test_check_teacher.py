@@ -49,7 +49,7 @@ def dense(kernel=KERNEL, activation=None, dtype=None, name="teacher"):
 )
 def test_the_accuracy_is_the_share_of_top_classes(labels):
     report = check_teacher(dense(), X, labels)
-    assert report == TeacherReport("teacher", 0.75, samples=N, classes=K)
+    assert report == TeacherReport("teacher", 0.75, samples=N, num_classes=K)
     assert not report.at_chance
 
 
@@ -82,7 +82,7 @@ def test_the_teacher_is_in_inference_mode_and_unchanged():
 
 
 def test_the_report_prints_in_one_line():
-    report = TeacherReport("resnet50_d", 0.70349, samples=256, classes=1000)
+    report = TeacherReport("resnet50_d", 0.70349, samples=256, num_classes=1000)
     assert str(report) == (
         "resnet50_d: accuracy 70.3 % on 256 samples, chance is 0.1 %"
     )
@@ -180,7 +180,7 @@ REFUSED = {
 def test_teachers_that_cannot_be_meant(name):
     make, message = REFUSED[name]
     with pytest.raises(ValueError, match=message) as caught:
-        check_teacher(make(), X, Y, classes=K)
+        check_teacher(make(), X, Y, num_classes=K)
     told, _, received = str(caught.value).partition("Received: ")
     assert told.startswith("`teacher")
     assert received

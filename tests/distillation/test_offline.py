@@ -389,7 +389,7 @@ def test_another_view_is_refused(dataset, tmp_path):
     for other in (X[::-1].copy(), X * 2, X.astype("float64")):
         with pytest.raises(ValueError, match="sample 0 looks different"):
             with_teacher_logits(dataset(other), tmp_path)
-        with_teacher_logits(dataset(other), tmp_path, check_views=False)
+        with_teacher_logits(dataset(other), tmp_path, check_images=False)
     with_teacher_logits(dataset(X), tmp_path)
 
 
@@ -417,11 +417,11 @@ def test_a_view_that_changes_in_tf_data_is_refused(tmp_path):
         list(packed)
 
 
-@pytest.mark.parametrize("check_views", [True, False])
-def test_tf_data_keeps_its_shapes_and_repeats(check_views, tmp_path):
+@pytest.mark.parametrize("check_images", [True, False])
+def test_tf_data_keeps_its_shapes_and_repeats(check_images, tmp_path):
     data = tf_data().take(5)
     write(data, tmp_path)
-    packed = with_teacher_logits(data, tmp_path, check_views)
+    packed = with_teacher_logits(data, tmp_path, check_images)
     spec = packed.element_spec
     assert spec[1].shape.as_list() == [None, 2 * K]
     twice = [p.numpy() for _, p in packed.repeat(2).prefetch(1)]

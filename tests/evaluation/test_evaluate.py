@@ -22,7 +22,7 @@ from keras_tricks.evaluation import (
     evaluate,
     load_classifier,
     load_images,
-    merge_views,
+    merge_crops,
 )
 from keras_tricks.models import MobileNet
 from keras_tricks.models._constructors import CONSTRUCTORS
@@ -69,7 +69,7 @@ def reference(model, folder, ten_crop=False, own=OWN):
         if path.name == "k0_8.png":
             continue
         image = decode_image(path)
-        views = own.ten_views(image) if ten_crop else own.view(image)[None]
+        views = own.ten_crops(image) if ten_crop else own.view(image)[None]
         x = (views.astype("float64") - own.mean) / own.std
         z = x.reshape(len(x), -1) @ kernel + bias
         probabilities.append(softmax(z).mean(0))
@@ -233,7 +233,7 @@ def test_a_named_model_with_weights(tmp_path, monkeypatch):
         MobileNet, width_multiplier=0.05, small_images=True
     )
     monkeypatch.setitem(CONSTRUCTORS, "Tiny", tiny)
-    model = tiny(classes=4, activation="silu", input_shape=(9, 9, 3))
+    model = tiny(num_classes=4, activation="silu", input_shape=(9, 9, 3))
     path, names = tmp_path / "w.weights.h5", tmp_path / "c.txt"
     model.save_weights(path)
     names.write_text("a\nb\nc\nd\n")
@@ -269,7 +269,7 @@ def test_of_equal_logits_the_first_class_wins(image_folder):
 def test_merging_views():
     log_p = np.log(softmax(np.random.default_rng(0).normal(size=(5, 10, 4))))
     expected = np.log(np.exp(log_p).mean(1))
-    np.testing.assert_allclose(merge_views(log_p), expected, atol=1e-12)
+    np.testing.assert_allclose(merge_crops(log_p), expected, atol=1e-12)
 
 
 def test_the_interval_is_wilsons():
@@ -337,7 +337,7 @@ MISTAKES = {
         "`model` must end in .* Received: 4 outputs, sigmoid of layer",
     ),
     "one output": (
-        lambda folder: Classifier(network(classes=1), OWN),
+        lambda folder: Classifier(network(num_classes=1), OWN),
         "`model` must end in at least two logits",
     ),
     "another size": (

@@ -8,7 +8,7 @@ from keras_tricks.layers import (
     ConvNorm,
     DropPath,
     FrozenBatchNormalization,
-    Pool,
+    PaddedPooling2D,
     SeparableBlock,
 )
 
@@ -137,7 +137,7 @@ def test_pools(strides, padding):
     x = images((8, 9)) - 5.0
     pad = int(padding == "same")
     for kind, pool in (("max", F.max_pool2d), ("average", F.avg_pool2d)):
-        layer = Pool(kind, strides, padding)
+        layer = PaddedPooling2D(kind, strides, padding)
         check(layer, x, pool(first(x), 3, strides, pad))
 
 

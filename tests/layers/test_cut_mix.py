@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from keras_tricks.layers import CutMix, MixUp, cut_and_paste, cutmix_draw
+from keras_tricks.layers import CutMix, MixUp, cut_and_paste, draw_cutmix
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (8, 12, 10, 3)).astype("uint8")
@@ -71,7 +71,7 @@ def test_layer_against_float64(kind, per, data_format):
     for step in range(4):
         images, labels = as_kind(kind, given, LABELS)
         x, y = to_numpy(kind, *layer(images, labels, epoch=2, step=step))
-        drawn = cutmix_draw(3, 2, step, 8, 12, 10, 1.0, per)
+        drawn = draw_cutmix(3, 2, step, 8, 12, 10, 1.0, per)
         assert drawn[0].shape == ((1,) if per == "batch" else (8,))
         expected, targets = reference(IMAGES, LABELS, *drawn)
         if first:
@@ -84,7 +84,7 @@ def test_layer_against_float64(kind, per, data_format):
 def test_any_dtype_and_the_input_stays(dtype):
     images = IMAGES.astype(dtype)
     x, y = CutMix(num_classes=4)(images, LABELS[:, None], step=1)
-    expected = reference(IMAGES, LABELS, *cutmix_draw(0, 0, 1, 8, 12, 10))
+    expected = reference(IMAGES, LABELS, *draw_cutmix(0, 0, 1, 8, 12, 10))
     assert x.dtype == y.dtype == np.float32
     np.testing.assert_array_equal(x, expected[0])
     np.testing.assert_array_equal(images, IMAGES)
@@ -103,7 +103,7 @@ def test_the_rectangles_are_the_papers(alpha):
 
     rng = np.random.default_rng(5)
     theirs = np.array([papers(rng, 70, 110) for _ in range(6_000)])
-    lam, _, ours = cutmix_draw(0, 0, 0, 6_000, 70, 110, alpha, "sample")
+    lam, _, ours = draw_cutmix(0, 0, 0, 6_000, 70, 110, alpha, "sample")
     for a, b in zip(ours.T, theirs.T, strict=True):
         assert stats.ks_2samp(a, b).pvalue > 1e-3
     shares = 1 - theirs[:, 2] * theirs[:, 3] / (70 * 110)
@@ -114,20 +114,20 @@ def test_the_rectangles_are_the_papers(alpha):
 
 
 def test_draw_is_a_function_of_its_arguments():
-    ours = cutmix_draw(1, 2, 3, 64, 30, 40, per="sample")
-    again = cutmix_draw(1, 2, 3, 64, 30, 40, per="sample")
+    ours = draw_cutmix(1, 2, 3, 64, 30, 40, per="sample")
+    again = draw_cutmix(1, 2, 3, 64, 30, 40, per="sample")
     for a, b in zip(ours, again, strict=True):
         np.testing.assert_array_equal(a, b)
     assert [a.dtype.name for a in ours] == ["float32", "int32", "int32"]
     assert sorted(ours[1]) == list(range(64))
     for other in [(2, 2, 3), (1, 3, 3), (1, 2, 4), (1, 3, 2)]:
-        theirs = cutmix_draw(*other, 64, 30, 40, per="sample")
+        theirs = draw_cutmix(*other, 64, 30, 40, per="sample")
         for a, b in zip(ours, theirs, strict=True):
             assert not np.array_equal(a, b)
 
 
 def test_known_draw_never_changes():
-    lam, partner, box = cutmix_draw(0, 0, 0, 4, 32, 32)
+    lam, partner, box = draw_cutmix(0, 0, 0, 4, 32, 32)
     assert partner.tolist() == [0, 1, 2, 3]
     assert box.tolist() == [[17, 9, 15, 18]]
     assert lam.tolist() == [0.736328125]
@@ -227,7 +227,7 @@ def test_exact_no_ops():
     assert_off(layer(IMAGES, LABELS, epoch=2, step=0))
     layer.set_epoch(2)
     assert_off(layer(IMAGES, LABELS))
-    lam, _, box = cutmix_draw(0, 0, 0, 3, 5, 5, alpha=0, per="sample")
+    lam, _, box = draw_cutmix(0, 0, 0, 3, 5, 5, alpha=0, per="sample")
     assert (lam == 1).all() and (box[:, 2:] == 0).all()
 
 
@@ -265,9 +265,9 @@ BAD = [
         lambda: CutMix()(IMAGES[0], np.zeros(12)),
         r"\(B, H, W, C\).*\(12, 10, 3\)",
     ),
-    (lambda: cutmix_draw(0, 0, 0, 0, 4, 4), "`batch_size`"),
-    (lambda: cutmix_draw(0, 0, 0, 2, 0, 4), "`height` must be"),
-    (lambda: cutmix_draw(0, 0, 0, 2, 4, 4.5), "`width` must be"),
+    (lambda: draw_cutmix(0, 0, 0, 0, 4, 4), "`batch_size`"),
+    (lambda: draw_cutmix(0, 0, 0, 2, 0, 4), "`height` must be"),
+    (lambda: draw_cutmix(0, 0, 0, 2, 4, 4.5), "`width` must be"),
     (lambda: CutMix()(keras.Input((6, 5, 3)), keras.Input((4,))), "`CutMix` b"),
 ]
 
@@ -292,7 +292,7 @@ def test_every_pixel_is_of_one_of_both(size, height, width, alpha, per, step):
     # Each image has a color of its own, so the pixels can be counted.
     colors = np.arange(size, dtype="float32").reshape(-1, 1, 1, 1)
     images = np.broadcast_to(colors, (size, height, width, 1))
-    lam, partner, box = cutmix_draw(7, 0, step, size, height, width, alpha, per)
+    lam, partner, box = draw_cutmix(7, 0, step, size, height, width, alpha, per)
     x = cut_and_paste(images, partner, box)
     share = (x == images).mean((1, 2, 3))
     other = partner != np.arange(size)

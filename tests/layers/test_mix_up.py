@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_tricks.layers import MixUp, mix, mixup_draw
+from keras_tricks.layers import MixUp, draw_mixup, mix
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (8, 6, 5, 3)).astype("uint8")
@@ -55,7 +55,7 @@ def test_layer_against_float64(per, kind):
         images, labels = tf.constant(images), tf.constant(labels)
     layer = MixUp(0.4, per, num_classes=4, seed=3)
     x, y = layer(images, labels, epoch=2, step=7)
-    lam, partner = mixup_draw(3, 2, 7, 8, 0.4, per)
+    lam, partner = draw_mixup(3, 2, 7, 8, 0.4, per)
     assert lam.shape == ((1,) if per == "batch" else (8,))
     if kind == "numpy":
         assert type(x) is np.ndarray and type(y) is np.ndarray
@@ -89,7 +89,7 @@ def test_input_is_not_modified():
 def test_any_rank_and_dtype(dtype, shape):
     images = RNG.integers(0, 256, shape).astype(dtype)
     x, y = MixUp(num_classes=4)(images, LABELS[:, None], step=1)
-    lam, partner = mixup_draw(0, 0, 1, 8)
+    lam, partner = draw_mixup(0, 0, 1, 8)
     assert x.dtype == y.dtype == np.float32
     np.testing.assert_allclose(
         x, reference(images, partner, lam), rtol=1e-6, atol=1e-4
@@ -103,7 +103,7 @@ def test_any_rank_and_dtype(dtype, shape):
 def test_dense_labels_are_mixed_as_they_are(dtype):
     dense = RNG.integers(0, 5, (8, 4)).astype(dtype)
     _, y = MixUp()(IMAGES, dense, step=1)
-    lam, partner = mixup_draw(0, 0, 1, 8)
+    lam, partner = draw_mixup(0, 0, 1, 8)
     np.testing.assert_allclose(y, reference(dense, partner, lam), atol=1e-5)
 
 
@@ -113,17 +113,17 @@ def test_lists_are_numpy():
 
 
 def test_beta_moments():
-    lam, _ = mixup_draw(0, 0, 0, 200_000, 0.2, "sample")
+    lam, _ = draw_mixup(0, 0, 0, 200_000, 0.2, "sample")
     assert abs(lam.mean() - 0.5) < 0.005
     assert abs(lam.var() - 0.25 / 1.4) < 0.002
-    steps = np.array([mixup_draw(0, 0, s, 2)[0][0] for s in range(4000)])
+    steps = np.array([draw_mixup(0, 0, s, 2)[0][0] for s in range(4000)])
     assert abs(steps.mean() - 0.5) < 0.03
     assert abs(steps.var() - 0.25 / 1.4) < 0.01
 
 
 def test_draw_is_a_function_of_its_arguments():
-    lam, partner = mixup_draw(1, 2, 3, 64, 0.2, "sample")
-    again = mixup_draw(1, 2, 3, 64, 0.2, "sample")
+    lam, partner = draw_mixup(1, 2, 3, 64, 0.2, "sample")
+    again = draw_mixup(1, 2, 3, 64, 0.2, "sample")
     np.testing.assert_array_equal(lam, again[0])
     np.testing.assert_array_equal(partner, again[1])
     assert lam.dtype == np.float32 and partner.dtype == np.int32
@@ -135,7 +135,7 @@ def test_draw_is_a_function_of_its_arguments():
         (1, 3, 2),
         (2**32 + 1, 2, 3),
     ]:
-        theirs = mixup_draw(*other, 64, 0.2, "sample")
+        theirs = draw_mixup(*other, 64, 0.2, "sample")
         assert not np.array_equal(lam, theirs[0])
         assert not np.array_equal(partner, theirs[1])
 
@@ -143,7 +143,7 @@ def test_draw_is_a_function_of_its_arguments():
 def test_neighbors_are_not_correlated():
     def series(seed, shift=0):
         return [
-            mixup_draw(seed, 0, s + shift, 1, 1.0)[0][0] for s in range(1000)
+            draw_mixup(seed, 0, s + shift, 1, 1.0)[0][0] for s in range(1000)
         ]
 
     for other in (series(1), series(0, 1), series(1, 1)):
@@ -152,7 +152,7 @@ def test_neighbors_are_not_correlated():
 
 
 def test_known_draw_never_changes():
-    lam, partner = mixup_draw(0, 0, 0, 4, 0.2, "batch")
+    lam, partner = draw_mixup(0, 0, 0, 4, 0.2, "batch")
     assert partner.tolist() == [0, 2, 3, 1]
     np.testing.assert_allclose(lam, [0.06248915], rtol=1e-6)
 
@@ -362,6 +362,6 @@ def test_mixing_is_affine(size, classes, alpha, per, seed, step):
     assert y.min() >= 0
     low, high = images.min(0), images.max(0)
     assert (x >= low - 1e-4).all() and (x <= high + 1e-4).all()
-    lam, partner = mixup_draw(seed, 0, step, size, alpha, per)
+    lam, partner = draw_mixup(seed, 0, step, size, alpha, per)
     both = mix(2.0 * images + 3.0, partner, lam)
     np.testing.assert_allclose(both, 2 * x + 3, rtol=1e-5, atol=1e-4)

@@ -23,7 +23,7 @@ every_family = pytest.mark.parametrize("family", list(FAMILIES))
 def small(family, size=16, **options):
     """A narrow network for small images with 5 classes."""
     return FAMILIES[family](
-        classes=5, small_images=True, input_shape=(size, size, 3), **options
+        num_classes=5, small_images=True, input_shape=(size, size, 3), **options
     )
 
 
@@ -105,7 +105,11 @@ def test_defaults(unfilled):
         (InceptionV3, {"output_stride": 16}, "`output_stride` must be 32 for"),
         (InceptionV3, {"width_multiplier": "1"}, "Received: width_multiplier="),
         (InceptionV3, {"input_shape": (75, 74, 3)}, "at least 75 (8 with smal"),
-        (InceptionV3, {"classes": 0}, "`classes` must be an integer of at lea"),
+        (
+            InceptionV3,
+            {"num_classes": 0},
+            "`num_classes` must be an integer",
+        ),
         (InceptionV3, {"dropout": 1}, "`dropout` must be a number in [0, 1)"),
         (InceptionV3, {"pooling": "avg"}, "`pooling` must be None when inclu"),
         (InceptionV3, {"data_format": "NCHW"}, "`data_format` must be one of"),

@@ -38,7 +38,7 @@ def test_every_second_and_fourth_pixel(network, output_stride, small_images):
     # Halved again and again, each size is odd at times and even at others.
     size = (19, 24) if small_images else (75, 94)
     options = {
-        "classes": 5,
+        "num_classes": 5,
         "input_shape": (*size, 3),
         "small_images": small_images,
     }

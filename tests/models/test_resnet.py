@@ -15,7 +15,7 @@ PARAMETERS = {
     101: (44_549_160, 44_568_392),
     152: (60_192_808, 60_212_040),
 }
-SMALL = {"classes": 7, "width": 8, "input_shape": (32, 32, 3)}
+SMALL = {"num_classes": 7, "width": 8, "input_shape": (32, 32, 3)}
 
 
 def count(weights):
@@ -92,8 +92,8 @@ def test_named_constructors_say_what_they_take():
         ({"depth": 20}, "`depth` must be one of 18, 34, 50, 101, 152"),
         ({"variant": "E"}, "`variant` must be one of 'A', 'B', 'C', 'D'"),
         ({"variant": "d"}, "Received: variant='d'"),
-        ({"classes": 0}, "`classes` must be an integer of at least 1"),
-        ({"classes": 2.5}, "Received: classes=2.5"),
+        ({"num_classes": 0}, "`num_classes` must be an integer of at least 1"),
+        ({"num_classes": 2.5}, "Received: num_classes=2.5"),
         ({"width": 7}, "`width` must be even. Received: width=7"),
         ({"width": 0}, "`width` must be an integer of at least 2"),
         ({"pooling": "avg"}, "`pooling` must be None when include_top=True"),
@@ -128,7 +128,7 @@ def shake(model, seed=0):
 
 
 def test_data_formats_agree():
-    options = {"classes": 7, "width": 8, "activation": "silu"}
+    options = {"num_classes": 7, "width": 8, "activation": "silu"}
     last = ResNet(
         18, input_shape=(33, 39, 3), data_format="channels_last", **options
     )
@@ -214,7 +214,12 @@ def test_images_of_unknown_size():
 
 def test_smallest_images():
     model = ResNet(
-        18, "B", small_images=True, classes=10, width=4, input_shape=(8, 8, 1)
+        18,
+        "B",
+        small_images=True,
+        num_classes=10,
+        width=4,
+        input_shape=(8, 8, 1),
     )
     assert model.predict_on_batch(images(2, 8, 1)).shape == (2, 10)
     shapes = [

@@ -107,7 +107,7 @@ def pair(network, size, data_format="channels_last", classes=10):
     peer = torch_models.randomize(peer(classes))
     last = data_format == "channels_last"
     model = ours(
-        classes=classes,
+        num_classes=classes,
         input_shape=(*size, 3) if last else (3, *size),
         data_format=data_format,
     )

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from PIL import Image
 
-from keras_tricks.data import folder_parts, open_tar_shards
+from keras_tricks.data import open_folder_splits, open_tar_shards
 
 # The script, which ends without a word once it has finished two shards.
 KILLED = """
@@ -59,7 +59,9 @@ def test_a_killed_run_continues(run_script, tmp_path):
     assert first.startswith(f"{out}: 20 images in 5 shards of ")
     assert first.endswith(", 2 of them kept")
     assert second == "Verified: 20 records are the bytes of their files"
-    for part, files in zip(("train", "test"), folder_parts(root), strict=True):
+    for part, files in zip(
+        ("train", "test"), open_folder_splits(root), strict=True
+    ):
         bad = "ant/bad.png" in files.names
         assert len(open_tar_shards(out, part=part)) == len(files) - bad
     assert done.errors == ["Left out: ant/bad.png: no image of a known format"]

@@ -6,7 +6,12 @@ import pytest
 from PIL import Image
 
 from keras_tricks import Recipe, training
-from keras_tricks.data import Batches, ImageBatches, Preprocessing, TrainView
+from keras_tricks.data import (
+    Batches,
+    ImageBatches,
+    Preprocessing,
+    TrainTransform,
+)
 from keras_tricks.report import batch_stages, write_batch_figure
 
 from ..data.damaged_images import damaged_folder, encode, photo, write
@@ -177,7 +182,7 @@ def test_a_central_crop_and_unknown_mixers(folder):
         return images[::-1], labels
 
     batches = ImageBatches(
-        data.train, Preprocessing(16), 6, view=TrainView(16), mix_up=swap
+        data.train, Preprocessing(16), 6, view=TrainTransform(16), mix_up=swap
     )
     found = check_last_column(batches, data.class_names, 0, 1)
     assert found.rows[0][-1].note == ""

@@ -98,7 +98,7 @@ def test_of_ten_crops_the_central_one_is_shown(read_page, tmp_path):
     own = Preprocessing(16, 0.5)
     pixels = RNG.integers(0, 256, (len(result), 32, 32, 3), "uint8")
     images = LabeledImages(
-        pixels, result.labels, result.names, own.ten_views, own.normalize
+        pixels, result.labels, result.names, own.ten_crops, own.normalize
     )
     page = read_page(
         write_evaluation_report(tmp_path / "e.html", result, images)

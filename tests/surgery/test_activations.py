@@ -175,7 +175,7 @@ def test_feature_maps_are_no_head_but_masks_are():
 
 
 def test_our_own_network_keeps_its_class_and_policy():
-    options = {"classes": 3, "width": 4, "input_shape": (32, 32, 3)}
+    options = {"num_classes": 3, "width": 4, "input_shape": (32, 32, 3)}
     model = ResNet(18, dtype="mixed_bfloat16", **options)
     changed, report = swap_activations(model, "silu")
     assert len(report) == 9

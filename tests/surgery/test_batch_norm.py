@@ -155,7 +155,7 @@ def test_norms_inside_of_layers(tmp_path, layer):
 
 
 def test_our_networks():
-    model = ResNet(18, classes=3, width=2, input_shape=(32, 32, 3))
+    model = ResNet(18, num_classes=3, width=2, input_shape=(32, 32, 3))
     report = freeze_batch_norm(model)
     assert len(report) == 3 + 16 + 3
     assert len(model.trainable_weights) == 3 + 16 + 3 + 2
@@ -164,7 +164,7 @@ def test_our_networks():
 
 
 def test_after_surgery():
-    model = ResNet(50, "A", classes=3, width=2, input_shape=(32, 32, 3))
+    model = ResNet(50, "A", num_classes=3, width=2, input_shape=(32, 32, 3))
     changed, _ = change_resnet_variant(model, "B")
     report = freeze_batch_norm(changed)
     assert len(report) == 53

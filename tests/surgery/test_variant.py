@@ -160,7 +160,7 @@ def ours_with_weights_of(model, depth, variant, data_format):
     ours = ResNet(
         depth,
         variant,
-        classes=3,
+        num_classes=3,
         width=4,
         input_shape=model.input_shape[1:],
         data_format=data_format,
@@ -342,7 +342,7 @@ def test_step_by_step_is_the_same():
     [(50, "A", "B"), (50, "B", "C"), (50, "A", "D"), (18, "A", "D")],
 )
 def test_our_own_networks(shallow, depth, start, variant):
-    options = {"classes": 3, "width": 4, "input_shape": (32, 32, 3)}
+    options = {"num_classes": 3, "width": 4, "input_shape": (32, 32, 3)}
     model = randomize(ResNet(depth, start, name="net", **options))
     expected = ResNet(depth, variant, name="net", **options)
     changed, report = change_resnet_variant(model, variant)
@@ -360,7 +360,7 @@ def test_our_own_networks(shallow, depth, start, variant):
 
 
 def test_the_stem_may_stay(shallow):
-    model = ResNet(50, "A", classes=3, width=4, input_shape=(32, 32, 3))
+    model = ResNet(50, "A", num_classes=3, width=4, input_shape=(32, 32, 3))
     changed, report = change_resnet_variant(model, "D", keep_stem=True)
     assert list(report) == [f"stage{i}_block1" for i in (2, 3, 4)]
     assert not report.fresh
@@ -528,7 +528,7 @@ def test_frozen_layers_stay_frozen_and_new_ones_are_not(shallow):
         if layer.name != "conv1_bn":
             assert layer.trainable == old.get(layer.name, True), layer.name
     assert changed.get_layer("conv1_bn").trainable
-    ours = ResNet(50, "A", classes=3, width=2, input_shape=(32, 32, 3))
+    ours = ResNet(50, "A", num_classes=3, width=2, input_shape=(32, 32, 3))
     freeze_batch_norm(ours)
     changed, _ = change_resnet_variant(ours, "D", keep_stem=True)
     count = 1 + 3 * 5 + 4 + 2  # Stem, branches, shortcuts, head.

@@ -88,7 +88,7 @@ def test_networks_without_such_norms_are_refused(
 
 
 def test_our_own_model():
-    options = {"classes": 3, "width": 4, "input_shape": (32, 32, 3)}
+    options = {"num_classes": 3, "width": 4, "input_shape": (32, 32, 3)}
     model = ResNet(18, zero_gamma=False, **options)
     assert not zeroed(model)
     report = zero_gamma(model)

@@ -130,7 +130,7 @@ def test_a_field_reaches_the_network(field, value, argument, monkeypatch):
     if field == "data_format":
         expected["input_shape"] = (1, 8, 8)
     assert after == expected
-    assert (after["classes"], before["input_shape"]) == (10, (8, 8, 1))
+    assert (after["num_classes"], before["input_shape"]) == (10, (8, 8, 1))
 
 
 @pytest.mark.parametrize("family", ["InceptionV3", "MobileNet"])
@@ -140,7 +140,7 @@ def test_the_other_families_have_a_width_multiplier(family, monkeypatch):
     recipe = recipe_of(model=name, width=16, activation="silu")
     arguments = build_model(recipe, (8, 8, 1), 10)
     assert arguments["width_multiplier"] == 0.25
-    assert (arguments["classes"], arguments["activation"]) == (10, "silu")
+    assert (arguments["num_classes"], arguments["activation"]) == (10, "silu")
     # What only a ResNet has, and what the network decides itself.
     assert not {"zero_gamma", "drop_path", "dropout"} & set(arguments)
 
@@ -263,5 +263,5 @@ def test_a_model_that_does_not_end_in_logits_is_refused(last):
 def test_the_average_is_as_the_recipe_says():
     assert build_average(Recipe()) is None
     average = build_average(Recipe(ema_decay=0.97))
-    assert (average.decay, average.warmup) == (0.97, True)
+    assert (average.ema_decay, average.warmup) == (0.97, True)
     assert (average.every, average.swap_on_epoch) == (1, True)

@@ -22,7 +22,7 @@ IMAGES = np.random.default_rng(3).normal(size=(5, *SHAPE)).astype("float32")
 
 def network(
     shape=SHAPE,
-    classes=K,
+    num_classes=K,
     activation=None,
     name="small",
     first=False,
@@ -33,7 +33,7 @@ def network(
     x = layers.Conv2D(width, 3, strides=2, **form)(x)
     x = layers.BatchNormalization(axis=1 if first else -1)(x)
     x = layers.GlobalAveragePooling2D(**form)(layers.ReLU()(x))
-    outputs = layers.Dense(classes, activation=activation, name="logits")(x)
+    outputs = layers.Dense(num_classes, activation=activation, name="logits")(x)
     return keras.Model(inputs, outputs, name=name)
 
 
@@ -121,7 +121,7 @@ def weights_of(model, path):
 
 def resnet(name, classes=K):
     return CONSTRUCTORS[name](
-        classes=classes, input_shape=SHAPE, small_images=True
+        num_classes=classes, input_shape=SHAPE, small_images=True
     )
 
 
@@ -424,7 +424,7 @@ TEACHERS = {
         "`teacher` must end in logits.*teacher='small'.*'logits' has softmax",
     ),
     "classes": (
-        lambda: network(classes=7),
+        lambda: network(num_classes=7),
         "`teacher` must have the student's 10 classes.*'small' with 7",
     ),
     "channels": (

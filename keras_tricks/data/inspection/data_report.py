@@ -13,7 +13,7 @@ EXAMPLES = 20
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class PartReport:
+class SplitReport:
     """What the records of the training or the test part hold.
 
     The arrays have an element for each of the N records; those that cannot
@@ -88,7 +88,7 @@ class DataReport:
     Args:
         name: Name of the data set.
         class_names: K names.
-        parts: A `PartReport` of the training images, and one of the test
+        parts: A `SplitReport` of the training images, and one of the test
             images if there are any.
         mean: Mean of the channels R, G, B over the training images, in
             0 ... 255, or `None` if none can be used.
@@ -106,13 +106,13 @@ class DataReport:
 
     name: str
     class_names: tuple[str, ...]
-    parts: tuple[PartReport, ...]
+    parts: tuple[SplitReport, ...]
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     duplicates: tuple[Duplicates, ...]
 
     @property
-    def train(self) -> PartReport:
+    def train(self) -> SplitReport:
         """Of the training images."""
         return self.parts[0]
 

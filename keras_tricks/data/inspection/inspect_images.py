@@ -13,7 +13,7 @@ from keras_tricks._checks import check_int
 from keras_tricks.data.inspection.data_report import (
     EXAMPLES,
     DataReport,
-    PartReport,
+    SplitReport,
 )
 from keras_tricks.data.inspection.duplicates import (
     Duplicates,
@@ -177,7 +177,7 @@ class _Table:
             for bit, kind in enumerate(ODDITIES)
             if (self.odd >> bit & 1).any()
         }
-        return PartReport(
+        return SplitReport(
             part=self.part,
             labels=self.labels,
             heights=self.heights,

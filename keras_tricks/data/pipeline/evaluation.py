@@ -10,7 +10,7 @@ import numpy as np
 from keras_tricks._checks import check_int
 
 
-class ViewBatches:
+class EvaluationBatches:
     """Batches of views of images, once and in order, for evaluation.
 
     Threads read, decode and crop the next images while the network computes.
@@ -21,7 +21,7 @@ class ViewBatches:
         images: `images[i]` is uint8 `(H, W, C)` or raises a `ValueError`: a
             `keras_tricks.data.ImageFiles` or a NumPy array `(N, H, W, C)`.
         view: `function(image)` that returns one view `(S, S, C)` or several
-            `(V, S, S, C)`, such as `Preprocessing.view` and `ten_views`.
+            `(V, S, S, C)`, such as `Preprocessing.view` and `ten_crops`.
         normalize: `function(views)` that returns float32, such as
             `Preprocessing.normalize`.
         batch_size: Views in a batch; with V views of an image,
@@ -39,7 +39,7 @@ class ViewBatches:
     >>> from keras_tricks.data import Preprocessing
     >>> preprocessing = Preprocessing(image_size=8)
     >>> images = np.zeros((5, 20, 30, 3), "uint8")
-    >>> batches = ViewBatches(
+    >>> batches = EvaluationBatches(
     ...     images, preprocessing.view, preprocessing.normalize, batch_size=4
     ... )
     >>> [(x.shape, indices.tolist()) for x, indices in batches]

@@ -10,7 +10,7 @@ from keras_tricks.data.transforms.decode import open_image
 from keras_tricks.data.transforms.jpeg_header import read_jpeg_header
 from keras_tricks.data.transforms.preprocessing import Preprocessing
 from keras_tricks.data.transforms.random_crops import image_extent
-from keras_tricks.data.transforms.train_view import TrainView
+from keras_tricks.data.transforms.train_transform import TrainTransform
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -22,7 +22,7 @@ class SampleLoader:
 
     Args:
         records: The source.
-        view: A `TrainView`, or the central view of a `Preprocessing`.
+        view: A `TrainTransform`, or the central view of a `Preprocessing`.
         seed: Seed of the views.
         repeats: How many samples a record has.
 
@@ -38,7 +38,7 @@ class SampleLoader:
     """
 
     records: Records
-    view: TrainView | Preprocessing
+    view: TrainTransform | Preprocessing
     seed: int = 0
     repeats: int = 1
 
@@ -76,7 +76,7 @@ class SampleLoader:
             ValueError: As `load`.
         """
         data, label = self._record(sample)
-        if isinstance(data, bytes) and isinstance(self.view, TrainView):
+        if isinstance(data, bytes) and isinstance(self.view, TrainTransform):
             header = read_jpeg_header(data)
             if header is not None:
                 size = header.height, header.width
@@ -84,7 +84,7 @@ class SampleLoader:
         return b"", None, label
 
     def draw(self, epoch: int, sample: int, height: int, width: int):
-        """The parameters of a view, see `TrainView.draw`."""
+        """The parameters of a view, see `TrainTransform.draw`."""
         rng = random_generator(self.seed, VIEW, epoch, sample)
         return self.view.draw(rng, height, width)
 
@@ -103,7 +103,7 @@ class SampleLoader:
     def _view(self, data, epoch, sample):
         name = self.records.name(sample // self.repeats)
         image = open_image(data, name) if isinstance(data, bytes) else data
-        if isinstance(self.view, TrainView):
+        if isinstance(self.view, TrainTransform):
             parameters = self.draw(epoch, sample, *image_extent(image))
             return self.view.apply(image, parameters)
         try:

@@ -14,7 +14,7 @@ from keras_tricks.data.pipeline.sample_loader import SampleLoader
 from keras_tricks.data.pipeline.sharding import check_shard, host_slots
 from keras_tricks.data.sources.records import Records
 from keras_tricks.data.transforms.preprocessing import Preprocessing
-from keras_tricks.data.transforms.train_view import TrainView
+from keras_tricks.data.transforms.train_transform import TrainTransform
 
 _FINISH_ON = ("host", "device")
 
@@ -50,7 +50,7 @@ class ImageBatches(EpochBatches):
         preprocessing: Normalization, and the central view if `view` is
             `None`.
         batch_size: Samples in a batch, over all hosts.
-        view: `TrainView`, or `None` (default) for the central view.
+        view: `TrainTransform`, or `None` (default) for the central view.
         seed: Of order and views. Defaults to 0.
         shuffle: Whether to reorder the records in each epoch. Defaults to
             whether there is a `view`.
@@ -90,11 +90,11 @@ class ImageBatches(EpochBatches):
         ImportError: If no engine is installed.
 
     Example:
-    >>> from keras_tricks.data import ArrayRecords, TrainView, load
+    >>> from keras_tricks.data import ArrayRecords, TrainTransform, load
     >>> data = load("digits")
     >>> records = ArrayRecords(data.x_train, data.y_train, data.class_names)
     >>> batches = ImageBatches(
-    ...     records, Preprocessing(16), 64, view=TrainView(16)
+    ...     records, Preprocessing(16), 64, view=TrainTransform(16)
     ... )
     >>> x, y = batches[0]
     >>> len(batches), x.shape, y.dtype.name
@@ -106,7 +106,7 @@ class ImageBatches(EpochBatches):
         records: Records,
         preprocessing: Preprocessing,
         batch_size: int,
-        view: TrainView | None = None,
+        view: TrainTransform | None = None,
         seed: int = 0,
         shuffle: bool | None = None,
         mix_up=None,

@@ -75,7 +75,7 @@ def write_shards(
     Args:
         parts: `"train"` and, if you like, one of `"val"`, `"valid"`,
             `"validation"`, `"test"`, to `ImageFiles` with labels and the
-            same classes, see `folder_parts`.
+            same classes, see `open_folder_splits`.
         out_dir: The folder; it must be new, empty, or of the same call.
         format: `"tfrecord"`, `"array_record"` or `"webdataset"`.
         shards: Number of shards of the largest part; the shards of another
@@ -100,12 +100,12 @@ def write_shards(
     Example:
     >>> import tempfile
     >>> from PIL import Image
-    >>> from keras_tricks.data import folder_parts, open_tar_shards
+    >>> from keras_tricks.data import open_folder_splits, open_tar_shards
     >>> folder, out = tempfile.mkdtemp(), tempfile.mkdtemp()
     >>> for name in ("cat/1", "cat/2", "dog/1", "dog/2"):
     ...     os.makedirs(os.path.dirname(f"{folder}/{name}"), exist_ok=True)
     ...     Image.new("RGB", (8, 6)).save(f"{folder}/{name}.png")
-    >>> train, test = folder_parts(folder, test_share=0.5)
+    >>> train, test = open_folder_splits(folder, test_share=0.5)
     >>> parts = {"train": train, "val": test}
     >>> write_shards(parts, out, "webdataset", shards=1).records
     4

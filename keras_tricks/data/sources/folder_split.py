@@ -15,7 +15,7 @@ _SPLIT_SEED = 0
 _SHOWN = 20
 
 
-def folder_parts(
+def open_folder_splits(
     path: str | os.PathLike, test_share: float = 0.2
 ) -> tuple[ImageFiles, ImageFiles]:
     """Lists the images of a folder of class folders, in two parts.
@@ -45,7 +45,7 @@ def folder_parts(
     >>> for name in ("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"):
     ...     os.makedirs(os.path.dirname(f"{folder}/{name}"), exist_ok=True)
     ...     open(f"{folder}/{name}", "wb").close()
-    >>> train, test = folder_parts(folder, test_share=0.5)
+    >>> train, test = open_folder_splits(folder, test_share=0.5)
     >>> train.class_names, test.labels.tolist()
     (('cat', 'dog'), [0, 1])
     """

@@ -21,7 +21,7 @@ CLASSES_FILE = "classes.tsv"
 class ImageFiles:
     """Image files on disk or in a .tar, and their classes if known.
 
-    `list_image_files` makes one. `files[i]` decodes an image.
+    `open_image_files` makes one. `files[i]` decodes an image.
 
     Args:
         root: The folder, the .tar file, or `""`.
@@ -35,7 +35,7 @@ class ImageFiles:
     >>> from PIL import Image
     >>> path = os.path.join(tempfile.mkdtemp(), "one.png")
     >>> Image.new("RGB", (8, 6)).save(path)
-    >>> files = list_image_files([path])
+    >>> files = open_image_files([path])
     >>> len(files), files[0].shape
     (1, (6, 8, 3))
     """
@@ -123,7 +123,7 @@ class ImageFiles:
         )
 
 
-def list_image_files(
+def open_image_files(
     source: str | os.PathLike | Sequence[str | os.PathLike],
     classes: ClassNames | None = None,
     labels: bool = True,
@@ -157,7 +157,7 @@ def list_image_files(
     >>> for name in ("dog", "cat"):
     ...     os.mkdir(f"{folder}/{name}")
     ...     Image.new("RGB", (8, 6)).save(f"{folder}/{name}/1.png")
-    >>> files = list_image_files(folder)
+    >>> files = open_image_files(folder)
     >>> files.classes.names, files.labels.tolist()
     (('cat', 'dog'), [0, 1])
     """

@@ -12,7 +12,7 @@ from keras_tricks.data.sources.records import LabelError
 class TfdsRecords:
     """An image data set of TensorFlow Datasets, as `Records`.
 
-    `tfds_records` makes one. It is opened again in every process.
+    `open_tfds` makes one. It is opened again in every process.
 
     Args:
         name: The data set, with its configuration and version if you like.
@@ -84,7 +84,7 @@ class TfdsRecords:
 class HuggingFaceRecords:
     """An image data set of the package datasets, as `Records`.
 
-    `huggingface_records` makes one.
+    `open_huggingface` makes one.
 
     Args:
         dataset: A `datasets.Dataset` with columns of images and classes.
@@ -153,7 +153,7 @@ class HuggingFaceRecords:
         return f"{self._title}[{index}]"
 
 
-def tfds_records(
+def open_tfds(
     name: str,
     split: str,
     data_dir: str | os.PathLike | None = None,
@@ -180,13 +180,13 @@ def tfds_records(
         ValueError: If it has no such features.
 
     Example:
-    >>> records = tfds_records("oxford_flowers102", "test")  # doctest: +SKIP
+    >>> records = open_tfds("oxford_flowers102", "test")  # doctest: +SKIP
     >>> data, label = records.record(0)  # doctest: +SKIP
     """
     return TfdsRecords(name, split, data_dir, image, label)
 
 
-def huggingface_records(
+def open_huggingface(
     dataset: object,
     split: str | None = None,
     image: str = "image",
@@ -209,7 +209,7 @@ def huggingface_records(
         ValueError: If it has no such columns, or images without a class.
 
     Example:
-    >>> records = huggingface_records("beans", "test")  # doctest: +SKIP
+    >>> records = open_huggingface("beans", "test")  # doctest: +SKIP
     >>> data, label = records.record(0)  # doctest: +SKIP
     """
     package = _import("datasets", "huggingface")

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_tricks._checks import check_int
 from keras_tricks.data.sources.arrays import ImageData
-from keras_tricks.data.sources.folder_split import folder_parts
+from keras_tricks.data.sources.folder_split import open_folder_splits
 from keras_tricks.data.transforms.crops import import_pillow
 from keras_tricks.data.transforms.decode import decode_image
 from keras_tricks.data.transforms.preprocessing import Preprocessing
@@ -24,7 +24,8 @@ def load_folder(
 ) -> ImageData:
     """Loads a folder of class folders into memory.
 
-    Which images there are, and of which part and class, `folder_parts` says.
+    Which images there are, of which split and class, `open_folder_splits`
+    says.
     Every image becomes RGB, its short side `image_size`, and is cropped to
     the central square: see `decode_image` and `Preprocessing` with a
     `crop_ratio` of 1.
@@ -58,7 +59,7 @@ def load_folder(
     """
     check_int("image_size", image_size, 1)
     check_int("max_bad_records", max_bad_records)
-    train, test = folder_parts(path, test_share)
+    train, test = open_folder_splits(path, test_share)
     parts = (train, test)
     files = [os.path.join(part.root, n) for part in parts for n in part.names]
     images, good = _decode(files, image_size, max_bad_records)

@@ -121,7 +121,7 @@ class Preprocessing:
         """
         return center_crop(self._resize(image), self.image_size)
 
-    def ten_views(self, image: np.ndarray) -> np.ndarray:
+    def ten_crops(self, image: np.ndarray) -> np.ndarray:
         """The ten crops of `ten_crop`, not yet normalized.
 
         Args:

@@ -144,7 +144,7 @@ def load_weights_from(
     >>> import tempfile
     >>> from keras_tricks.models import ResNet, save_weights_as
     >>> options = {"width": 8, "input_shape": (32, 32, 3)}
-    >>> student = ResNet(18, classes=10, **options)
+    >>> student = ResNet(18, num_classes=10, **options)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = save_weights_as(ResNet(18, **options), folder + "/a.npz")
     ...     report = load_weights_from(student, path, skip_head=True)

@@ -50,7 +50,7 @@ def save_weights_as(
     Example:
     >>> import tempfile
     >>> from keras_tricks.models import ResNet
-    >>> model = ResNet(18, classes=10, width=8, input_shape=(32, 32, 3))
+    >>> model = ResNet(18, num_classes=10, width=8, input_shape=(32, 32, 3))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = save_weights_as(model, folder + "/resnet18d.npz")
     ...     sorted(np.load(path))[:3]

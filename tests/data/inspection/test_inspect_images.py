@@ -12,7 +12,7 @@ from keras_tricks.data import (
     ImageSet,
     Preprocessing,
     channel_statistics,
-    folder_parts,
+    open_folder_splits,
     open_images,
 )
 from keras_tricks.data.inspection import inspect_images
@@ -278,7 +278,7 @@ def test_shards_are_inspected_as_folders_are(tmp_path):
     for part in ("train", "val"):
         for name in ("cat", "dog"):
             write(f"{tmp_path}/in/{part}/{name}", files)
-    train, test = folder_parts(tmp_path / "in")
+    train, test = open_folder_splits(tmp_path / "in")
     write_shards({"train": train, "val": test}, tmp_path / "out", "webdataset")
     folder, shards = (
         inspect_images(open_images(data_dir=tmp_path / name))

@@ -11,7 +11,7 @@ from keras_tricks.data import (
     epoch_order,
     random_shift_flip,
 )
-from keras_tricks.layers import MixUp, mixup_draw
+from keras_tricks.layers import MixUp, draw_mixup
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (26, 6, 6, 3)).astype("uint8")
@@ -40,7 +40,7 @@ def reference_batch(epoch, step, alpha=0.4):
     mean, std = pixels.mean((0, 1, 2)), pixels.std((0, 1, 2))
     x = (pixels[order] - mean) / std
     y = np.eye(4)[LABELS[order]]
-    lam, partner = mixup_draw(3, epoch, step, 8, alpha)
+    lam, partner = draw_mixup(3, epoch, step, 8, alpha)
     lam = float(lam[0])
     return lam * x + (1 - lam) * x[partner], lam * y + (1 - lam) * y[partner]
 

@@ -10,8 +10,8 @@ from keras_tricks.data import (
     ArrayRecords,
     ImageBatches,
     Preprocessing,
-    TrainView,
-    folder_parts,
+    TrainTransform,
+    open_folder_splits,
     open_image,
 )
 from keras_tricks.data.pipeline.bad_records import TooManyBadRecords
@@ -55,7 +55,7 @@ def make(records=None, batch_size=6, engine="auto", **options):
         Preprocessing(16),
         batch_size,
         engine=engine,
-        **{"view": TrainView(16), **options},
+        **{"view": TrainTransform(16), **options},
     )
 
 
@@ -80,7 +80,7 @@ def test_an_epoch_is_a_permutation_by_seed_and_epoch(engine):
 @pytest.mark.skipif(len(ENGINES) < 2, reason="needs both engines")
 @pytest.mark.parametrize(
     "view",
-    [TrainView(16), TrainView(16, jitter=0, lighting=0), None],
+    [TrainTransform(16), TrainTransform(16, jitter=0, lighting=0), None],
 )
 def test_engines_agree(view):
     one, two = (make(engine=name, view=view, seed=3) for name in ENGINES)
@@ -99,7 +99,7 @@ def test_a_batch_is_what_the_functions_compute(engine):
     records = Files()
     batches = make(records, engine=engine, seed=5)
     x, y = batches.batch(2, 1)
-    view, own = TrainView(16), Preprocessing(16)
+    view, own = TrainTransform(16), Preprocessing(16)
     for image, label in zip(x, y, strict=True):
         rng = random_generator(5, VIEW, epoch=2, step=int(label))
         expected = own.normalize(view(open_image(records.files[label]), rng))
@@ -137,7 +137,7 @@ def test_of_the_last_batch_a_host_may_have_no_rows(engine):
 @every_engine
 def test_every_file_is_decoded_or_reported(engine, tmp_path, capsys):
     fine, bad = damaged_folder(tmp_path)
-    train, _ = folder_parts(tmp_path)
+    train, _ = open_folder_splits(tmp_path)
     path = tmp_path / "bad.tsv"
     batches = make(
         train,
@@ -325,7 +325,7 @@ def test_mistakes(options, message):
 def test_validation_that_loses_images_keeps_its_batches(tmp_path):
     write(tmp_path / "a", {f"{i}.png": encode(photo(i)) for i in range(9)})
     write(tmp_path / "b", {"bad.png": b"", "good.png": encode(photo(1))})
-    _, test = folder_parts(tmp_path, 0.9)
+    _, test = open_folder_splits(tmp_path, 0.9)
     batches = make(
         test, batch_size=3, view=None, drop_remainder=False, max_bad_records=1
     )

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_tricks.data import folder_parts, open_record_shards, open_tar_shards
+from keras_tricks.data import (
+    open_folder_splits,
+    open_record_shards,
+    open_tar_shards,
+)
 from keras_tricks.data.shards import verify as verify_shards
 from keras_tricks.data.shards import write as write_shards
 from keras_tricks.data.shards import writers as shard_writers
@@ -29,7 +33,7 @@ def root(tmp_path):
 
 
 def parts_of(root):
-    train, test = folder_parts(root, test_share=0.3)
+    train, test = open_folder_splits(root, test_share=0.3)
     return {"train": train, "validation": test}
 
 
@@ -241,10 +245,10 @@ def test_mistakes(root, tmp_path, name):
 
 
 def test_mistakes_in_parts(root, tmp_path):
-    train, test = folder_parts(root)
+    train, test = open_folder_splits(root)
     (root / "cow").mkdir()
     Image.new("RGB", (4, 3)).save(root / "cow" / "1.png")
-    other, _ = folder_parts(root)
+    other, _ = open_folder_splits(root)
     for parts, message in (
         ({"val": test}, "`parts` must be 'train' and"),
         (

@@ -4,7 +4,7 @@ import pickle
 import numpy as np
 import pytest
 
-from keras_tricks.data import folder_parts, load_folder, stratified_split
+from keras_tricks.data import load_folder, open_folder_splits, stratified_split
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_a_share_of_each_class_is_held_out(touch):
     names = [f"{c}/{i}.png" for c in ("ant", "bee") for i in range(7)]
     root = touch(*names, "bee/deep/x.JPG", "bee/.hidden.png", ".git/1.png")
     names.append("bee/deep/x.JPG")
-    train, test = folder_parts(root, test_share=0.3)
+    train, test = open_folder_splits(root, test_share=0.3)
     labels = np.array([0] * 7 + [1] * 8)
     for part, chosen in zip(
         (train, test), stratified_split(labels, 0.3, seed=0), strict=True
@@ -45,7 +45,7 @@ def test_subfolders_are_the_parts(touch, name):
         f"{name}/a/9.png",
         f"{name}/b/0.gif",
     )
-    train, test = folder_parts(root)
+    train, test = open_folder_splits(root)
     assert train.names == ("train/a/1.png", "train/b/0.png", "train/b/1.png")
     assert test.names == (f"{name}/a/9.png", f"{name}/b/0.gif")
     assert train.labels.tolist() == [0, 1, 1]
@@ -56,7 +56,7 @@ def test_what_cannot_be_read_is_listed_and_named_when_read(touch):
     root = touch("a/1.png", "a/2.png", "b/1.png", "b/2.png")
     (root / "a" / "2.png").unlink()
     os.symlink(root / "nowhere.png", root / "a" / "2.png")
-    parts = folder_parts(root)
+    parts = open_folder_splits(root)
     assert sum(map(len, parts)) == 4
     (part,) = [part for part in parts if "a/2.png" in part.names]
     with pytest.raises(ValueError, match="^a/2.png: No such file"):
@@ -69,19 +69,19 @@ def test_what_cannot_be_read_is_listed_and_named_when_read(touch):
 def test_the_share_is_checked(touch, share):
     root = touch("a/1.png", "b/1.png")
     with pytest.raises(ValueError, match="`test_share` must be .* Received: "):
-        folder_parts(root, share)
+        open_folder_splits(root, share)
 
 
 def test_mistakes(touch, tmp_path):
     with pytest.raises(FileNotFoundError, match="existing folder.*nothere"):
-        folder_parts(tmp_path / "nothere")
+        open_folder_splits(tmp_path / "nothere")
     root = touch("train/a/1.png", "val/a/1.png")
     with pytest.raises(ValueError, match="train must hold .* Received: 1"):
-        folder_parts(root)
+        open_folder_splits(root)
     touch("train/b/1.png", "val/c/1.png")
     with pytest.raises(ValueError, match="val must hold .* Received: c"):
-        folder_parts(root)
+        open_folder_splits(root)
     (root / "val/c").rename(root / "val/b")
     (root / "val/b/1.png").rename(root / "val/b/1.txt")
     with pytest.raises(ValueError, match="val/b must hold at least one image"):
-        folder_parts(root)
+        open_folder_splits(root)

@@ -7,9 +7,9 @@ from PIL import Image
 
 from keras_tricks.data import (
     ClassNames,
+    EvaluationBatches,
     Preprocessing,
-    ViewBatches,
-    list_image_files,
+    open_image_files,
     read_class_names,
 )
 
@@ -65,7 +65,7 @@ def write(tmp_path):
 )
 def test_listing(names, kept, classes, labels, tar, write):
     root = write(names, tar)
-    files = list_image_files(root)
+    files = open_image_files(root)
     prefix = "images/" if tar else ""
     assert files.names == tuple(prefix + name for name in kept)
     assert (files.classes and files.classes.names) == classes
@@ -77,7 +77,7 @@ def test_listing(names, kept, classes, labels, tar, write):
         gray = files[index].mean()
         assert abs(gray - names.index(name)) < 2
         assert files[index].shape == (10, 12, 3)
-    unlabeled = list_image_files(root, labels=False)
+    unlabeled = open_image_files(root, labels=False)
     assert unlabeled.names == files.names and unlabeled.labels is None
 
 
@@ -99,7 +99,7 @@ def test_classes_are_looked_up(names, labels, where, write, tmp_path):
     if where != "argument":
         folder = root if root.is_dir() else root.parent
         (folder / "classes.tsv").write_text("\n".join(rows) + "\n")
-    files = list_image_files(root, ANIMALS if where == "argument" else None)
+    files = open_image_files(root, ANIMALS if where == "argument" else None)
     assert files.classes == ANIMALS
     assert files.labels.tolist() == labels
 
@@ -107,28 +107,28 @@ def test_classes_are_looked_up(names, labels, where, write, tmp_path):
 def test_an_unknown_class_is_refused(write):
     root = write(["n1/1.png", "n9/n8_2.png"])
     with pytest.raises(ValueError, match="`classes` must .*: n9/n8_2.png in"):
-        list_image_files(root, ANIMALS)
+        open_image_files(root, ANIMALS)
 
 
 def test_images_beside_class_folders_are_refused(write):
     root = write(["a/1.png", "2.png"])
     with pytest.raises(ValueError, match="not both. Received: 2.png beside a"):
-        list_image_files(root)
+        open_image_files(root)
 
 
 def test_nothing_to_list(tmp_path):
     with pytest.raises(ValueError, match="`data_dir` must hold images"):
-        list_image_files(tmp_path)
+        open_image_files(tmp_path)
     with pytest.raises(FileNotFoundError, match="`data_dir` must be an exist"):
-        list_image_files(tmp_path / "nothere")
+        open_image_files(tmp_path / "nothere")
     (tmp_path / "a.tar").write_bytes(b"not a tar file")
     with pytest.raises(ValueError, match="`data_dir` must be a readable .tar"):
-        list_image_files(tmp_path / "a.tar")
+        open_image_files(tmp_path / "a.tar")
 
 
 def test_a_subset_takes_the_classes_in_turn(write):
     root = write([f"{name}/{i}.png" for name in "abc" for i in range(4)])
-    files = list_image_files(root)
+    files = open_image_files(root)
     for samples in (3, 6):
         some = files.take(samples)
         assert len(some) == samples
@@ -208,10 +208,10 @@ def test_views_come_in_order_without_bad_images(workers, ten_crop, write):
     for bad in (0, 7, 24):
         (root / f"{bad:02}.png").write_bytes(b"damaged")
     preprocessing = Preprocessing(8, 0.8, mean=(0,) * 3, std=(1,) * 3)
-    files = list_image_files(root)
-    batches = ViewBatches(
+    files = open_image_files(root)
+    batches = EvaluationBatches(
         files,
-        preprocessing.ten_views if ten_crop else preprocessing.view,
+        preprocessing.ten_crops if ten_crop else preprocessing.view,
         preprocessing.normalize,
         batch_size=40 if ten_crop else 4,
         workers=workers,
@@ -233,8 +233,10 @@ def test_views_come_in_order_without_bad_images(workers, ten_crop, write):
 def test_a_pass_may_be_left(write):
     root = write([f"{i:02}.png" for i in range(9)])
     own = Preprocessing(8)
-    batches = ViewBatches(list_image_files(root), own.view, own.normalize, 2)
+    batches = EvaluationBatches(
+        open_image_files(root), own.view, own.normalize, 2
+    )
     _, indices = next(iter(batches))
     assert indices.tolist() == [0, 1]
     with pytest.raises(ValueError, match="`images` must be at least one"):
-        ViewBatches([], own.view, own.normalize)
+        EvaluationBatches([], own.view, own.normalize)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_tricks.data import huggingface_records, tfds_records
+from keras_tricks.data import open_huggingface, open_tfds
 
 NAMES = types.SimpleNamespace(names=["ant", "bee"])
 FEATURES = {"image": None, "label": NAMES, "size": types.SimpleNamespace()}
@@ -45,7 +45,7 @@ def tfds(monkeypatch):
 
 
 def test_tfds(tfds):
-    records = tfds_records("tiny/one", "train", "there")
+    records = open_tfds("tiny/one", "train", "there")
     options = {
         "split": "train",
         "data_dir": "there",
@@ -66,7 +66,7 @@ def test_tfds(tfds):
         records.record(2)
 
 
-@pytest.mark.parametrize("open_", [tfds_records, huggingface_records])
+@pytest.mark.parametrize("open_", [open_tfds, open_huggingface])
 def test_features_must_be_there(open_, tfds, packages):
     for options, message in (
         ({"image": "img"}, "`image` must be one of .* Received: image='img'"),
@@ -120,8 +120,8 @@ def packages(monkeypatch, tmp_path):
 
 def test_huggingface(packages):
     for records, title in (
-        (huggingface_records("me/tiny", "train"), "me/tiny train"),
-        (huggingface_records(packages), "dataset"),
+        (open_huggingface("me/tiny", "train"), "me/tiny train"),
+        (open_huggingface(packages), "dataset"),
     ):
         assert len(records) == 4 and records.class_names == ("ant", "bee")
         assert records.labels.tolist() == [1, 0, 1, 0]
@@ -142,7 +142,7 @@ def test_huggingface_without_a_class(packages, label):
     with pytest.raises(
         ValueError, match=r"^dataset\[2\]: the label must be in"
     ):
-        huggingface_records(packages)
+        open_huggingface(packages)
 
 
 def test_huggingface_split(packages):
@@ -150,16 +150,16 @@ def test_huggingface_split(packages):
         with pytest.raises(
             ValueError, match="`split` must .* Received: split="
         ):
-            huggingface_records(*arguments)
+            open_huggingface(*arguments)
 
 
 def test_without_the_packages(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ImportError, match=r"'keras_tricks\[tfds\]'"):
-        tfds_records("tiny", "train")
+        open_tfds("tiny", "train")
     with pytest.raises(ImportError, match=r"'keras_tricks\[huggingface\]'"):
-        huggingface_records("tiny", "train")
+        open_huggingface("tiny", "train")
 
 
 def png(value):
@@ -179,7 +179,7 @@ def test_huggingface_for_real():
         {"image": images, "label": [0, 1, 0, 1, 1]},
         features=datasets.Features(features),
     )
-    chosen = huggingface_records(dataset.select([3, 2]))
+    chosen = open_huggingface(dataset.select([3, 2]))
     assert chosen.labels.tolist() == [1, 0]
     for source in (chosen, pickle.loads(pickle.dumps(chosen))):
         assert source.record(0) == (png(3), 1)
@@ -209,7 +209,7 @@ def test_tfds_for_real(tmp_path):
                 pixels = np.full((4, 3, 3), i, "uint8")
                 yield i, {"image": pixels, "label": i % 2}
 
-    records = tfds_records("tiny_animals", "train", tmp_path)
+    records = open_tfds("tiny_animals", "train", tmp_path)
     assert len(records) == 4
     for source in (records, pickle.loads(pickle.dumps(records))):
         for i in range(4):

@@ -112,7 +112,7 @@ def test_a_view_is_the_crop_of_the_resized_image():
     resized = np.asarray(Image.fromarray(image).resize((15, 18), 3))
     view = preprocessing.view(image)
     np.testing.assert_array_equal(view, resized[3:15, 2:14])
-    ten = preprocessing.ten_views(image)
+    ten = preprocessing.ten_crops(image)
     np.testing.assert_array_equal(ten[4], view)
 
 

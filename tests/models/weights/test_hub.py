@@ -32,7 +32,7 @@ CONFIG = {
 
 
 def resnet(size=32):
-    return ResNet(18, "D", classes=4, width=2, input_shape=(size, size, 3))
+    return ResNet(18, "D", num_classes=4, width=2, input_shape=(size, size, 3))
 
 
 @pytest.fixture

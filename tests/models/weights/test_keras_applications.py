@@ -50,7 +50,7 @@ def test_keras_resnet():
     small = theirs.get_layer("conv4_block6_2_bn")
     small.moving_variance.assign(np.full(small.gamma.shape, 1e-6, "float32"))
     small.gamma.assign(np.full(small.gamma.shape, 1.1e-5**0.5, "float32"))
-    model = ResNet(50, "A", classes=10, input_shape=(64, 64, 3))
+    model = ResNet(50, "A", num_classes=10, input_shape=(64, 64, 3))
     report = load_weights_from(model, theirs)
     assert (report.layout, report.folded_biases) == ("keras", 53)
     assert report.tensors == len(theirs.weights)

@@ -43,7 +43,7 @@ def equal(model, other, head=True):
 FAMILIES = {
     "resnet": lambda **options: ResNet(50, "A", 5, **SIZE, **options),
     "small_resnet": lambda **options: ResNet(
-        18, classes=5, small_images=True, **SIZE, **options
+        18, num_classes=5, small_images=True, **SIZE, **options
     ),
     "inception_v3": lambda **options: InceptionV3(
         5, width_multiplier=0.1, input_shape=(75, 75, 3), **options
@@ -93,9 +93,9 @@ def test_other_functions_are_told_apart(tmp_path):
 
 
 def test_other_classes(tmp_path):
-    source = randomized(ResNet18D(classes=5, **SIZE))
+    source = randomized(ResNet18D(num_classes=5, **SIZE))
     source.save(tmp_path / "saved.keras")
-    model = randomized(ResNet18D(classes=3, **SIZE), 1)
+    model = randomized(ResNet18D(num_classes=3, **SIZE), 1)
     with pytest.raises(ValueError, match="`skip_head` must be True for other"):
         load_weights_from(model, tmp_path / "saved.keras")
     load_weights_from(model, tmp_path / "saved.keras", skip_head=True)
@@ -133,18 +133,18 @@ def test_constructors_take_weights(family):
 
 
 def test_constructors_replace_the_head_on_request(tmp_path):
-    source = randomized(ResNet18D(classes=5, **SIZE))
+    source = randomized(ResNet18D(num_classes=5, **SIZE))
     path = save_weights_as(source, tmp_path / "resnet18d.npz")
     with pytest.raises(ValueError, match="5 classes in .*, 3 in the model"):
-        ResNet18D(classes=3, weights=path, **SIZE)
-    model = ResNet18D(classes=3, weights=path, skip_head=True, **SIZE)
+        ResNet18D(num_classes=3, weights=path, **SIZE)
+    model = ResNet18D(num_classes=3, weights=path, skip_head=True, **SIZE)
     equal(model, source, head=False)
     with pytest.raises(ValueError, match="`skip_head` must be False without"):
-        ResNet18D(classes=3, skip_head=True, **SIZE)
+        ResNet18D(num_classes=3, skip_head=True, **SIZE)
 
 
 def test_features_need_no_head(tmp_path):
-    source = randomized(ResNet18D(classes=5, **SIZE))
+    source = randomized(ResNet18D(num_classes=5, **SIZE))
     path = save_weights_as(source, tmp_path / "resnet18d.npz")
     model = ResNet18D(include_top=False, frozen_norm=True, weights=path, **SIZE)
     for a, b in zip(model.weights, source.weights[:-2], strict=True):

@@ -12,7 +12,7 @@ import pytest
 
 from keras_tricks.models import ResNet, load_weights_from, save_weights_as
 
-OPTIONS = {"classes": 4, "width": 2, "input_shape": (32, 32, 3)}
+OPTIONS = {"num_classes": 4, "width": 2, "input_shape": (32, 32, 3)}
 
 
 @pytest.fixture(scope="module")

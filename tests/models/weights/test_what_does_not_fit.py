@@ -24,7 +24,7 @@ def numpy(variable):
 @pytest.fixture(scope="module")
 def state(tmp_path_factory):
     """ResNet-18-D of four classes with random weights, in timm's layout."""
-    model = ResNet(18, "D", classes=4, **SIZE)
+    model = ResNet(18, "D", num_classes=4, **SIZE)
     rng = np.random.default_rng(0)
     for weight in model.weights:
         weight.assign(rng.uniform(0.1, 1, weight.shape).astype("float32"))
@@ -35,7 +35,7 @@ def state(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model():
     """A model that no failure may change."""
-    return ResNet(18, "D", classes=4, **SIZE)
+    return ResNet(18, "D", num_classes=4, **SIZE)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def load(state, tmp_path):
             change(tensors)
         path = tmp_path / "weights.npz"
         np.savez(path, **tensors)
-        model = model or ResNet(18, "D", classes=4, **SIZE)
+        model = model or ResNet(18, "D", num_classes=4, **SIZE)
         return model, load_weights_from(model, path, **options)
 
     return run
@@ -134,7 +134,7 @@ def test_wrong_tensors(case, load, model):
 
 
 def test_other_depth(load):
-    model = ResNet(34, "D", classes=4, **SIZE)
+    model = ResNet(34, "D", num_classes=4, **SIZE)
     fails(load, r"nearest to layout 'timm'; missing: layer1\.2\.conv1", model)
 
 
@@ -144,7 +144,7 @@ def test_other_family(load):
 
 
 def test_other_classes(load):
-    model = ResNet(18, "D", classes=7, **SIZE)
+    model = ResNet(18, "D", num_classes=7, **SIZE)
     fails(
         load,
         r"`skip_head` must be True .*, 4 classes in .*weights\.npz, 7 in the",
@@ -153,7 +153,7 @@ def test_other_classes(load):
 
 
 def test_skip_head(load):
-    model = ResNet(18, "D", classes=7, **SIZE)
+    model = ResNet(18, "D", num_classes=7, **SIZE)
     head = numpy(model.get_layer("logits").kernel)
     model, report = load(model, skip_head=True)
     np.testing.assert_array_equal(numpy(model.get_layer("logits").kernel), head)
@@ -195,15 +195,15 @@ def test_a_pyramid(load):
     ("model", "message"),
     [
         (
-            lambda: ResNet(18, "C", classes=4, **SIZE),
+            lambda: ResNet(18, "C", num_classes=4, **SIZE),
             r"`model` must be the function .* has variant 'D' for the .*'C'",
         ),
         (
-            lambda: ResNet(18, "D", classes=4, activation="silu", **SIZE),
+            lambda: ResNet(18, "D", num_classes=4, activation="silu", **SIZE),
             r"has activation 'relu' for the model's 'silu'$",
         ),
         (
-            lambda: ResNet(18, "D", classes=4, small_images=True, **SIZE),
+            lambda: ResNet(18, "D", num_classes=4, small_images=True, **SIZE),
             r"has strides '2' for the model's '1'$",
         ),
     ],
@@ -223,7 +223,7 @@ def test_bottlenecks_of_a_and_b_are_told_apart(tmp_path):
 
 
 def test_other_stem_says_that_the_variant_differs(load):
-    model = ResNet(18, "B", classes=4, **SIZE)
+    model = ResNet(18, "B", num_classes=4, **SIZE)
     fails(load, r"unknown: .*besides, it has variant 'D' for .*'B'", model)
 
 
@@ -244,7 +244,7 @@ def test_types_are_converted(dtype, load, state, tmp_path):
         )
     else:
         safetensors.save_file(rounded, path)
-    model = ResNet(18, "D", classes=4, **SIZE)
+    model = ResNet(18, "D", num_classes=4, **SIZE)
     report = load_weights_from(model, path)
     assert report.converted == (dtype.name,)
     assert f"converted from {dtype.name}" in str(report)
@@ -265,14 +265,14 @@ def test_unknown_layout(load, model):
 
 
 def test_loaded_models_take_weights_too(load, tmp_path):
-    ResNet(18, "D", classes=4, **SIZE).save(tmp_path / "model.keras")
+    ResNet(18, "D", num_classes=4, **SIZE).save(tmp_path / "model.keras")
     model = keras.saving.load_model(tmp_path / "model.keras")
     assert load(model)[1].tensors == 112
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "bfloat16"])
 def test_other_policies(policy, load, state):
-    model = ResNet(18, "D", classes=4, dtype=policy, **SIZE)
+    model = ResNet(18, "D", num_classes=4, dtype=policy, **SIZE)
     load(model)
     expected = state["conv1.0.weight"].transpose(2, 3, 1, 0)
     kernel = model.get_layer("stem").convs[0].conv.kernel
@@ -296,7 +296,7 @@ def test_channels_first(load, state):
 
 
 def test_frozen_norms(load, state):
-    model = ResNet(18, "D", classes=4, frozen_norm=True, **SIZE)
+    model = ResNet(18, "D", num_classes=4, frozen_norm=True, **SIZE)
     load(model)
     np.testing.assert_array_equal(
         numpy(model.get_layer("stage1_block1").residual_norm.gamma),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_tricks.data import TrainView
+from keras_tricks.data import TrainTransform
 from keras_tricks.data.pipeline.sample_loader import SampleLoader
 
 from ...damaged_images import encode, photo
@@ -33,7 +33,7 @@ class Jpegs:
 def engine():
     from keras_tricks.data.pipeline.engines.tf_data import Engine
 
-    return Engine(SampleLoader(Jpegs(), TrainView(16)))
+    return Engine(SampleLoader(Jpegs(), TrainTransform(16)))
 
 
 def check(engine, epoch, batch):

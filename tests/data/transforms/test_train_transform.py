@@ -8,8 +8,8 @@ from keras_tricks.data import (
     CropBox,
     Jitter,
     Preprocessing,
-    TrainView,
-    ViewParameters,
+    TrainTransform,
+    TransformParameters,
     add_lighting,
     crop_and_resize,
     jitter_colors,
@@ -20,18 +20,18 @@ JITTER = Jitter(("contrast", "brightness"), (0.8, 1.2), "gluon")
 
 
 def test_the_order_is_crop_flip_jitter_lighting():
-    parameters = ViewParameters(
+    parameters = TransformParameters(
         CropBox(2, 3, 20, 24), True, JITTER, (0.1, 0, -0.2)
     )
     x = crop_and_resize(IMAGE, parameters.box, 16)[:, ::-1]
     x = add_lighting(jitter_colors(x, JITTER), parameters.lighting)
-    actual = TrainView(16, resizer="pillow").apply(IMAGE, parameters)
+    actual = TrainTransform(16, resizer="pillow").apply(IMAGE, parameters)
     # In one go it is rounded fewer times.
     np.testing.assert_allclose(actual, x, atol=1e-4)
 
 
 def test_a_view_is_what_was_drawn_for_it():
-    view = TrainView(16, jitter_convention="gluon")
+    view = TrainTransform(16, jitter_convention="gluon")
     parameters = view.draw(np.random.default_rng(4), 30, 40)
     expected = view.apply(IMAGE, parameters)
     actual = view(IMAGE, np.random.default_rng(4))
@@ -45,37 +45,37 @@ def test_a_view_is_what_was_drawn_for_it():
 
 def test_half_of_the_views_are_flipped():
     rng = np.random.default_rng(1)
-    flips = [TrainView(8).draw(rng, 30, 40).flip for _ in range(4000)]
+    flips = [TrainTransform(8).draw(rng, 30, 40).flip for _ in range(4000)]
     assert abs(np.mean(flips) - 0.5) < 4 * 0.5 / 4000**0.5
-    drawn = TrainView(8, flip=False).draw(rng, 30, 40)
+    drawn = TrainTransform(8, flip=False).draw(rng, 30, 40)
     assert drawn.flip is False
 
 
 def test_without_colors_the_view_is_uint8():
-    plain = TrainView(16, jitter=0, lighting=0)
+    plain = TrainTransform(16, jitter=0, lighting=0)
     drawn = plain.draw(np.random.default_rng(0), 30, 40)
     assert drawn.jitter is None and drawn.lighting is None
     assert plain.apply(IMAGE, drawn).dtype == np.uint8
     # The crop does not depend on what follows.
-    whole = TrainView(16).draw(np.random.default_rng(0), 30, 40)
+    whole = TrainTransform(16).draw(np.random.default_rng(0), 30, 40)
     assert (whole.box, whole.flip) == (drawn.box, drawn.flip)
 
 
 def test_gray_images_become_rgb():
-    x = TrainView(16)(IMAGE[..., :1], np.random.default_rng(0))
+    x = TrainTransform(16)(IMAGE[..., :1], np.random.default_rng(0))
     assert x.shape == (16, 16, 3)
 
 
 def test_normalization_follows():
-    x = TrainView(16)(IMAGE, np.random.default_rng(0))
+    x = TrainTransform(16)(IMAGE, np.random.default_rng(0))
     own = Preprocessing(16)
     expected = (x.astype("float64") - own.mean) / own.std
     np.testing.assert_allclose(own.normalize(x), expected, atol=1e-5)
 
 
 def test_it_survives_its_configuration():
-    view = TrainView(16, area=(0.25, 1), jitter_convention="gluon")
-    assert TrainView.from_config(view.get_config()) == view
+    view = TrainTransform(16, area=(0.25, 1), jitter_convention="gluon")
+    assert TrainTransform.from_config(view.get_config()) == view
     config = keras.saving.serialize_keras_object(view)
     assert keras.saving.deserialize_keras_object(config) == view
 
@@ -94,4 +94,4 @@ def test_it_survives_its_configuration():
 )
 def test_mistakes(options, message):
     with pytest.raises(ValueError, match=message):
-        TrainView(**options)
+        TrainTransform(**options)

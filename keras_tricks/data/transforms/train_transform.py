@@ -34,7 +34,7 @@ from keras_tricks.data.transforms.resize import RESIZERS, resize_square
 
 
 @dataclasses.dataclass(frozen=True)
-class ViewParameters:
+class TransformParameters:
     """All that was drawn for one view of an image.
 
     Args:
@@ -46,7 +46,7 @@ class ViewParameters:
         erased: The rectangle of the view that is painted over, or `None`.
 
     Example:
-    >>> ViewParameters(CropBox(0, 0, 8, 8)).flip
+    >>> TransformParameters(CropBox(0, 0, 8, 8)).flip
     False
     """
 
@@ -60,7 +60,7 @@ class ViewParameters:
 
 @keras.saving.register_keras_serializable("keras_tricks")
 @dataclasses.dataclass(frozen=True)
-class TrainView:
+class TrainTransform:
     """A random view of an image, as the paper trains on.
 
     In this order, each a function of its own:
@@ -113,7 +113,7 @@ class TrainView:
         ValueError: If an argument is not as described.
 
     Example:
-    >>> view = TrainView(image_size=8)
+    >>> view = TrainTransform(image_size=8)
     >>> image = np.full((30, 40, 3), 100, "uint8")
     >>> x = view(image, np.random.default_rng(0))
     >>> x.shape, x.dtype.name
@@ -168,7 +168,7 @@ class TrainView:
 
     def draw(
         self, rng: np.random.Generator, height: int, width: int
-    ) -> ViewParameters:
+    ) -> TransformParameters:
         """Draws the parameters of a view of an image of H x W pixels."""
         box = draw_crop(rng, height, width, self.area, self.aspect)
         flip = self.flip and bool(rng.random() < 0.5)
@@ -182,15 +182,17 @@ class TrainView:
         if self.erasing:
             size = self.image_size, self.image_size
             erased = draw_erasing(rng, *size, self.erasing)
-        return ViewParameters(box, flip, jitter, lighting, policy, erased)
+        return TransformParameters(box, flip, jitter, lighting, policy, erased)
 
-    def apply(self, image, parameters: ViewParameters) -> np.ndarray:
+    def apply(self, image, parameters: TransformParameters) -> np.ndarray:
         """Computes the view that the parameters say."""
         if isinstance(image, np.ndarray):
             image = to_channels(image, 3)
         return self.apply_to_crop(cut(image, parameters.box), parameters)
 
-    def apply_to_crop(self, part, parameters: ViewParameters) -> np.ndarray:
+    def apply_to_crop(
+        self, part, parameters: TransformParameters
+    ) -> np.ndarray:
         """The same, of what was cut out of the image already.
 
         Args:
@@ -223,6 +225,6 @@ class TrainView:
         return {**config, "area": list(self.area), "aspect": list(self.aspect)}
 
     @classmethod
-    def from_config(cls, config: dict) -> "TrainView":
+    def from_config(cls, config: dict) -> "TrainTransform":
         """Returns what has this configuration."""
         return cls(**config)
