@@ -34,34 +34,7 @@ class InputFields:
     """The fields of `Recipe` that say where images come from, and how.
 
     Args:
-        dataset: See `keras_tricks.data.load` and
-            `keras_tricks.data.open_images`.
-        data_dir: A folder of class folders, of TFRecord, ArrayRecord or
-            WebDataset shards, or an .npz; it wins.
-        image_size: Side of training images in pixels.
-        train_samples: How many training images to use, all by default.
-        test_samples: How many test images to validate on, all by default.
-        augmentation: `"none"`, `"shift"` or `"shift_flip"` for small images
-            in memory; `"crop"`, the paper's view of image files, which are
-            read while training runs.
-        min_crop_area: Smallest share of the area of a crop.
-        color_jitter: Strength of the color jitter, 0 for none.
-        jitter_convention: `"paper"` or `"gluon"`.
-        lighting: Deviation of the PCA noise, 0 for none.
-        policy: `"none"`, `"rand_augment"` or `"trivial_augment"`.
-        magnitude: Of RandAugment.
-        erasing: Probability of random erasing.
-        repeated_augmentation: Views of an image in a batch.
-        test_image_size: Side of validation images; `image_size` by default.
-        crop_ratio: Of validation images: their side over that of the
-            resized image.
-        progressive_sizes: Sides of training images in equal parts of the
-            run, the last `image_size`; None for one size.
-        input_engine: `"auto"`, `"memory"`, `"tf.data"` or `"grain"`.
-        workers: See `keras_tricks.data.ImageBatches`.
-        finish_on: Where images are normalized and mixed: `"host"`,
-            `"device"` or `"auto"`.
-        max_bad_records: How many unreadable images to skip.
+        **fields: See `Recipe`, which lists them first.
 
     Example:
     >>> InputFields(augmentation="crop").input_engine
@@ -100,7 +73,7 @@ class InputFields:
         choices=("paper", "gluon"),
     )
     lighting: float = option(
-        0.1, "Deviation of the PCA noise; 0 for none.", low=0
+        0.1, "Standard deviation of the PCA noise; 0 for none.", low=0
     )
     policy: str = option(
         "none",
@@ -114,7 +87,7 @@ class InputFields:
         0.0, "Probability of random erasing.", low=0, high=1
     )
     repeated_augmentation: int = option(
-        1, "Views of an image in a batch, for as many fewer images.", low=1
+        1, "Times that an image is in a batch, for as many fewer images.", low=1
     )
     test_image_size: int | None = option(
         None, "Side of validation images; --image_size by default.", low=8

@@ -24,9 +24,35 @@ class Recipe(InputFields):
     paper's tables; every field is also a flag of `recipes/train.py`.
 
     Args:
-        **input: `dataset`, `data_dir`, `image_size`, `augmentation` and
-            the other fields of `InputFields`, which come first: see
-            `help(Recipe.__base__)`.
+        dataset: See `keras_tricks.data.load` and
+            `keras_tricks.data.open_images`.
+        data_dir: A folder of class folders, of TFRecord, ArrayRecord or
+            WebDataset shards, or an .npz; it wins.
+        image_size: Side of training images in pixels.
+        train_samples: How many training images to use, all by default.
+        test_samples: How many test images to validate on, all by default.
+        augmentation: `"none"`, `"shift"` or `"shift_flip"` for small images
+            in memory; `"crop"`, the paper's transform of image files, which are
+            read while training runs.
+        min_crop_area: Smallest share of the area of a crop.
+        color_jitter: Strength of the color jitter, 0 for none.
+        jitter_convention: `"paper"` or `"gluon"`.
+        lighting: Standard deviation of the PCA noise, 0 for none.
+        policy: `"none"`, `"rand_augment"` or `"trivial_augment"`.
+        magnitude: Of RandAugment.
+        erasing: Probability of random erasing.
+        repeated_augmentation: Times that an image is in a batch, each time
+            transformed anew.
+        test_image_size: Side of validation images; `image_size` by default.
+        crop_ratio: Of validation images: their side over that of the
+            resized image.
+        progressive_sizes: Sides of training images in equal parts of the
+            run, the last `image_size`; None for one size.
+        input_engine: `"auto"`, `"memory"`, `"tf.data"` or `"grain"`.
+        workers: See `keras_tricks.data.ImageBatches`.
+        finish_on: Where images are normalized and mixed: `"host"`,
+            `"device"` or `"auto"`.
+        max_bad_records: How many unreadable images to skip.
         model: `"resnet"`, `"inception_v3"` or `"mobilenet"`.
         depth: Of a ResNet: 18, 34, 50, 101 or 152.
         variant: Of a ResNet: `"A"`, `"B"`, `"C"` or `"D"`.

@@ -357,3 +357,10 @@ CLASHES = [
 def test_values_that_do_not_fit_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         Recipe(**fields)
+
+
+@pytest.mark.parametrize(
+    "name", [field.name for field in dataclasses.fields(Recipe)]
+)
+def test_the_docstring_lists_each_field(name):
+    assert f"\n        {name}: " in Recipe.__doc__
