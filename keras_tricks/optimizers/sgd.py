@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_tricks import _backend, _checks
+from keras_tricks.optimizers import _torch_sgd
 
 MOMENTUM_FORMS = ("pytorch", "keras")
 
@@ -161,7 +162,7 @@ class SGD(keras.optimizers.SGD):
         self.assign_sub(variable, change)
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        if not _backend.updates_lists():
+        if not _torch_sgd.updates_lists():
             super()._backend_update_step(
                 grads, trainable_variables, learning_rate
             )
@@ -171,7 +172,7 @@ class SGD(keras.optimizers.SGD):
         rate = ops.convert_to_tensor(learning_rate)
         value = _backend.concrete(rate)
         rate = rate if value is None else float(value)
-        _backend.list_sgd(
+        _torch_sgd.list_sgd(
             grads,
             trainable_variables,
             [self.momentums[i] for i in indices] if self.momentum else None,

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_tricks import _backend, schedules
-from keras_tricks.optimizers import SGD
+from keras_tricks import schedules
+from keras_tricks.optimizers import SGD, _torch_sgd
 
 SHAPES = {"kernel": (4, 3), "bias": (3,), "gamma": (3,), "conv": (2, 2, 1, 2)}
 
@@ -226,7 +226,7 @@ def test_step_after_loading_equals_step_without(policy, tmp_path):
 
 
 @pytest.mark.skipif(
-    not _backend.updates_lists(), reason="only torch updates lists of tensors"
+    not _torch_sgd.updates_lists(), reason="only torch updates lists of tensors"
 )
 @pytest.mark.parametrize("inside", [True, False])
 @pytest.mark.parametrize("nesterov", [True, False])
@@ -237,7 +237,7 @@ def test_a_rate_that_stays_a_tensor_gives_the_same_update(
     results = []
     for rate in (0.25, ops.convert_to_tensor(0.25)):
         variables, buffers = make_variables(0), make_variables(1)
-        _backend.list_sgd(
+        _torch_sgd.list_sgd(
             [ops.convert_to_tensor(g) for g in all_grads(1)[0]],
             variables,
             buffers if momentum else None,

@@ -1,0 +1,101 @@
+"""Devices that the backend sees, and what runs fastest on them."""
+
+import contextlib
+
+import keras
+
+
+def has_accelerator() -> bool:
+    """Whether the backend sees a GPU or a TPU."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return bool(
+            tf.config.list_physical_devices("GPU")
+            or tf.config.list_physical_devices("TPU")
+        )
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.is_available()
+    import jax
+
+    return jax.default_backend() != "cpu"
+
+
+def accelerators() -> list[str]:
+    """Names of the GPUs, or else TPUs, that this process sees.
+
+    `"GPU:0"` on TensorFlow, `"gpu:0"` on JAX, `"cuda:0"` on PyTorch.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        for kind in ("GPU", "TPU"):
+            names = _logical_devices(tf, kind)
+            if names:
+                return names
+        return []
+    if backend == "torch":
+        import torch
+
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    import jax
+
+    if jax.default_backend() == "cpu":
+        return []
+    return keras.distribution.list_devices()
+
+
+def cpus() -> list[str]:
+    """Names of the CPUs of this process, which may be cut into several."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return _logical_devices(tf, "CPU")
+    if backend == "torch":
+        return ["cpu"]
+    return keras.distribution.list_devices("cpu")
+
+
+def _logical_devices(tf, kind):
+    if not tf.config.list_physical_devices(kind):
+        return []
+    devices = tf.config.list_logical_devices(kind)
+    return [device.name.removeprefix("/device:") for device in devices]
+
+
+def import_tensorflow_for_data():
+    """Returns TensorFlow, for tf.data alone where another backend runs.
+
+    There it must not see the accelerators: it would take their memory.
+
+    Raises:
+        ImportError: If it is missing.
+    """
+    import tensorflow as tf
+
+    if keras.backend.backend() != "tensorflow":
+        with contextlib.suppress(RuntimeError):  # It is in use already.
+            tf.config.set_visible_devices([], "GPU")
+            tf.config.set_visible_devices([], "TPU")
+    return tf
+
+
+def fastest_settings() -> tuple[str, bool | str]:
+    """Data format and `jit_compile` that train fastest.
+
+    Measured on CPUs with `benchmarks/configurations.py`; on accelerators the
+    usual choice: Keras' own, and channels first for torch's kernels.
+
+    Returns:
+        `"channels_last"` or `"channels_first"`, and what `compile` takes.
+    """
+    backend = keras.backend.backend()
+    data_format = "channels_first" if backend == "torch" else "channels_last"
+    if backend == "tensorflow" and not has_accelerator():
+        return data_format, False
+    return data_format, "auto"

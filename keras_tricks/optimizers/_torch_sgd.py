@@ -1,0 +1,100 @@
+"""The kernels of `SGD` for torch, which updates lists of tensors."""
+
+import keras
+
+
+def updates_lists() -> bool:
+    """Whether the backend updates lists of tensors, as torch does."""
+    return keras.backend.backend() == "torch"
+
+
+def list_sgd(
+    grads,
+    variables,
+    buffers,
+    decays,
+    *,
+    learning_rate,
+    momentum,
+    nesterov,
+    weight_decay,
+    inside,
+):
+    """The update of `keras_tricks.optimizers.SGD` on lists of torch tensors.
+
+    On a GPU one fused call does one operation on all tensors. On a CPU, which
+    waits for its memory, all operations on one tensor come before the next.
+
+    Args:
+        grads: List of gradients.
+        variables: List of `keras.Variable`, updated in place.
+        buffers: List of momentum variables, or None without momentum.
+        decays: List of bools: whether each variable decays.
+        learning_rate: Python float, for a CPU, or a scalar tensor, which is
+            not read.
+        momentum: Python float.
+        nesterov: Whether to take the Nesterov step.
+        weight_decay: Python float.
+        inside: Whether the learning rate is inside the momentum buffer.
+    """
+    import torch
+
+    weights = [v.value for v in variables]
+    moments = None if buffers is None else [b.value for b in buffers]
+    decays = [weight_decay if decay else 0.0 for decay in decays]
+    rates = (learning_rate, 1.0) if inside else (1.0, learning_rate)
+    on_cpu = isinstance(learning_rate, float)
+    update = _sgd_one_by_one if on_cpu else _sgd_at_once
+    with torch.no_grad():
+        update(list(grads), weights, moments, decays, rates, momentum, nesterov)
+
+
+def _sgd_one_by_one(grads, weights, moments, decays, rates, momentum, nesterov):
+    import torch
+
+    scale, rate = rates
+    moments = moments or [None] * len(weights)
+    for g, w, m, decay in zip(grads, weights, moments, decays, strict=True):
+        if decay:
+            g = torch.add(g, w, alpha=decay)
+        if m is None:
+            w.add_(g, alpha=-scale * rate)
+            continue
+        if scale == 1.0:
+            torch.add(g, m, alpha=momentum, out=m)
+        else:
+            m.mul_(momentum).add_(g, alpha=scale)
+        if nesterov:
+            w.add_(g, alpha=-scale * rate).add_(m, alpha=-rate * momentum)
+        else:
+            w.add_(m, alpha=-rate)
+
+
+def _sgd_at_once(grads, weights, moments, decays, rates, momentum, nesterov):
+    import torch
+
+    def add(targets, sources, factor):
+        if isinstance(factor, torch.Tensor):
+            sources, factor = torch._foreach_mul(sources, factor), 1.0
+        torch._foreach_add_(targets, sources, alpha=factor)
+
+    scale, rate = rates
+    chosen = [i for i, decay in enumerate(decays) if decay]
+    if chosen:
+        sums = torch._foreach_add(
+            [grads[i] for i in chosen],
+            [weights[i] for i in chosen],
+            alpha=decays[chosen[0]],
+        )
+        for i, total in zip(chosen, sums, strict=True):
+            grads[i] = total
+    if moments is None:
+        add(weights, grads, -scale * rate)
+        return
+    torch._foreach_mul_(moments, momentum)
+    add(moments, grads, scale)
+    if nesterov:
+        add(weights, grads, -scale * rate)
+        add(weights, moments, -rate * momentum)
+    else:
+        add(weights, moments, -rate)
