@@ -183,6 +183,7 @@ class Distiller(keras.Model):
 
     def train_on_batch(self, x, y=None, *args, **kwargs):
         self._before_training(x, y, len(keras.tree.flatten(x)[0]))
+        self.reset_metrics()  # Before Keras 3.15 they add up over the batches.
         return super().train_on_batch(x, y, *args, **kwargs)
 
     def evaluate(self, *args, **kwargs):

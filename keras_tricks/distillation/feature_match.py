@@ -96,13 +96,20 @@ def tap(name: str, model: keras.Model, layers: list[str]) -> keras.Model:
                 f"{model.name!r}{hint}. Received: {name}_layer={layer!r}"
             )
     features = [known[layer].output for layer in layers]
-    try:
-        return keras.Model(model.inputs, [model.outputs[0], *features])
-    except ValueError:
+    # What a model inside gives here is a tensor of its own graph; Keras 3.13
+    # connects it to nothing and says nothing.
+    in_graph = {
+        id(tensor)
+        for operation in model.operations
+        for node in operation._inbound_nodes
+        for tensor in node.output_tensors
+    }
+    if not all(id(feature) in in_graph for feature in features):
         raise ValueError(
             f"`{name}_layer` must be a layer of {model.name!r} itself, and no "
             f"model in it. Received: {name}_layer={layers!r}"
-        ) from None
+        )
+    return keras.Model(model.inputs, [model.outputs[0], *features])
 
 
 def channels_axis(model: keras.Model, layer: str) -> int:

@@ -116,6 +116,10 @@ def test_before_the_first_step():
     ) == pytest.approx(0.1)
 
 
+@pytest.mark.skipif(
+    not hasattr(keras.optimizers, "MultiOptimizer"),
+    reason="Keras has it since 3.15",
+)
 def test_several_learning_rates_are_refused():
     optimizer = keras.optimizers.MultiOptimizer(
         keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.1))

@@ -278,7 +278,7 @@ def test_a_teacher_is_measured_once():
     with pytest.warns(UserWarning, match="no better than chance"):
         model.train_on_batch(X, BAD)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         model.fit(X, BAD, verbose=0)
         model.train_on_batch(X, BAD)
     model.set_teacher(dense())
