@@ -54,6 +54,8 @@ def write_atomically(path: str | Path, content: str | bytes) -> Path:
 
 def sync(path: str | Path) -> None:
     """Waits until a file or the names in a folder are on the disk."""
+    if os.name == "nt" and os.path.isdir(path):
+        return  # Windows opens no folder.
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -22,8 +22,7 @@ from absl import app, flags
 
 from keras_tricks import __version__
 from keras_tricks._files import write_atomically
-from keras_tricks.data import open_images
-from keras_tricks.data.inspection import inspect_images
+from keras_tricks.data import inspect_images, open_images
 from keras_tricks.report import write_data_report
 from keras_tricks.report.data_report import verdicts
 
@@ -71,9 +70,15 @@ def as_tsv(bad):
     """Returns the bad records as a table, a line for each."""
     file = io.StringIO(newline="")
     rows = csv.writer(file, "excel-tab", lineterminator="\n")
-    rows.writerow(["part", "index", "name", "kind", "reason"])
+    rows.writerow(["split", "index", "name", "kind", "reason"])
     for record in bad:
-        row = record.part, record.index, record.name, record.kind, record.reason
+        row = (
+            record.split,
+            record.index,
+            record.name,
+            record.kind,
+            record.reason,
+        )
         rows.writerow(row)
     # Names of files may be no text.
     return file.getvalue().encode("utf-8", "surrogateescape")
@@ -82,11 +87,11 @@ def as_tsv(bad):
 def print_table(report):
     """Prints what was found, and some of the bad records on stderr."""
     rows = [("data set", report.name), ("classes", len(report.class_names))]
-    for part in report.parts:
-        usable = f"{len(part.usable)} of {len(part)} records"
-        formats = ", ".join(f"{n} {name}" for name, n in part.formats.items())
-        balance = part.balance()
-        rows.append((part.part, f"{usable}: {formats or 'none'}"))
+    for one in report.splits:
+        usable = f"{len(one.usable)} of {len(one)} records"
+        formats = ", ".join(f"{n} {name}" for name, n in one.formats.items())
+        balance = one.balance()
+        rows.append((one.split, f"{usable}: {formats or 'none'}"))
         rows.append(
             (
                 "  in a class",
@@ -94,7 +99,7 @@ def print_table(report):
                 f"{balance['median']:g}",
             )
         )
-        for name, values in part.quantiles().items():
+        for name, values in one.quantiles().items():
             low, middle, high = (f"{values[i]:.0f}" for i in (0, 3, -1))
             rows.append((f"  {name}", f"{low} to {high}, median {middle}"))
     if report.mean is not None:

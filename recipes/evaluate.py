@@ -28,7 +28,7 @@ _DATA_DIR = flags.DEFINE_string(
     "either, or an .npz.",
 )
 _DATASET = flags.DEFINE_string(
-    "dataset", None, "Name of a data set whose test part is taken."
+    "dataset", None, "Name of a data set whose test split is taken."
 )
 _TEN_CROP = flags.DEFINE_bool(
     "ten_crop", False, "Average over four corners, the center and mirrored."

@@ -14,9 +14,7 @@ import sys
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
 from absl import app, flags
 
-from keras_tricks.data import open_folder_splits
-from keras_tricks.data.shards import verify as verify_shards
-from keras_tricks.data.shards import write as write_shards
+from keras_tricks.data import open_folder_splits, verify_shards, write_shards
 
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of the images.", required=True
@@ -33,11 +31,11 @@ _FORMAT = flags.DEFINE_enum(
 _TEST_SHARE = flags.DEFINE_float(
     "test_share",
     0.2,
-    "Share of each class that becomes the part val, if the folder has no "
-    "parts.",
+    "Share of each class that becomes the split val, if the folder has no "
+    "splits.",
 )
 _SHARDS = flags.DEFINE_integer(
-    "shards", None, "Number of shards of the larger part.", lower_bound=1
+    "shards", None, "Number of shards of the larger split.", lower_bound=1
 )
 _SHARD_MEGABYTES = flags.DEFINE_float(
     "shard_megabytes", None, "Size of a shard instead; 128 by default."
@@ -69,9 +67,9 @@ def main(argv):
         sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
     try:
         train, test = open_folder_splits(_DATA_DIR.value, _TEST_SHARE.value)
-        parts = {"train": train, "val": test}
+        splits = {"train": train, "val": test}
         written = write_shards(
-            parts,
+            splits,
             _OUT_DIR.value,
             _FORMAT.value,
             shards=_SHARDS.value,
@@ -84,7 +82,7 @@ def main(argv):
         report(written)
         if _VERIFY.value:
             count = verify_shards(
-                parts,
+                splits,
                 _OUT_DIR.value,
                 _FORMAT.value,
                 seed=_SEED.value,

@@ -23,7 +23,7 @@ from keras_tricks.data.transforms.preprocessing import Preprocessing
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class ImageSet:
-    """A training and a test part that are read record by record.
+    """A training and a test split that are read record by record.
 
     What `ImageData` is for images in memory.
 
@@ -34,14 +34,14 @@ class ImageSet:
         name: Name of the data set.
 
     Raises:
-        ValueError: If there are fewer than two classes, or a part is empty.
+        ValueError: If there are fewer than two classes, or a split is empty.
 
     Example:
     >>> from keras_tricks.data import ArrayRecords
-    >>> part = ArrayRecords(
+    >>> split = ArrayRecords(
     ...     np.zeros((2, 9, 9, 3), "uint8"), np.array([0, 1]), ("a", "b")
     ... )
-    >>> ImageSet(part, part, Preprocessing(8))
+    >>> ImageSet(split, split, Preprocessing(8))
     ImageSet(name='images', train=2, test=2, num_classes=2)
     """
 
@@ -56,10 +56,10 @@ class ImageSet:
                 "`class_names` must hold at least two names. "
                 f"Received: {self.num_classes} in {self.name}"
             )
-        for part in ("train", "test"):
-            if not len(getattr(self, part)):
+        for split in ("train", "test"):
+            if not len(getattr(self, split)):
                 raise ValueError(
-                    f"The {part} part must hold at least one record. "
+                    f"The {split} split must hold at least one record. "
                     f"Received: none in {self.name}"
                 )
 
@@ -131,26 +131,26 @@ def open_images(
         path = os.path.abspath(os.fspath(data_dir))
         train, test = _at(path)
         name = os.path.basename(path)
-    parts = []
-    for part, records, samples, part_seed in (
+    splits = []
+    for split, records, samples, split_seed in (
         ("train", train, train_samples, seed),
         ("test", test, test_samples, 0),
     ):
         if samples is not None:
-            check_int(f"{part}_samples", samples, 1)
+            check_int(f"{split}_samples", samples, 1)
             if samples > len(records):
                 raise ValueError(
-                    f"`{part}_samples` must not exceed the {part} set, which "
-                    f"has {len(records)}. Received: {part}_samples={samples}"
+                    f"`{split}_samples` must not exceed the {split} set, which "
+                    f"has {len(records)}. Received: {split}_samples={samples}"
                 )
-        parts.append(take_records(records, samples, part_seed))
-    return ImageSet(*parts, preprocessing or Preprocessing(), name)
+        splits.append(take_records(records, samples, split_seed))
+    return ImageSet(*splits, preprocessing or Preprocessing(), name)
 
 
 def _named(dataset):
     hub, _, name = dataset.partition("/")
     if hub in _HUBS and name:
-        return _hub_parts(_HUBS[hub], name)
+        return _hub_splits(_HUBS[hub], name)
     if hub != dataset:
         raise ValueError(
             f"`dataset` must be a name, or one after {' or '.join(_HUBS)} and "
@@ -159,16 +159,16 @@ def _named(dataset):
     return _arrays(load(dataset))
 
 
-def _hub_parts(open_part, name):
-    """The training part, and the first of the others that there is."""
-    train, reasons = open_part(name, "train"), []
+def _hub_splits(open_split, name):
+    """The training split, and the first of the others that there is."""
+    train, reasons = open_split(name, "train"), []
     for split in ("validation", "test"):
         try:
-            return train, open_part(name, split)
+            return train, open_split(name, split)
         except (ValueError, KeyError) as error:
             reasons.append(f"{split}: {first_line(error)}")
     raise ValueError(
-        f"`dataset` must have a part validation or test. Received: {name} "
+        f"`dataset` must have a split validation or test. Received: {name} "
         f"({'; '.join(reasons)})"
     )
 
@@ -178,7 +178,7 @@ def _at(path):
         return _arrays(load_npz(path))
     for is_shard, opener in _SHARDS:
         if holds_shards(path, is_shard):
-            return opener(path, part="train"), opener(path, part="test")
+            return opener(path, split="train"), opener(path, split="test")
     return open_folder_splits(path)
 
 

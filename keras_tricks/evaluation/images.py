@@ -116,9 +116,9 @@ def load_images(
         classifier: From `load_classifier`.
         data_dir: A folder or a .tar file of images, see
             `keras_tricks.data.open_image_files`, or an `.npz`, whose test
-            part is taken.
+            split is taken.
         dataset: The name of a data set, see `keras_tricks.data.load`, whose
-            test part is taken. With neither of the two, the validation
+            test split is taken. With neither of the two, the validation
             images of the training run, exactly as training saw them.
         ten_crop: Whether to look at ten views of each image, see
             `keras_tricks.data.ten_crop`. Defaults to `False`.
@@ -183,7 +183,7 @@ def _of_run(classifier, ten_crop, samples):
 
 
 def _of_records(data, classifier, samples):
-    """The test part of a run that read its images while it trained."""
+    """The test split of a run that read its images while it trained."""
     own = check_preprocessing(classifier)
     images = DecodedRecords(take_records(data.test, samples))
     return LabeledImages(
@@ -193,7 +193,7 @@ def _of_records(data, classifier, samples):
         own.view,
         own.normalize,
         ClassNames(data.class_names),
-        f"{data.name}, test part",
+        f"{data.name}, test split",
         own,
     )
 
@@ -231,7 +231,7 @@ def _arrays(data: ImageData, samples, **options):
         y,
         [f"{data.name}[{i}]" for i in chosen],
         classes=ClassNames(data.class_names),
-        source=f"{data.name}, test part",
+        source=f"{data.name}, test split",
         **options,
     )
 

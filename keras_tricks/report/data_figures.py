@@ -16,7 +16,7 @@ def balance_figure(names: list[str], counts: dict[str, np.ndarray]) -> str:
 
     Args:
         names: Names of K classes.
-        counts: Dict of a part, `"train"` or `"test"`, to its images of each
+        counts: Dict of a split, `"train"` or `"test"`, to its images of each
             class, shape (K,).
 
     Returns:
@@ -32,10 +32,14 @@ def balance_figure(names: list[str], counts: dict[str, np.ndarray]) -> str:
     def draw(axes):
         rows = np.arange(len(names))
         height = 0.8 / len(counts)
-        for i, (part, values) in enumerate(counts.items()):
+        for i, (split, values) in enumerate(counts.items()):
             places = rows - 0.4 + height * (i + 0.5)
             bars = axes.barh(
-                places, values, height, color=COLORS[i + 1], label=_TITLES[part]
+                places,
+                values,
+                height,
+                color=COLORS[i + 1],
+                label=_TITLES[split],
             )
             if max(values, default=0):
                 axes.bar_label(bars, padding=3, fontsize=8, color="#3c4650")
@@ -51,11 +55,11 @@ def balance_figure(names: list[str], counts: dict[str, np.ndarray]) -> str:
 
 
 def _draw_ranks(axes, counts):
-    for i, (part, values) in enumerate(counts.items()):
+    for i, (split, values) in enumerate(counts.items()):
         ranks = np.arange(1, len(values) + 1)
         axes.step(
             ranks, np.sort(values)[::-1], color=COLORS[i + 1], where="mid",
-            label=_TITLES[part],
+            label=_TITLES[split],
         )  # fmt: skip
     axes.set_xlabel("classes, the largest first")
     axes.set_ylabel("images")

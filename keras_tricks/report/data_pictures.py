@@ -10,7 +10,7 @@ class Pictures:
     """Thumbnails of the records of a data set, with names and labels.
 
     Args:
-        parts: Dict of a part to its `Records`.
+        splits: Dict of a split to its `Records`.
         class_names: K names.
 
     Example:
@@ -21,14 +21,14 @@ class Pictures:
     ('digits train[0]', '0', 'data:image/png;')
     """
 
-    def __init__(self, parts, class_names):
-        self.parts, self.class_names = parts, class_names
+    def __init__(self, splits, class_names):
+        self.splits, self.class_names = splits, class_names
 
-    def __call__(self, part: str, index: int, note: str | None = None) -> dict:
+    def __call__(self, split: str, index: int, note: str | None = None) -> dict:
         """What the template shows of a record.
 
         Args:
-            part: `"train"` or `"test"`.
+            split: `"train"` or `"test"`.
             index: Number of a record that can be read.
             note: What to show in place of its class.
 
@@ -36,7 +36,7 @@ class Pictures:
             A dict of the picture, the name, the label and whether it is
             small.
         """
-        records = self.parts[part]
+        records = self.splits[split]
         name = records.name(int(index))
         data, label = records.record(int(index))
         image = open_image(data, name) if isinstance(data, bytes) else data

@@ -66,10 +66,10 @@ def write_data_report(
     """
     pictures = None
     if images is not None:
-        parts = images
+        splits = images
         if isinstance(images, ImageSet):
-            parts = {"train": images.train, "test": images.test}
-        pictures = Pictures(parts, report.class_names)
+            splits = {"train": images.train, "test": images.test}
+        pictures = Pictures(splits, report.class_names)
     html = page.render(
         "data_report.html",
         title=title or report.name,
@@ -99,22 +99,22 @@ def verdicts(report: DataReport) -> list[str]:
     ['Every record can be used.']
     """
     lines = []
-    for part in report.parts:
-        count = len(part.bad)
+    for one in report.splits:
+        count = len(one.bad)
         if count:
             lines.append(
-                f"{count:,} of {len(part):,} {part.part} records cannot be "
+                f"{count:,} of {len(one):,} {one.split} records cannot be "
                 "used: mend or remove them, or allow for them with "
                 f"--max_bad_records={count}."
             )
     if not report.bad:
         lines.append("Every record can be used.")
-    for part, names in report.empty_classes().items():
+    for split, names in report.empty_classes().items():
         if names:
             shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
             lines.append(
                 f"{_number(len(names), 'class', 'classes')} without a usable "
-                f"{part} image: {shown}."
+                f"{split} image: {shown}."
             )
     same = [group for group in report.duplicates if group.exact]
     for what, groups in (
@@ -122,10 +122,10 @@ def verdicts(report: DataReport) -> list[str]:
         ("nearly the same", [g for g in report.duplicates if not g.exact]),
     ):
         leaked = sum(
-            part == "test"
+            split == "test"
             for group in groups
-            if group.across_parts
-            for part, _ in group.members
+            if group.across_splits
+            for split, _ in group.members
         )
         if leaked:
             lines.append(
@@ -157,22 +157,22 @@ def _is(count):
 
 
 def _subtitle(report):
-    counts = ", ".join(f"{len(part):,} {part.part}" for part in report.parts)
+    counts = ", ".join(f"{len(one):,} {one.split}" for one in report.splits)
     return f"{counts} records · {len(report.class_names):,} classes"
 
 
 def _tiles(report):
     tiles = [
         (
-            f"{part.part.capitalize()} images".replace("Train ", "Training "),
-            f"{len(part.usable):,}",
-            f"of {len(part):,} records",
+            f"{one.split.capitalize()} images".replace("Train ", "Training "),
+            f"{len(one.usable):,}",
+            f"of {len(one):,} records",
         )
-        for part in report.parts
+        for one in report.splits
     ]
     bad = f"{len(report.bad):,}"
     tiles.append(("Cannot be used", bad, "damaged, or no class"))
-    odd = sum(np.count_nonzero(part.odd_flags) for part in report.parts)
+    odd = sum(np.count_nonzero(one.odd_flags) for one in report.splits)
     tiles.append(("Odd", f"{odd:,}", "used all the same"))
     same = sum(group.exact for group in report.duplicates)
     near = len(report.duplicates) - same
@@ -190,16 +190,16 @@ def _facts(report, facts):
             for values in (report.mean, report.std)
         )
         facts = {**facts, "mean of R, G, B": mean, "deviation": std}
-    for part in report.parts:
+    for one in report.splits:
         formats = ", ".join(
-            f"{name} {count:,}" for name, count in part.formats.items()
+            f"{name} {count:,}" for name, count in one.formats.items()
         )
-        facts = {**facts, f"formats, {part.part}": formats or "none"}
+        facts = {**facts, f"formats, {one.split}": formats or "none"}
     return [(name, page.show(value)) for name, value in facts.items()]
 
 
 def _balance(report):
-    counts = {part.part: part.counts for part in report.parts}
+    counts = {one.split: one.counts for one in report.splits}
     balance = report.train.balance()
     return {
         "title": "Images of each class",
@@ -213,12 +213,12 @@ def _balance(report):
 def _classes(report):
     """The table of the classes, where the figure does not name them all."""
     head = ["the smallest classes"]
-    head += [f"{part.part} images" for part in report.parts]
+    head += [f"{one.split} images" for one in report.splits]
     order = []
     if len(report.class_names) > figures.MOST_BARS:
         order = np.argsort(report.train.counts, kind="stable")[:_ROWS]
     rows = [
-        [report.class_names[i], *(f"{p.counts[i]:,}" for p in report.parts)]
+        [report.class_names[i], *(f"{p.counts[i]:,}" for p in report.splits)]
         for i in order
     ]
     return {"class_head": head, "class_rows": rows}
@@ -233,7 +233,7 @@ def _duplicates(report, pictures):
 
     groups = sorted(
         report.duplicates,
-        key=lambda g: (not g.labels_differ, not g.across_parts, not g.exact),
+        key=lambda g: (not g.labels_differ, not g.across_splits, not g.exact),
     )
     head = ["groups of images", "within train", "within test"]
     head += ["across both", "of several labels"]
@@ -242,7 +242,7 @@ def _duplicates(report, pictures):
             name,
             count(exact, lambda g: {p for p, _ in g.members} == {"train"}),
             count(exact, lambda g: {p for p, _ in g.members} == {"test"}),
-            count(exact, lambda g: g.across_parts),
+            count(exact, lambda g: g.across_splits),
             count(exact, lambda g: g.labels_differ),
         ]
         for name, exact in (("the same pixels", True), ("look alike", False))
@@ -258,8 +258,8 @@ def _duplicates(report, pictures):
 
 def _group(group, report, pictures):
     title = "The same pixels" if group.exact else "Look alike"
-    if group.across_parts:
-        title += ", in both parts"
+    if group.across_splits:
+        title += ", in both splits"
     if group.labels_differ:
         title += ", under several labels"
     more = len(group.members) - _OF_A_GROUP
@@ -271,18 +271,18 @@ def _group(group, report, pictures):
 
 
 def _sizes(report):
-    part = report.train
-    chosen = part.usable
+    train = report.train
+    chosen = train.usable
     rows = [
-        [f"{one.part}, {name}", *(f"{value:,.0f}" for value in values)]
-        for one in report.parts
+        [f"{one.split}, {name}", *(f"{value:,.0f}" for value in values)]
+        for one in report.splits
         for name, values in one.quantiles().items()
     ]
     names = [f"{100 * q:g} %" for q in QUANTILES]
     names[0], names[-1] = "smallest", "largest"
     drawn = []
     if len(chosen):
-        widths, heights = part.widths[chosen], part.heights[chosen]
+        widths, heights = train.widths[chosen], train.heights[chosen]
         short = np.minimum(widths, heights)
         drawn = [
             {
@@ -310,10 +310,10 @@ def _odd(report, pictures):
         for kind, count in counts.items()
     ]
     shown = [
-        pictures(part.part, index, note=kind)
+        pictures(one.split, index, note=kind)
         for kind in (counts if pictures else ())
-        for part in report.parts
-        for index in part.odd(kind)[:_OF_A_KIND]
+        for one in report.splits
+        for index in one.odd(kind)[:_OF_A_KIND]
     ]
     return {"odd": rows, "odd_pictures": shown}
 

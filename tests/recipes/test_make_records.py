@@ -59,11 +59,11 @@ def test_a_killed_run_continues(run_script, tmp_path):
     assert first.startswith(f"{out}: 20 images in 5 shards of ")
     assert first.endswith(", 2 of them kept")
     assert second == "Verified: 20 records are the bytes of their files"
-    for part, files in zip(
+    for split, files in zip(
         ("train", "test"), open_folder_splits(root), strict=True
     ):
         bad = "ant/bad.png" in files.names
-        assert len(open_tar_shards(out, part=part)) == len(files) - bad
+        assert len(open_tar_shards(out, split=split)) == len(files) - bad
     assert done.errors == ["Left out: ant/bad.png: no image of a known format"]
 
 

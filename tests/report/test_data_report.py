@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_tricks.data import ArrayRecords, ImageSet, Preprocessing, open_images
-from keras_tricks.data.inspection import inspect_images
+from keras_tricks.data import (
+    ArrayRecords,
+    ImageSet,
+    Preprocessing,
+    inspect_images,
+    open_images,
+)
 from keras_tricks.report import write_data_report
 from keras_tricks.report.data_report import verdicts
 
@@ -54,10 +59,10 @@ def test_duplicates_show_their_labels(read_page, tmp_path):
     )
     report = inspect_images(images)
     page = read_page(write_data_report(tmp_path / "r.html", report, images))
-    first = page.text.index("The same pixels, in both parts, under several")
-    shown = page.text[first:].split("The same pixels, in both parts")[1]
+    first = page.text.index("The same pixels, in both splits, under several")
+    shown = page.text[first:].split("The same pixels, in both splits")[1]
     assert "class <1> image[2] class <2> image[2]" in shown
-    assert page.text.count("The same pixels, in both parts") == 3
+    assert page.text.count("The same pixels, in both splits") == 3
     assert verdicts(report) == [
         "Every record can be used.",
         "1 class without a usable test image: class <2>.",
@@ -72,14 +77,14 @@ def test_what_matters_most_comes_first(read_page, tmp_path):
     names = ("a", "b")
     train = ArrayRecords(x, np.array([0, 0, 0, 1, 1, 0]), names)
     test = ArrayRecords(x[4:5], np.array([1]), names)
-    parts = {"train": train, "test": test}
-    report = inspect_images(parts)
-    page = read_page(write_data_report(tmp_path / "r.html", report, parts))
+    splits = {"train": train, "test": test}
+    report = inspect_images(splits)
+    page = read_page(write_data_report(tmp_path / "r.html", report, splits))
     places = [
         page.text.index(f"{title} {label} image")
         for title, label in (
             ("The same pixels, under several labels", "a"),
-            ("The same pixels, in both parts", "b"),
+            ("The same pixels, in both splits", "b"),
             ("The same pixels", "a"),
         )
     ]
@@ -109,11 +114,11 @@ def test_no_image_can_be_used(read_page, tmp_path, images):
     records = ArrayRecords(
         np.zeros((2, 40, 40, 3), "float32"), np.array([0, 1]), ("a", "b")
     )
-    parts = {"train": records}
-    report = inspect_images(parts)
+    splits = {"train": records}
+    report = inspect_images(splits)
     page = read_page(
         write_data_report(
-            tmp_path / "r.html", report, parts if images else None
+            tmp_path / "r.html", report, splits if images else None
         )
     )
     assert "2 of 2 train records cannot be used" in page.text

@@ -14,13 +14,13 @@ EXAMPLES = 20
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class SplitReport:
-    """What the records of the training or the test part hold.
+    """What the records of the training or the test split hold.
 
     The arrays have an element for each of the N records; those that cannot
     be used have the label -1 and sizes of 0.
 
     Args:
-        part: `"train"` or `"test"`.
+        split: `"train"` or `"test"`.
         labels: int32, shape `(N,)`.
         heights: int32, shape `(N,)`, in pixels.
         widths: int32, shape `(N,)`.
@@ -32,7 +32,7 @@ class SplitReport:
         bad: The records that cannot be used.
     """
 
-    part: str
+    split: str
     labels: np.ndarray
     heights: np.ndarray
     widths: np.ndarray
@@ -88,7 +88,7 @@ class DataReport:
     Args:
         name: Name of the data set.
         class_names: K names.
-        parts: A `SplitReport` of the training images, and one of the test
+        splits: A `SplitReport` of the training images, and one of the test
             images if there are any.
         mean: Mean of the channels R, G, B over the training images, in
             0 ... 255, or `None` if none can be used.
@@ -106,7 +106,7 @@ class DataReport:
 
     name: str
     class_names: tuple[str, ...]
-    parts: tuple[SplitReport, ...]
+    splits: tuple[SplitReport, ...]
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     duplicates: tuple[Duplicates, ...]
@@ -114,15 +114,15 @@ class DataReport:
     @property
     def train(self) -> SplitReport:
         """Of the training images."""
-        return self.parts[0]
+        return self.splits[0]
 
     @property
     def bad(self) -> tuple[BadRecord, ...]:
-        """The records of all parts that training cannot use."""
-        return tuple(record for part in self.parts for record in part.bad)
+        """The records of all splits that training cannot use."""
+        return tuple(record for one in self.splits for record in one.bad)
 
     def __repr__(self):
-        sizes = ", ".join(f"{part.part}={len(part)}" for part in self.parts)
+        sizes = ", ".join(f"{one.split}={len(one)}" for one in self.splits)
         return (
             f"DataReport(name={self.name!r}, {sizes}, bad={len(self.bad)}, "
             f"duplicates={len(self.duplicates)})"
@@ -131,22 +131,22 @@ class DataReport:
     def odd_counts(self) -> dict[str, int]:
         """How many images have which oddity; only those that there are."""
         counts = {
-            kind: sum(len(part.odd(kind)) for part in self.parts)
+            kind: sum(len(one.odd(kind)) for one in self.splits)
             for kind in ODDITIES
         }
         return {kind: count for kind, count in counts.items() if count}
 
     def empty_classes(self) -> dict[str, list[str]]:
-        """By part, the classes without a usable image."""
+        """By split, the classes without a usable image."""
         return {
-            part.part: [
+            one.split: [
                 name
                 for name, count in zip(
-                    self.class_names, part.counts, strict=True
+                    self.class_names, one.counts, strict=True
                 )
                 if not count
             ]
-            for part in self.parts
+            for one in self.splits
         }
 
     def to_dict(self) -> dict:
@@ -158,15 +158,15 @@ class DataReport:
             "mean": self.mean and list(self.mean),
             "std": self.std and list(self.std),
             "quantiles": list(QUANTILES),
-            "parts": {
-                part.part: self._part(part, empty[part.part])
-                for part in self.parts
+            "splits": {
+                one.split: self._split(one, empty[one.split])
+                for one in self.splits
             },
             "bad": [dataclasses.asdict(record) for record in self.bad],
             "duplicates": [
                 {
                     **dataclasses.asdict(group),
-                    "across_parts": group.across_parts,
+                    "across_splits": group.across_splits,
                     "labels_differ": group.labels_differ,
                 }
                 for group in self.duplicates
@@ -174,18 +174,18 @@ class DataReport:
         }
 
     @staticmethod
-    def _part(part, empty):
-        kinds = collections.Counter(record.kind for record in part.bad)
+    def _split(one, empty):
+        kinds = collections.Counter(record.kind for record in one.bad)
         return {
-            "records": len(part),
-            "usable": len(part.usable),
+            "records": len(one),
+            "usable": len(one.usable),
             "bad": dict(kinds.most_common()),
-            "formats": part.formats,
-            "classes": {**part.balance(), "empty": empty},
-            "counts": part.counts.tolist(),
-            **part.quantiles(),
+            "formats": one.formats,
+            "classes": {**one.balance(), "empty": empty},
+            "counts": one.counts.tolist(),
+            **one.quantiles(),
             "odd": {
-                kind: {"count": len(part.odd(kind)), "first": list(names)}
-                for kind, names in part.odd_names.items()
+                kind: {"count": len(one.odd(kind)), "first": list(names)}
+                for kind, names in one.odd_names.items()
             },
         }

@@ -25,7 +25,7 @@ class Duplicates:
     Example:
     >>> members = (("train", 0), ("test", 7))
     >>> twins = Duplicates(True, members, ("a.jpg", "b.jpg"), (1, 1))
-    >>> twins.across_parts, twins.labels_differ
+    >>> twins.across_splits, twins.labels_differ
     (True, False)
     """
 
@@ -35,9 +35,9 @@ class Duplicates:
     labels: tuple[int, ...]
 
     @property
-    def across_parts(self) -> bool:
+    def across_splits(self) -> bool:
         """Whether some are training images and some test images."""
-        return len({part for part, _ in self.members}) > 1
+        return len({split for split, _ in self.members}) > 1
 
     @property
     def labels_differ(self) -> bool:

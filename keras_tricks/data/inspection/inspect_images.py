@@ -75,10 +75,10 @@ def inspect_images(
         check_int("workers", workers, 1)
     name = getattr(images, "name", "images")
     if isinstance(images, ImageSet):
-        parts = {"train": images.train, "test": images.test}
+        splits = {"train": images.train, "test": images.test}
     else:
-        parts = _check_parts(images)
-    classes = tuple(parts["train"].class_names)
+        splits = _check_splits(images)
+    classes = tuple(splits["train"].class_names)
     done, seen = itertools.count(1), []
     with (
         warnings.catch_warnings(),
@@ -86,9 +86,9 @@ def inspect_images(
     ):
         # Of the decoders, about files that they decode all the same.
         warnings.simplefilter("ignore")
-        for part, records in parts.items():
-            table = _Table(part, len(records), len(classes))
-            for index, found in _look(pool, records, part):
+        for split, records in splits.items():
+            table = _Table(split, len(records), len(classes))
+            for index, found in _look(pool, records, split):
                 table.add(index, found)
                 if progress is not None:
                     progress(next(done))
@@ -97,29 +97,31 @@ def inspect_images(
     return DataReport(
         name=name,
         class_names=classes,
-        parts=tuple(table.report(parts[table.part]) for table in seen),
+        splits=tuple(table.report(splits[table.split]) for table in seen),
         mean=mean,
         std=std,
-        duplicates=_find_duplicates(parts, seen),
+        duplicates=_find_duplicates(splits, seen),
     )
 
 
-def _check_parts(parts):
-    known = isinstance(parts, Mapping) and set(parts) <= {"train", "test"}
-    if not known or "train" not in parts:
+def _check_splits(splits):
+    known = isinstance(splits, Mapping) and set(splits) <= {"train", "test"}
+    if not known or "train" not in splits:
         raise ValueError(
             "`images` must be an `ImageSet`, or a dict of 'train', and "
-            f"perhaps 'test', to records. Received: images={parts!r:.80}"
+            f"perhaps 'test', to records. Received: images={splits!r:.80}"
         )
-    return {part: parts[part] for part in ("train", "test") if part in parts}
+    return {
+        split: splits[split] for split in ("train", "test") if split in splits
+    }
 
 
-def _look(pool, records, part):
+def _look(pool, records, split):
     """Numbers of all records and what they hold, in order, a few ahead."""
 
     def look(first):
         several = range(first, min(first + _AT_A_TIME, len(records)))
-        return [(i, inspect_record(records, i, part)) for i in several]
+        return [(i, inspect_record(records, i, split)) for i in several]
 
     waiting = collections.deque()
     for first in range(0, len(records), _AT_A_TIME):
@@ -131,10 +133,10 @@ def _look(pool, records, part):
 
 
 class _Table:
-    """What is kept of the images of a part: a few numbers of each."""
+    """What is kept of the images of a split: a few numbers of each."""
 
-    def __init__(self, part, size, classes):
-        self.part, self.classes = part, classes
+    def __init__(self, split, size, classes):
+        self.split, self.classes = split, classes
         self.labels = np.full(size, -1, "int32")
         self.heights = np.zeros(size, "int32")
         self.widths = np.zeros(size, "int32")
@@ -178,7 +180,7 @@ class _Table:
             if (self.odd >> bit & 1).any()
         }
         return SplitReport(
-            part=self.part,
+            split=self.split,
             labels=self.labels,
             heights=self.heights,
             widths=self.widths,
@@ -196,7 +198,7 @@ class _Table:
         )
 
 
-def _find_duplicates(parts, tables):
+def _find_duplicates(splits, tables):
     """The same images, then those that look alike and are not the same."""
     fields = ("pixels", "looks", "colors", "labels", "heights", "widths")
     pixels, looks, colors, labels, heights, widths = (
@@ -204,17 +206,17 @@ def _find_duplicates(parts, tables):
         for name in fields
     )
     aspects = widths / np.maximum(heights, 1)
-    names = list(parts)
-    firsts = np.cumsum([0, *(len(records) for records in parts.values())])
+    names = list(splits)
+    firsts = np.cumsum([0, *(len(records) for records in splits.values())])
 
     def make(group, exact):
         which = np.searchsorted(firsts, group, "right") - 1
         places = zip(which, group - firsts[which], strict=True)
-        places = [(names[part], int(index)) for part, index in places]
+        places = [(names[split], int(index)) for split, index in places]
         return Duplicates(
             exact,
             tuple(places),
-            tuple(parts[part].name(index) for part, index in places),
+            tuple(splits[split].name(index) for split, index in places),
             tuple(labels[group].tolist()),
         )
 

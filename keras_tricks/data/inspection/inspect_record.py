@@ -94,8 +94,8 @@ class BadRecord:
     """A record that training cannot use.
 
     Args:
-        part: `"train"` or `"test"`.
-        index: Its number in the part.
+        split: `"train"` or `"test"`.
+        index: Its number in the split.
         name: What the source calls it.
         kind: One of `DAMAGES`.
         reason: What the reader or the decoder says.
@@ -105,7 +105,7 @@ class BadRecord:
     'empty'
     """
 
-    part: str
+    split: str
     index: int
     name: str
     kind: str
@@ -117,14 +117,14 @@ class _Damage(Exception):
 
 
 def inspect_record(
-    records: Records, index: int, part: str = "train"
+    records: Records, index: int, split: str = "train"
 ) -> ImageFacts | BadRecord:
     """Reads and decodes a record, and says what it is like; never fails.
 
     Args:
         records: The source.
         index: Number of the record.
-        part: What the source is called in a `BadRecord`.
+        split: What the source is called in a `BadRecord`.
 
     Returns:
         An `ImageFacts`, or a `BadRecord` if training cannot use it.
@@ -149,7 +149,7 @@ def inspect_record(
         kind, reason = "other", error
     reason = first_line(reason) if isinstance(reason, Exception) else reason
     reason = reason.removeprefix(f"{name}: ")
-    return BadRecord(part, index, name, kind, reason)
+    return BadRecord(split, index, name, kind, reason)
 
 
 def _inspect(records, index, name):

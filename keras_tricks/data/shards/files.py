@@ -9,7 +9,7 @@ from pathlib import Path
 
 from keras_tricks._checks import check_choice
 from keras_tricks.data.sources.class_names import ClassNames, read_class_names
-from keras_tricks.data.sources.folders import TEST_FOLDERS
+from keras_tricks.data.sources.walk_folders import TEST_FOLDERS
 
 CLASS_FILES = ("classes.tsv", "classes.json", "classes.txt")
 # Open files of a process; there may be more shards than it may open.
@@ -20,19 +20,19 @@ _NUMBERED = re.compile(r"(.*)-(\d+)-of-(\d+)(.*)")
 def find_shards(
     data_dir: str | os.PathLike | Sequence[str | os.PathLike],
     is_shard: Callable[[str], bool],
-    part: str | None = None,
+    split: str | None = None,
     kind: str = "shards",
 ) -> tuple[str, ...]:
-    """Lists the shards of one part of a data set.
+    """Lists the shards of one split of a data set.
 
     Args:
         data_dir: A folder, a file, or a list of files. A folder may hold
-            several parts, told apart by a word of the names of the shards,
+            several splits, told apart by a word of the names of the shards,
             as `train-00000-of-00010`, or of subfolders.
         is_shard: What tells a shard by its name.
-        part: `"train"`, `"test"`, which is the first of `val`, `valid`,
+        split: `"train"`, `"test"`, which is the first of `val`, `valid`,
             `validation`, `test` that there is, or `None` for all shards of a
-            folder without parts.
+            folder without splits.
         kind: What messages call the shards.
 
     Returns:
@@ -40,15 +40,17 @@ def find_shards(
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
-        ValueError: If there are no shards, no such part, or one is missing
+        ValueError: If there are no shards, no such split, or one is missing
             of those whose names count them.
     """
-    check_choice("part", part, (None, "train", "test"))
+    check_choice("split", split, (None, "train", "test"))
     if not isinstance(data_dir, (str, os.PathLike)):
-        return _listed([os.path.abspath(path) for path in data_dir], part, kind)
+        return _listed(
+            [os.path.abspath(path) for path in data_dir], split, kind
+        )
     root = os.path.abspath(data_dir)
     if os.path.isfile(root):
-        return _listed([root], part, kind)
+        return _listed([root], split, kind)
     if not os.path.isdir(root):
         raise FileNotFoundError(
             f"`data_dir` must be an existing folder, file or list of {kind}. "
@@ -56,7 +58,7 @@ def find_shards(
         )
     groups = collections.defaultdict(list)
     for name in _shards_in(root, is_shard):
-        groups[_part_of(name)].append(os.path.join(root, name))
+        groups[_split_of(name)].append(os.path.join(root, name))
     if not groups:
         for name in ("train", *TEST_FOLDERS):
             folder = os.path.join(root, name)
@@ -66,7 +68,7 @@ def find_shards(
     groups = {name: paths for name, paths in groups.items() if paths}
     if not groups:
         raise ValueError(f"`data_dir` must hold {kind}. Received: {root}")
-    paths = groups[_choose(groups, part, root)]
+    paths = groups[_choose(groups, split, root)]
     _check_complete(paths)
     return tuple(paths)
 
@@ -74,7 +76,7 @@ def find_shards(
 def holds_shards(
     root: str | os.PathLike, is_shard: Callable[[str], bool]
 ) -> bool:
-    """Whether there are shards in a folder, or in those of its parts."""
+    """Whether there are shards in a folder, or in those of its splits."""
     folders = [os.path.join(root, name) for name in ("train", *TEST_FOLDERS)]
     return any(
         _shards_in(folder, is_shard)
@@ -87,7 +89,7 @@ def shard_classes(path: str, classes: ClassNames | None) -> ClassNames:
     """Returns the classes given, or those that a file beside a shard names.
 
     Args:
-        path: A shard. Of a shard in a folder of its part, the folder above
+        path: A shard. Of a shard in a folder of its split, the folder above
             may hold the file as well.
         classes: A `ClassNames`, or `None` to read classes.tsv, classes.json
             or classes.txt.
@@ -200,11 +202,11 @@ def _shards_in(folder, is_shard):
     )
 
 
-def _listed(paths, part, kind):
-    if part is not None:
+def _listed(paths, split, kind):
+    if split is not None:
         raise ValueError(
-            f"`part` must be None for a list of {kind}: the list is the part. "
-            f"Received: part={part!r}"
+            f"`split` must be None for a list of {kind}, which is the split. "
+            f"Received: split={split!r}"
         )
     if not paths:
         raise ValueError(f"`data_dir` must hold {kind}. Received: []")
@@ -217,29 +219,29 @@ def _listed(paths, part, kind):
     return tuple(paths)
 
 
-def _part_of(name):
+def _split_of(name):
     words = re.split(r"[-_.]", name.lower())
     return next((w for w in words if w in ("train", *TEST_FOLDERS)), None)
 
 
-def _choose(groups, part, root):
-    """Which group of shards a part is."""
+def _choose(groups, split, root):
+    """Which group of shards a split is."""
     found = ", ".join(str(name) for name in groups if name is not None)
-    if part is None:
+    if split is None:
         if len(groups) == 1:
             return next(iter(groups))
         raise ValueError(
-            "`part` must be 'train' or 'test' where there are several parts. "
-            f"Received: part=None, and {found} in {root}"
+            "`split` must be 'train' or 'test' where there are several splits. "
+            f"Received: split=None, and {found} in {root}"
         )
-    names = ("train",) if part == "train" else TEST_FOLDERS
+    names = ("train",) if split == "train" else TEST_FOLDERS
     for name in names:
         if name in groups:
             return name
     raise ValueError(
-        f"`part` must be a part of the data: shards or a folder called "
-        f"{' or '.join(names)}. Received: part={part!r}, and "
-        f"{found or 'no parts'} in {root}"
+        f"`split` must be in the data: shards or a folder called "
+        f"{' or '.join(names)}. Received: split={split!r}, and "
+        f"{found or 'no splits'} in {root}"
     )
 
 

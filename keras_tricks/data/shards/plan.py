@@ -11,16 +11,17 @@ import numpy as np
 
 from keras_tricks._checks import check_int, check_real
 from keras_tricks._random import ORDER, random_generator
-from keras_tricks.data.sources.folders import TEST_FOLDERS, ImageFiles
+from keras_tricks.data.sources.folders import ImageFiles
+from keras_tricks.data.sources.walk_folders import TEST_FOLDERS
 
 _SHARD_MEGABYTES = 128.0
 
 
 def shuffled(files: ImageFiles, seed: int = 0) -> np.ndarray:
-    """Returns the order in which `write_shards` writes a part.
+    """Returns the order in which `write_shards` writes a split.
 
     Args:
-        files: The part.
+        files: The split.
         seed: Seed of the order.
 
     Returns:
@@ -31,10 +32,10 @@ def shuffled(files: ImageFiles, seed: int = 0) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class PlannedShard:
-    """A shard to write: which images of a part, and their first number."""
+    """A shard to write: which images of a split, and their first number."""
 
     name: str
-    part: str
+    split: str
     chosen: np.ndarray
     first: int
 
@@ -51,7 +52,7 @@ class ShardPlan:
 
 
 def make_plan(
-    parts: Mapping[str, ImageFiles],
+    splits: Mapping[str, ImageFiles],
     writer: type,
     shards: int | None = None,
     shard_megabytes: float | None = None,
@@ -60,7 +61,7 @@ def make_plan(
     """Returns which images go into which shards.
 
     Args:
-        parts: Names to `ImageFiles`.
+        splits: Names to `ImageFiles`.
         writer: One of `WRITERS`, for the names of the shards.
         shards: As for `write_shards`.
         shard_megabytes: As for `write_shards`.
@@ -72,20 +73,20 @@ def make_plan(
     Raises:
         ValueError: If an argument is wrong.
     """
-    _check_parts(parts)
+    _check_splits(splits)
     if shards is not None and shard_megabytes is not None:
         raise ValueError(
             "`shards` must be None if `shard_megabytes` is given. Received: "
             f"shards={shards}, shard_megabytes={shard_megabytes}"
         )
-    sizes = {name: _sizes(files) for name, files in parts.items()}
+    sizes = {name: _sizes(files) for name, files in splits.items()}
     counts = _counts(sizes, shards, shard_megabytes)
     result, digest = [], hashlib.sha256(writer.__name__.encode())
-    for name, files in parts.items():
+    for name, files in splits.items():
         order, first = shuffled(files, seed), 0
         for number, chosen in enumerate(np.array_split(order, counts[name])):
             stem = writer.numbering.format(
-                part=name, number=number, count=counts[name]
+                split=name, number=number, count=counts[name]
             )
             shard = PlannedShard(stem + writer.suffix, name, chosen, first)
             result.append(shard)
@@ -95,32 +96,32 @@ def make_plan(
                 for i in chosen
             ]
             digest.update(json.dumps([shard.name, rows]).encode())
-    digest.update(json.dumps(parts["train"].class_names).encode())
+    digest.update(json.dumps(splits["train"].class_names).encode())
     return ShardPlan(result, digest.hexdigest())
 
 
-def _check_parts(parts):
-    test = [name for name in parts if name in TEST_FOLDERS]
-    if "train" not in parts or len(test) != len(parts) - 1 or len(test) > 1:
+def _check_splits(splits):
+    test = [name for name in splits if name in TEST_FOLDERS]
+    if "train" not in splits or len(test) != len(splits) - 1 or len(test) > 1:
         raise ValueError(
-            "`parts` must be 'train' and, if any, one of "
-            f"{', '.join(TEST_FOLDERS)}. Received: {', '.join(parts)}"
+            "`splits` must be 'train' and, if any, one of "
+            f"{', '.join(TEST_FOLDERS)}. Received: {', '.join(splits)}"
         )
-    for name, files in parts.items():
+    for name, files in splits.items():
         if not len(files) or files.labels is None:
             raise ValueError(
-                "`parts` must hold images with labels. Received: "
+                "`splits` must hold images with labels. Received: "
                 f"{len(files)} images of {name}"
             )
-        if files.classes != parts["train"].classes or files.classes is None:
+        if files.classes != splits["train"].classes or files.classes is None:
             raise ValueError(
-                "`parts` must have the same classes. Received: "
+                "`splits` must have the same classes. Received: "
                 f"{name} with others"
             )
 
 
 def _counts(sizes, shards, shard_megabytes):
-    """How many shards each part gets."""
+    """How many shards each split gets."""
     if shards is None:
         given = _SHARD_MEGABYTES if shard_megabytes is None else shard_megabytes
         limit = 1e6 * check_real("shard_megabytes", given, 0, open_low=True)

@@ -86,7 +86,7 @@ def open_record_shards(
     data_dir: str | os.PathLike | Sequence[str | os.PathLike],
     classes: ClassNames | None = None,
     label_offset: int = 0,
-    part: str | None = None,
+    split: str | None = None,
 ) -> RecordShards:
     """Opens TFRecord or ArrayRecord shards for random access.
 
@@ -98,16 +98,16 @@ def open_record_shards(
     Args:
         data_dir: A folder, a file, or a list of files. In a folder the
             shards are the files `*.tfrecord*`, `*-00000-of-00010` and
-            `*.array_record*`. If it has several parts, a word of their names
+            `*.array_record*`. If it has several splits, a word of their names
             tells them apart, or they are in subfolders.
         classes: The classes; by default those of a classes.tsv,
             classes.json or classes.txt beside the shards.
         label_offset: What the label of the first class is stored as, 1 for
             conversions of ImageNet that keep 0 for the background. Defaults
             to 0.
-        part: `"train"`, `"test"`, which is the first of `val`, `valid`,
+        split: `"train"`, `"test"`, which is the first of `val`, `valid`,
             `validation`, `test` that there is, or `None` for a folder
-            without parts.
+            without splits.
 
     Returns:
         A `RecordShards`.
@@ -119,10 +119,10 @@ def open_record_shards(
         ImportError: If the package of ArrayRecords is missing.
 
     Example:
-    >>> open_record_shards("imagenet", part="train")  # doctest: +SKIP
+    >>> open_record_shards("imagenet", split="train")  # doctest: +SKIP
     """
     check_int("label_offset", label_offset)
-    paths = find_shards(data_dir, is_record_shard, part, _KIND)
+    paths = find_shards(data_dir, is_record_shard, split, _KIND)
     kinds = {_is_array_record(path) for path in paths}
     if len(kinds) > 1:
         raise ValueError(

@@ -69,7 +69,7 @@ class TarShards(Shards):
 def open_tar_shards(
     data_dir: str | os.PathLike | Sequence[str | os.PathLike],
     classes: ClassNames | None = None,
-    part: str | None = None,
+    split: str | None = None,
 ) -> TarShards:
     """Opens .tar shards for random access.
 
@@ -81,14 +81,14 @@ def open_tar_shards(
 
     Args:
         data_dir: A folder, a file, or a list of files `*.tar`, not
-            compressed. If a folder has several parts, a word of the names
+            compressed. If a folder has several splits, a word of the names
             of the shards tells them apart, as `train-000000.tar`, or they
             are in subfolders.
         classes: The classes; by default those of a classes.tsv,
             classes.json or classes.txt beside the shards.
-        part: `"train"`, `"test"`, which is the first of `val`, `valid`,
+        split: `"train"`, `"test"`, which is the first of `val`, `valid`,
             `validation`, `test` that there is, or `None` for a folder
-            without parts.
+            without splits.
 
     Returns:
         A `TarShards`.
@@ -110,7 +110,7 @@ def open_tar_shards(
     >>> records.record(0), records.name(0)
     ((b'image', 1), 'train-000000.tar[0] a.jpg')
     """
-    paths = find_shards(data_dir, is_tar_shard, part, ".tar shards")
+    paths = find_shards(data_dir, is_tar_shard, split, ".tar shards")
     classes = shard_classes(paths[0], classes)
     return TarShards(make_index(paths, scan_tar), classes)
 

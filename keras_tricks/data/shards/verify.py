@@ -22,8 +22,8 @@ _AT_A_TIME = 64
 
 
 def verify_shards(
-    parts: Mapping[str, ImageFiles],
-    out_dir: str | os.PathLike,
+    splits: Mapping[str, ImageFiles],
+    folder: str | os.PathLike,
     format: str = "tfrecord",
     seed: int = 0,
     workers: int | None = None,
@@ -32,8 +32,8 @@ def verify_shards(
     """Reads every record that `write_shards` wrote, and decodes it.
 
     Args:
-        parts: What was written.
-        out_dir: The folder of the shards.
+        splits: What was written.
+        folder: The folder of the shards.
         format: Their format.
         seed: Seed of the order.
         workers: Records read at a time. Defaults to the number of cores.
@@ -51,28 +51,28 @@ def verify_shards(
     1000
     """
     check_choice("format", format, tuple(WRITERS))
-    left_out = _left_out(Path(out_dir) / BAD_FILE)
+    left_out = _left_out(Path(folder) / BAD_FILE)
     open_shards = open_record_shards
     if format == "webdataset":
         open_shards = open_tar_shards
     bar = keras.utils.Progbar(
-        sum(map(len, parts.values())) - len(left_out),
+        sum(map(len, splits.values())) - len(left_out),
         width=24,
         verbose=int(verbose),
         unit_name="image",
     )
     done = 0
-    for part, files in parts.items():
-        which = "train" if part == "train" else "test"
-        records = open_shards(out_dir, part=which)
+    for split, files in splits.items():
+        which = "train" if split == "train" else "test"
+        records = open_shards(folder, split=which)
         order = [
             index
             for index in shuffled(files, seed).tolist()
-            if (part, files.names[index]) not in left_out
+            if (split, files.names[index]) not in left_out
         ]
         if len(order) != len(records) or records.classes != files.classes:
             raise ValueError(
-                f"`out_dir` must hold the {len(order)} images of {part} and "
+                f"`folder` must hold the {len(order)} images of {split} and "
                 f"their {len(files.classes)} classes. Received: "
                 f"{len(records)} records of {len(records.classes)} classes"
             )
@@ -110,4 +110,5 @@ def _check(records, number, files, index):
 def _left_out(file):
     text = file.read_bytes().decode("utf-8", "surrogateescape")
     rows = csv.reader(io.StringIO(text, newline=""), "excel-tab")
-    return {(part, name) for part, name, _ in rows if part != "part"}
+    next(rows)  # The titles.
+    return {(split, name) for split, name, _ in rows}

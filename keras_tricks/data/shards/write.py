@@ -14,10 +14,10 @@ import keras
 import numpy as np
 
 from keras_tricks._checks import check_choice, check_int
-from keras_tricks._files import write_atomically
+from keras_tricks._files import replace_durably, write_atomically
 from keras_tricks.data.shards.index import INDEX_FILE, index_content
 from keras_tricks.data.shards.plan import make_plan
-from keras_tricks.data.shards.writers import WRITERS, sync
+from keras_tricks.data.shards.writers import WRITERS
 from keras_tricks.data.sources.folders import ImageFiles
 from keras_tricks.data.transforms.decode import decode_image
 
@@ -53,8 +53,8 @@ class WrittenShards:
 
 
 def write_shards(
-    parts: Mapping[str, ImageFiles],
-    out_dir: str | os.PathLike,
+    splits: Mapping[str, ImageFiles],
+    folder: str | os.PathLike,
     format: str = "tfrecord",
     shards: int | None = None,
     shard_megabytes: float | None = None,
@@ -65,7 +65,7 @@ def write_shards(
 ) -> WrittenShards:
     """Writes image files into shards that are read by number.
 
-    The images of a part are shuffled, so that every shard mixes the classes,
+    The images of a split are shuffled, so that every shard mixes the classes,
     and each is decoded once before its bytes are written as they are. A
     shard appears under its name when it is complete and on the disk. After
     an interruption the same call keeps such shards and writes the others,
@@ -73,13 +73,13 @@ def write_shards(
     index.npz, plan.json and bad_records.tsv.
 
     Args:
-        parts: `"train"` and, if you like, one of `"val"`, `"valid"`,
+        splits: `"train"` and, if you like, one of `"val"`, `"valid"`,
             `"validation"`, `"test"`, to `ImageFiles` with labels and the
             same classes, see `open_folder_splits`.
-        out_dir: The folder; it must be new, empty, or of the same call.
+        folder: The folder; it must be new, empty, or of the same call.
         format: `"tfrecord"`, `"array_record"` or `"webdataset"`.
-        shards: Number of shards of the largest part; the shards of another
-            part hold as many images.
+        shards: Number of shards of the largest split; the shards of another
+            split hold as many images.
         shard_megabytes: About the size of a shard instead, in 10^6 bytes.
             Defaults to 128.
         seed: Seed of the order.
@@ -106,10 +106,10 @@ def write_shards(
     ...     os.makedirs(os.path.dirname(f"{folder}/{name}"), exist_ok=True)
     ...     Image.new("RGB", (8, 6)).save(f"{folder}/{name}.png")
     >>> train, test = open_folder_splits(folder, test_share=0.5)
-    >>> parts = {"train": train, "val": test}
-    >>> write_shards(parts, out, "webdataset", shards=1).records
+    >>> splits = {"train": train, "val": test}
+    >>> write_shards(splits, out, "webdataset", shards=1).records
     4
-    >>> len(open_tar_shards(out, part="test"))
+    >>> len(open_tar_shards(out, split="test"))
     2
     """
     check_choice("format", format, tuple(WRITERS))
@@ -118,27 +118,27 @@ def write_shards(
     check_int("workers", workers, 1)
     writer = WRITERS[format]
     writer.check()
-    plan = make_plan(parts, writer, shards, shard_megabytes, seed)
-    out = Path(out_dir)
-    _prepare(out, plan, format, parts)
+    plan = make_plan(splits, writer, shards, shard_megabytes, seed)
+    out = Path(folder)
+    _prepare(out, plan, format, splits)
     bar = keras.utils.Progbar(
         len(plan), width=24, verbose=int(verbose), unit_name="image"
     )
-    job = _Job(out, writer, parts, max_bad_records, bar)
+    job = _Job(out, writer, splits, max_bad_records, bar)
     job.recall(plan.shards)
     kept = len(job.rows)
     job.run([one for one in plan.shards if one.name not in job.rows], workers)
     return job.finish(plan.shards, kept)
 
 
-def _prepare(out, plan, format, parts):
+def _prepare(out, plan, format, splits):
     """Makes the folder, or sees that it is of the same plan."""
     file = out / PLAN_FILE
     written = json.dumps(
         {
             "format": format,
             "shards": len(plan.shards),
-            "images": {name: len(files) for name, files in parts.items()},
+            "images": {name: len(files) for name, files in splits.items()},
             "digest": plan.digest,
         },
         indent=2,
@@ -147,14 +147,14 @@ def _prepare(out, plan, format, parts):
         found = file.read_text("utf-8")
         if found != written + "\n":
             raise ValueError(
-                "`out_dir` must be new, empty, or hold what the same call "
+                "`folder` must be new, empty, or hold what the same call "
                 "began: the same images, format, shards and seed. Received: "
                 f"{out} of another plan"
             )
         return
     if out.is_dir() and any(out.iterdir()):
         raise ValueError(
-            "`out_dir` must be new, empty, or hold what the same call began. "
+            "`folder` must be new, empty, or hold what the same call began. "
             f"Received: {out} with {min(out.iterdir()).name} in it"
         )
     out.mkdir(parents=True, exist_ok=True)
@@ -168,8 +168,8 @@ class _Stopped(Exception):
 class _Job:
     """Writes the shards that are missing, in threads."""
 
-    def __init__(self, out, writer, parts, max_bad_records, bar):
-        self.out, self.writer, self.parts = out, writer, parts
+    def __init__(self, out, writer, splits, max_bad_records, bar):
+        self.out, self.writer, self.splits = out, writer, splits
         self.max_bad_records, self.bar = max_bad_records, bar
         self.rows, self.bad, self.seen = {}, [], 0
         self.lock, self.stopped = threading.Lock(), threading.Event()
@@ -223,24 +223,22 @@ class _Job:
         try:
             labels, bad = self.fill(writer, shard)
             writer.close()
-            sync(temporary)
             offsets, lengths, _ = self.writer.scan(str(temporary))
             rows = [list(map(int, offsets)), list(map(int, lengths)), labels]
             size = temporary.stat().st_size
             note = {"size": size, "rows": rows, "bad": bad}
             write_atomically(self.note(shard), json.dumps(note))
-            os.replace(temporary, self.out / shard.name)
+            replace_durably(temporary, self.out / shard.name)
         except BaseException:
             self.stopped.set()
             writer.close()
             temporary.unlink(missing_ok=True)
             raise
-        sync(self.out)
         self.rows[shard.name] = rows
 
     def fill(self, writer, shard):
         """Writes the images of a shard; returns labels, and what is bad."""
-        files, labels, bad = self.parts[shard.part], [], []
+        files, labels, bad = self.splits[shard.split], [], []
         for number, index in enumerate(shard.chosen, shard.first):
             if self.stopped.is_set():
                 raise _Stopped
@@ -250,7 +248,7 @@ class _Job:
                 decode_image(data, name)
             except ValueError as error:
                 reason = str(error).removeprefix(f"{name}: ")
-                bad.append((shard.part, name, reason))
+                bad.append((shard.split, name, reason))
                 with self.lock:
                     self.left_out(bad[-1:])
             else:
@@ -267,12 +265,12 @@ class _Job:
         paths = [self.out / name for name in names]
         sizes = [path.stat().st_size for path in paths]
         rows = [self.rows[name] for name in names]
-        classes = json.dumps(self.parts["train"].class_names, indent=1)
+        classes = json.dumps(self.splits["train"].class_names, indent=1)
         write_atomically(self.out / "classes.json", classes + "\n")
         bad = tuple(sorted(self.bad))
         table = io.StringIO(newline="")
         csv.writer(table, "excel-tab").writerows(
-            [("part", "name", "reason"), *bad]
+            [("split", "name", "reason"), *bad]
         )
         content = table.getvalue().encode("utf-8", "surrogateescape")
         write_atomically(self.out / BAD_FILE, content)

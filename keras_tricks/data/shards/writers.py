@@ -45,7 +45,7 @@ class _ExampleWriter:
 class TFRecordWriter(_ExampleWriter):
     """Writes a TFRecord file."""
 
-    suffix, numbering = ".tfrecord", "{part}-{number:05d}-of-{count:05d}"
+    suffix, numbering = ".tfrecord", "{split}-{number:05d}-of-{count:05d}"
     scan = staticmethod(scan_tfrecord)
 
     @staticmethod
@@ -64,7 +64,7 @@ class TFRecordWriter(_ExampleWriter):
 class ArrayRecordWriter(_ExampleWriter):
     """Writes an ArrayRecord file, each record a group of its own."""
 
-    suffix, numbering = ".array_record", "{part}-{number:05d}-of-{count:05d}"
+    suffix, numbering = ".array_record", "{split}-{number:05d}-of-{count:05d}"
     scan = staticmethod(scan_array_record)
 
     @staticmethod
@@ -81,7 +81,7 @@ class ArrayRecordWriter(_ExampleWriter):
 class TarWriter:
     """Writes a .tar file of the WebDataset kind, the same bytes every time."""
 
-    suffix, numbering = ".tar", "{part}-{number:06d}"
+    suffix, numbering = ".tar", "{split}-{number:06d}"
     scan = staticmethod(scan_tar)
 
     def __init__(self, path):
@@ -140,14 +140,3 @@ def _import_crc32c():
             "TFRecord files need TensorFlow or the package google-crc32c to "
             "be written: pip install 'keras_tricks[records]'"
         ) from error
-
-
-def sync(path: str | os.PathLike) -> None:
-    """Waits until a file, or the names in a folder, are on the disk."""
-    if os.path.isdir(path) and os.name == "nt":
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -45,13 +45,13 @@ class ImageData:
     def __post_init__(self):
         names = tuple(str(name) for name in self.class_names)
         object.__setattr__(self, "class_names", names)
-        for part in ("train", "test"):
-            _check_images(f"x_{part}", getattr(self, f"x_{part}"))
+        for split in ("train", "test"):
+            _check_images(f"x_{split}", getattr(self, f"x_{split}"))
             labels = _check_labels(
-                f"y_{part}", getattr(self, f"y_{part}"), len(names)
+                f"y_{split}", getattr(self, f"y_{split}"), len(names)
             )
-            object.__setattr__(self, f"y_{part}", labels)
-            _check_lengths(part, getattr(self, f"x_{part}"), labels)
+            object.__setattr__(self, f"y_{split}", labels)
+            _check_lengths(split, getattr(self, f"x_{split}"), labels)
         if self.x_train.shape[1:] != self.x_test.shape[1:]:
             raise ValueError(
                 "`x_train` and `x_test` must hold images of one shape. "
@@ -133,22 +133,22 @@ class ImageData:
             ValueError: If a number is out of its range.
         """
         kept = {}
-        for part, count, part_seed in (
+        for split, count, split_seed in (
             ("train", train_samples, seed),
             ("test", test_samples, 0),
         ):
             if count is None:
                 continue
-            images = getattr(self, f"x_{part}")
-            labels = getattr(self, f"y_{part}")
-            check_int(f"{part}_samples", count, self.num_classes)
+            images = getattr(self, f"x_{split}")
+            labels = getattr(self, f"y_{split}")
+            check_int(f"{split}_samples", count, self.num_classes)
             if count > len(images):
                 raise ValueError(
-                    f"`{part}_samples` must not exceed the {part} set, which "
-                    f"has {len(images)}. Received: {part}_samples={count}"
+                    f"`{split}_samples` must not exceed the {split} set, which "
+                    f"has {len(images)}. Received: {split}_samples={count}"
                 )
-            chosen = stratified_order(labels, part_seed)[:count]
-            kept |= {f"x_{part}": images[chosen], f"y_{part}": labels[chosen]}
+            chosen = stratified_order(labels, split_seed)[:count]
+            kept |= {f"x_{split}": images[chosen], f"y_{split}": labels[chosen]}
         return dataclasses.replace(self, **kept) if kept else self
 
 
@@ -244,9 +244,9 @@ def _check_labels(name, labels, num_classes):
     return labels.astype("int32")
 
 
-def _check_lengths(part, images, labels):
+def _check_lengths(split, images, labels):
     if len(images) != len(labels):
         raise ValueError(
-            f"`x_{part}` and `y_{part}` must have the same length. "
+            f"`x_{split}` and `y_{split}` must have the same length. "
             f"Received: {len(images)} images and {len(labels)} labels"
         )

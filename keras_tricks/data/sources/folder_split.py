@@ -1,6 +1,7 @@
-"""The training and the test part of a folder of class folders."""
+"""Lists the training and the test split of a folder of class folders."""
 
 import dataclasses
+import itertools
 import os
 
 import numpy as np
@@ -8,31 +9,37 @@ import numpy as np
 from keras_tricks._checks import check_real
 from keras_tricks.data.sources.arrays import stratified_split
 from keras_tricks.data.sources.class_names import ClassNames
-from keras_tricks.data.sources.folders import TEST_FOLDERS, ImageFiles
-from keras_tricks.data.transforms.decode import SUFFIXES
+from keras_tricks.data.sources.folders import ImageFiles
+from keras_tricks.data.sources.walk_folders import (
+    split_folders,
+    subfolders,
+    walk_images,
+)
 
 _SPLIT_SEED = 0
 _SHOWN = 20
 
 
 def open_folder_splits(
-    path: str | os.PathLike, test_share: float = 0.2
+    folder: str | os.PathLike, test_share: float = 0.2
 ) -> tuple[ImageFiles, ImageFiles]:
-    """Lists the images of a folder of class folders, in two parts.
+    """Lists the images of a folder of class folders, in two splits.
 
     With a subfolder `train` and one of `val`, `valid`, `validation` or
-    `test` (the first of these), those are the two parts. Otherwise the
+    `test` (the first of these), those are the two splits. Otherwise the
     subfolders are the classes, and a fixed share of each is held out, always
-    the same. Class names are sorted, and so are the files of a class. No
-    file is opened: one that cannot be read is listed too.
+    the same. Class names are sorted, and so are the files of a class. Hidden
+    files and folders are left out, links are followed, and a folder that is
+    there under several names counts once. No file is opened: one that cannot
+    be read is listed too.
 
     Args:
-        path: The folder.
+        folder: The folder.
         test_share: Share of each class that is held out, between 0 and 1.
             Defaults to 0.2.
 
     Returns:
-        Training and test part, each an `ImageFiles` with labels and classes.
+        Training and test split, each an `ImageFiles` with labels and classes.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -50,21 +57,21 @@ def open_folder_splits(
     (('cat', 'dog'), [0, 1])
     """
     check_real("test_share", test_share, 0, 1, open_low=True, open_high=True)
-    path = os.path.abspath(os.fspath(path))
-    if not os.path.isdir(path):
+    root = os.path.abspath(os.fspath(folder))
+    if not os.path.isdir(root):
         raise FileNotFoundError(
-            f"`data_dir` must be an existing folder. Received: {path}"
+            f"`data_dir` must be an existing folder. Received: {root}"
         )
-    parts = _parts(path)
-    names = _subfolders(parts[0])
+    splits = split_folders(subfolders(root)) or ("",)
+    names = subfolders(os.path.join(root, splits[0]))
     if len(names) < 2:
         raise ValueError(
-            f"{parts[0]} must hold a folder for each of at least two classes. "
-            f"Received: {len(names)}"
+            f"{os.path.join(root, splits[0]).rstrip(os.sep)} must hold a "
+            f"folder for each of at least two classes. Received: {len(names)}"
         )
     classes = ClassNames(tuple(names))
     empty = []
-    listed = [_list_images(path, part, classes, empty) for part in parts]
+    listed = [_list_images(root, split, classes, empty) for split in splits]
     _check_none_is_empty(empty)
     if len(listed) == 2:
         return tuple(listed)
@@ -80,48 +87,28 @@ def open_folder_splits(
     )
 
 
-def _subfolders(path):
-    return sorted(
-        entry.name
-        for entry in os.scandir(path)
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
-
-
-def _parts(path):
-    folders = _subfolders(path)
-    test = [name for name in TEST_FOLDERS if name in folders]
-    if "train" in folders and test:
-        return [os.path.join(path, "train"), os.path.join(path, test[0])]
-    return [path]
-
-
-def _list_images(root, part, classes, empty):
-    """The files of all classes of a part, by their names inside the root.
+def _list_images(root, split, classes, empty):
+    """The files of all classes of a split, by their names inside the root.
 
     Folders without any are added to `empty`.
     """
-    unknown = sorted(set(_subfolders(part)) - set(classes.names))
+    path = os.path.join(root, split) if split else root
+    unknown = sorted(set(subfolders(path)) - set(classes.names))
     if unknown:
         raise ValueError(
-            f"{part} must hold the classes of the training folder only. "
+            f"{path} must hold the classes of the training folder only. "
             f"Received: {', '.join(unknown[:5])}"
         )
-    names, counts = [], []
-    for name in classes.names:
-        folder = os.path.join(part, name)
-        found = sorted(
-            os.path.join(inside, file)
-            for inside, _, files in os.walk(folder)
-            for file in files
-            if file.lower().endswith(SUFFIXES) and not file.startswith(".")
-        )
-        if not found:
-            empty.append(folder)
-        names += [os.path.relpath(file, root) for file in found]
-        counts.append(len(found))
+    found = {name: [] for name in classes.names}
+    for name in walk_images(root, split):
+        folder, _, inside = name.removeprefix(f"{split}/").partition("/")
+        if inside:
+            found[folder].append(name)
+    empty += [os.path.join(path, x) for x, names in found.items() if not names]
+    counts = [len(names) for names in found.values()]
     labels = np.repeat(np.arange(len(classes), dtype="int32"), counts)
-    return ImageFiles(root, tuple(names), labels, classes)
+    names = tuple(itertools.chain(*found.values()))
+    return ImageFiles(root, names, labels, classes)
 
 
 def _check_none_is_empty(folders):

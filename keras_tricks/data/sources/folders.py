@@ -4,16 +4,21 @@ import dataclasses
 import os
 import tarfile
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from keras_tricks._checks import check_int
 from keras_tricks.data.sources.arrays import stratified_order
 from keras_tricks.data.sources.class_names import ClassNames, read_class_names
+from keras_tricks.data.sources.walk_folders import (
+    is_image,
+    split_folders,
+    subfolders,
+    walk_images,
+)
 from keras_tricks.data.transforms.decode import SUFFIXES, decode_image
 
-TEST_FOLDERS = ("val", "valid", "validation", "test")
 CLASSES_FILE = "classes.tsv"
 
 
@@ -140,6 +145,7 @@ def open_image_files(
         source: A folder, a .tar file, or a list of paths of images, whose
             classes remain unknown. Of a folder with `train` and one of
             `val`, `valid`, `validation`, `test` in it, the latter is taken.
+            Hidden files and folders are left out, links are followed.
         classes: The classes of the network. Defaults to `None`.
         labels: Whether to find out the classes. Defaults to `True`.
 
@@ -170,12 +176,19 @@ def open_image_files(
             "`data_dir` must be an existing folder or .tar file of images. "
             f"Received: {root}"
         )
-    places = None if folder else _members(root)
-    names = _test_part(sorted(_walk(root) if folder else places))
+    split, places = "", None
+    if folder:
+        # The training split is not even walked.
+        *_, split = split_folders(subfolders(root)) or ("",)
+        names = walk_images(root, split)
+    else:
+        places = _members(root)
+        names = sorted(places)
+    names = _test_split(names)
     if not names:
         raise ValueError(
             f"`data_dir` must hold images ({', '.join(SUFFIXES)}). "
-            f"Received: {root}"
+            f"Received: {os.path.join(root, split) if split else root}"
         )
     if not labels:
         return ImageFiles(root, tuple(names), places=places)
@@ -190,28 +203,13 @@ def open_image_files(
     return ImageFiles(root, tuple(names), found, classes, places)
 
 
-def _is_image(name):
-    hidden = PurePosixPath(name).name.startswith(".")
-    return name.lower().endswith(SUFFIXES) and not hidden
-
-
-def _walk(root):
-    for folder, inside, files in os.walk(root, followlinks=True):
-        inside[:] = [name for name in inside if not name.startswith(".")]
-        relative = Path(folder).relative_to(root)
-        for file in files:
-            name = (relative / file).as_posix()
-            if _is_image(name):
-                yield name
-
-
 def _members(root):
     try:
         with tarfile.open(root, "r:") as tar:
             return {
                 member.name: (member.offset_data, member.size)
                 for member in tar
-                if member.isfile() and _is_image(member.name)
+                if member.isfile() and is_image(member.name)
             }
     except (OSError, tarfile.TarError) as error:
         raise ValueError(
@@ -220,40 +218,39 @@ def _members(root):
         ) from None
 
 
-def _split(names):
+def _below_shared(names):
     """Folders and name of each file, and how many folders all share."""
-    parts = [PurePosixPath(name).parts for name in names]
-    first = parts[0]
+    paths = [PurePosixPath(name).parts for name in names]
+    first = paths[0]
     depth = 0
     while all(
-        len(part) > depth + 1 and part[depth] == first[depth] for part in parts
+        len(path) > depth + 1 and path[depth] == first[depth] for path in paths
     ):
         depth += 1
-    return parts, depth
+    return paths, depth
 
 
-def _test_part(names):
-    """Leaves out the training part where there is another one."""
+def _test_split(names):
+    """Leaves out the training split where there is another one."""
     if not names:
         return names
-    parts, depth = _split(names)
-    tops = {part[depth] for part in parts if len(part) > depth + 1}
-    test = [name for name in TEST_FOLDERS if name in tops]
-    if "train" not in tops or not test:
+    paths, depth = _below_shared(names)
+    splits = split_folders(p[depth] for p in paths if len(p) > depth + 1)
+    if not splits:
         return names
     return [
         name
-        for name, part in zip(names, parts, strict=True)
-        if part[depth] == test[0]
+        for name, path in zip(names, paths, strict=True)
+        if path[depth] == splits[1]
     ]
 
 
 def _class_folders(root, names):
-    parts, depth = _split(names)
-    folders = {part[depth] for part in parts if len(part) > depth + 1}
+    paths, depth = _below_shared(names)
+    folders = {path[depth] for path in paths if len(path) > depth + 1}
     if not folders:
         return None
-    loose = [part[-1] for part in parts if len(part) == depth + 1]
+    loose = [path[-1] for path in paths if len(path) == depth + 1]
     if loose:
         raise ValueError(
             "`data_dir` must hold class folders or images, not both. Received: "

@@ -16,7 +16,7 @@ class TfdsRecords:
 
     Args:
         name: The data set, with its configuration and version if you like.
-        split: Its part.
+        split: Name of its split.
         data_dir: Where it is or shall be, or `None`.
         image: Name of the feature that is the image.
         label: Name of the feature that is the class.
@@ -77,7 +77,7 @@ class TfdsRecords:
         return example[self._image], label
 
     def name(self, index: int) -> str:
-        """The data set, its part, and the number."""
+        """The data set, its split, and the number."""
         return f"{self._title}[{index}]"
 
 
@@ -166,7 +166,7 @@ def open_tfds(
 
     Args:
         name: The data set, with its configuration and version if you like.
-        split: Its part, such as `"train"` or `"train[:90%]"`.
+        split: Name of its split, such as `"train"` or `"train[:90%]"`.
         data_dir: Where it is or shall be; by default where the package
             keeps its data.
         image: Name of the feature that is the image. Defaults to `"image"`.
@@ -197,7 +197,7 @@ def open_huggingface(
     Args:
         dataset: Its name, which the package downloads unless it is there; or
             a `datasets.Dataset`.
-        split: The part, such as `"train"`; `None` for a `Dataset`.
+        split: Name of its split, such as `"train"`; `None` for a `Dataset`.
         image: Name of the column of images. Defaults to `"image"`.
         label: Name of the column of classes. Defaults to `"label"`.
 
@@ -216,7 +216,7 @@ def open_huggingface(
     named = isinstance(dataset, str)
     if named == (split is None):
         raise ValueError(
-            "`split` must be the part of a data set by name, and None for a "
+            "`split` must be given for a data set by name, and None for a "
             f"Dataset. Received: split={split!r}"
         )
     title = "dataset"

@@ -17,7 +17,7 @@ _PROGRESS_EVERY = 1000
 
 
 def load_folder(
-    path: str | os.PathLike,
+    folder: str | os.PathLike,
     image_size: int = 64,
     max_bad_records: int = 0,
     test_share: float = 0.2,
@@ -31,7 +31,7 @@ def load_folder(
     `crop_ratio` of 1.
 
     Args:
-        path: The folder.
+        folder: The folder.
         image_size: Side of the images in pixels. Defaults to 64.
         max_bad_records: How many unreadable images may be skipped; their
             names go to stderr. Defaults to 0.
@@ -59,11 +59,13 @@ def load_folder(
     """
     check_int("image_size", image_size, 1)
     check_int("max_bad_records", max_bad_records)
-    train, test = open_folder_splits(path, test_share)
-    parts = (train, test)
-    files = [os.path.join(part.root, n) for part in parts for n in part.names]
+    train, test = open_folder_splits(folder, test_share)
+    splits = (train, test)
+    files = [
+        os.path.join(split.root, n) for split in splits for n in split.names
+    ]
     images, good = _decode(files, image_size, max_bad_records)
-    labels = np.concatenate([part.labels for part in parts])[good]
+    labels = np.concatenate([split.labels for split in splits])[good]
     count = int(good[: len(train)].sum())
     try:
         return ImageData(

@@ -12,10 +12,11 @@ from keras_tricks.data import (
     ImageSet,
     Preprocessing,
     channel_statistics,
+    inspect_images,
     open_folder_splits,
     open_images,
+    write_shards,
 )
-from keras_tricks.data.inspection import inspect_images
 from keras_tricks.data.inspection.duplicates import (
     alike,
     equal_groups,
@@ -25,7 +26,6 @@ from keras_tricks.data.inspection.inspect_record import (
     ODDITIES,
     difference_hash,
 )
-from keras_tricks.data.shards import write as write_shards
 from keras_tricks.data.sources.records import LabelError
 
 from ..damaged_images import (
@@ -92,9 +92,9 @@ def odd(data, name="entry"):
     """The oddities of one file."""
     records = Listed((data, 0))
     records.name = lambda index: name
-    (part,) = inspect_images({"train": records}).parts
-    assert not part.bad, part.bad
-    return {kind for kind in ODDITIES if len(part.odd(kind))}
+    (split,) = inspect_images({"train": records}).splits
+    assert not split.bad, split.bad
+    return {kind for kind in ODDITIES if len(split.odd(kind))}
 
 
 def test_every_damaged_and_odd_file_is_found_and_no_other(tmp_path):
@@ -110,17 +110,17 @@ def test_every_damaged_and_odd_file_is_found_and_no_other(tmp_path):
     kinds = {name: record.kind for name, record in found.items()}
     assert kinds == {f"train/dog/{name}": kind for name, kind in BAD.items()}
     for name, record in found.items():
-        assert record.part == "train" and images.train.name(record.index) == (
+        assert record.split == "train" and images.train.name(record.index) == (
             name
         )
         assert record.reason and not record.reason.startswith(name)
     oddities = {}
-    for part, records in zip(
-        report.parts, (images.train, images.test), strict=True
+    for split, records in zip(
+        report.splits, (images.train, images.test), strict=True
     ):
-        assert len(part) == len(records)
+        assert len(split) == len(records)
         for kind in ODDITIES:
-            for index in part.odd(kind):
+            for index in split.odd(kind):
                 oddities.setdefault(records.name(index), set()).add(kind)
     wanted = {f"train/cat/{name}": kinds for name, kinds in ODD.items()}
     assert oddities == {name: kinds for name, kinds in wanted.items() if kinds}
@@ -130,12 +130,12 @@ def test_every_damaged_and_odd_file_is_found_and_no_other(tmp_path):
     assert report.train.heights[turned] == 80
     assert report.train.widths[turned] == 60
     content = report.to_dict()
-    assert content["parts"]["train"]["bad"]["cut off"] == 4
-    assert content["parts"]["train"]["odd"]["CMYK"] == {
+    assert content["splits"]["train"]["bad"]["cut off"] == 4
+    assert content["splits"]["train"]["odd"]["CMYK"] == {
         "count": 1,
         "first": ["train/cat/cmyk.jpg"],
     }
-    assert content["parts"]["test"]["bad"] == {}
+    assert content["splits"]["test"]["bad"] == {}
 
 
 def test_more_oddities():
@@ -211,7 +211,7 @@ def recoded(seed, size, quality):
     return file.getvalue()
 
 
-def test_duplicates_are_found_within_and_across_parts():
+def test_duplicates_are_found_within_and_across_splits():
     many = [(recoded(seed, 100, 95), seed % 2) for seed in range(40)]
     train = Listed(*many, many[0], (encode(photo(90), "png"), 1))
     test = Listed(
@@ -222,7 +222,7 @@ def test_duplicates_are_found_within_and_across_parts():
     )
     report = inspect_images({"train": train, "test": test})
     found = {
-        group.members: (group.exact, group.across_parts, group.labels_differ)
+        group.members: (group.exact, group.across_splits, group.labels_differ)
         for group in report.duplicates
     }
     assert found == {
@@ -275,9 +275,9 @@ def test_chains_become_one_group():
 
 def test_shards_are_inspected_as_folders_are(tmp_path):
     files = {f"{i}.jpg": encode(photo(i)) for i in range(4)}
-    for part in ("train", "val"):
+    for split in ("train", "val"):
         for name in ("cat", "dog"):
-            write(f"{tmp_path}/in/{part}/{name}", files)
+            write(f"{tmp_path}/in/{split}/{name}", files)
     train, test = open_folder_splits(tmp_path / "in")
     write_shards({"train": train, "val": test}, tmp_path / "out", "webdataset")
     folder, shards = (
@@ -298,9 +298,9 @@ def test_labels_of_shards_are_no_damage_of_the_file():
 
 def test_all_empty_class_folders_are_named_at_once(tmp_path):
     good = {"0.jpg": encode(photo(0))}
-    for part in ("train", "val"):
+    for split in ("train", "val"):
         for name in "abcd":
-            write(f"{tmp_path}/{part}/{name}", good if name != "c" else {})
+            write(f"{tmp_path}/{split}/{name}", good if name != "c" else {})
     write(f"{tmp_path}/train/e", good)
     with pytest.raises(ValueError) as error:
         open_images(data_dir=tmp_path)

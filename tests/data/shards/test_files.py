@@ -36,7 +36,7 @@ def any_name(name):
 
 
 CASES = {
-    "one part": (
+    "one split": (
         ["b.bin", "a.bin", "x.txt", ".c.bin"],
         None,
         ["a.bin", "b.bin"],
@@ -47,7 +47,7 @@ CASES = {
         "test",
         ["validation-00000-of-00001"],
     ),
-    "the only part": (MANY, None, MANY),
+    "the only split": (MANY, None, MANY),
     "word within": (
         ["images_train.0", "images_val.0"],
         "test",
@@ -69,9 +69,9 @@ CASES = {
 
 @pytest.mark.parametrize("name", list(CASES))
 def test_parts(name, touch):
-    names, part, expected = CASES[name]
+    names, split, expected = CASES[name]
     root = touch(*names)
-    found = find_shards(root, any_name, part)
+    found = find_shards(root, any_name, split)
     assert found == tuple(str(root / name) for name in expected)
 
 
@@ -84,13 +84,13 @@ def test_a_list_and_a_file(touch):
 
 MISTAKES = {
     "nothing": ([], None, "must hold things. Received: "),
-    "several": (["train-0", "val-0"], None, "`part` must be .*train, val in"),
-    "no such part": (["train-0"], "test", "part='test', and train in"),
-    "no parts": (["a"], "train", "part='train', and no parts in"),
-    "other part": (
+    "several": (["train-0", "val-0"], None, "`split` must be .*train, val in"),
+    "no such split": (["train-0"], "test", "split='test', and train in"),
+    "no splits": (["a"], "train", "split='train', and no splits in"),
+    "other split": (
         ["a"],
         "val",
-        "`part` must be one of .* Received: part='val'",
+        "`split` must be one of .* Received: split='val'",
     ),
     "a shard is missing": (
         [MANY[0], MANY[2]],
@@ -102,9 +102,9 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", list(MISTAKES))
 def test_mistakes(name, touch):
-    names, part, message = MISTAKES[name]
+    names, split, message = MISTAKES[name]
     with pytest.raises(ValueError, match=message) as error:
-        find_shards(touch(*names), any_name, part, "things")
+        find_shards(touch(*names), any_name, split, "things")
     assert "\n" not in str(error.value)
 
 
@@ -117,7 +117,7 @@ def test_mistakes_in_paths(touch):
             find_shards(wrong, any_name)
     with pytest.raises(ValueError, match=r"must hold shards. Received: \[\]"):
         find_shards([], any_name)
-    with pytest.raises(ValueError, match="`part` must be None for a list"):
+    with pytest.raises(ValueError, match="`split` must be None for a list"):
         find_shards([root / "a"], any_name, "train")
 
 

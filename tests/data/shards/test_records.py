@@ -76,7 +76,7 @@ def test_several_shards_are_one(tmp_path):
         write_tfrecord(
             path, (example(10 * shard + i) for i in range(shard * 2))
         )
-    records = open_record_shards(tmp_path, CLASSES, part="train")
+    records = open_record_shards(tmp_path, CLASSES, split="train")
     assert len(records) == 6
     assert records.record(2) == (b"image 20" * 21, 2)
     assert records.name(1) == "train-00001-of-00003[1]"

@@ -12,9 +12,9 @@ from keras_tricks.data import (
     open_folder_splits,
     open_record_shards,
     open_tar_shards,
+    verify_shards,
+    write_shards,
 )
-from keras_tricks.data.shards import verify as verify_shards
-from keras_tricks.data.shards import write as write_shards
 from keras_tricks.data.shards import writers as shard_writers
 
 FORMATS = ["tfrecord", "array_record", "webdataset"]
@@ -32,14 +32,14 @@ def root(tmp_path):
     return folder
 
 
-def parts_of(root):
+def splits_of(root):
     train, test = open_folder_splits(root, test_share=0.3)
     return {"train": train, "validation": test}
 
 
-def open_shards(folder, format_, part):
+def open_shards(folder, format_, split):
     tar = format_ == "webdataset"
-    return (open_tar_shards if tar else open_record_shards)(folder, part=part)
+    return (open_tar_shards if tar else open_record_shards)(folder, split=split)
 
 
 def contents(records):
@@ -66,31 +66,31 @@ def format_(request):
 
 
 def test_what_is_written_is_what_was_there(root, tmp_path, format_):
-    parts, out = parts_of(root), tmp_path / "out"
-    written = write_shards(parts, out, format_, shards=3, workers=2)
+    splits, out = splits_of(root), tmp_path / "out"
+    written = write_shards(splits, out, format_, shards=3, workers=2)
     assert written.records == 12 and written.kept == 0 and written.bad == ()
     assert len(written.shards) == 5
-    for part, files in zip(("train", "test"), parts.values(), strict=True):
+    for split, files in zip(("train", "test"), splits.values(), strict=True):
         expected = sorted(files.record(i) for i in range(len(files)))
-        records = open_shards(out, format_, part)
+        records = open_shards(out, format_, split)
         assert records.class_names == ("ant", "bee")
         assert contents(records) == expected
         assert contents(pickle.loads(pickle.dumps(records))) == expected
         (out / "index.npz").rename(out / "hidden.npz")
-        again = open_shards(out, format_, part)
+        again = open_shards(out, format_, split)
         for i in range(len(files)):
             assert again.record(i) == records.record(i)
             assert again.name(i) == records.name(i)
         (out / "hidden.npz").rename(out / "index.npz")
-    assert verify_shards(parts, out, format_) == 12
+    assert verify_shards(splits, out, format_) == 12
 
 
 def test_the_order_is_seeded_and_mixes_the_classes(root, tmp_path):
     labels = []
     for number, seed in enumerate((0, 0, 1)):
         out = tmp_path / str(number)
-        write_shards(parts_of(root), out, "webdataset", shards=1, seed=seed)
-        labels.append(open_tar_shards(out, part="train").labels.tolist())
+        write_shards(splits_of(root), out, "webdataset", shards=1, seed=seed)
+        labels.append(open_tar_shards(out, split="train").labels.tolist())
     assert labels[0] == labels[1] != labels[2]
     assert labels[0] != sorted(labels[0])
 
@@ -104,10 +104,10 @@ class Interrupted(BaseException):
 def test_an_interrupted_call_continues(
     root, tmp_path, monkeypatch, format_, after
 ):
-    parts = parts_of(root)
+    splits = splits_of(root)
     whole, out = tmp_path / "whole", tmp_path / "out"
     options = {"format": format_, "shards": 4, "workers": 1}
-    write_shards(parts, whole, **options)
+    write_shards(splits, whole, **options)
     writer = shard_writers.WRITERS[format_]
     write, count = writer.write, iter(range(100))
 
@@ -119,14 +119,14 @@ def test_an_interrupted_call_continues(
     with monkeypatch.context() as patch:
         patch.setattr(writer, "write", fail)
         with pytest.raises(Interrupted):
-            write_shards(parts, out, **options)
+            write_shards(splits, out, **options)
     assert not (out / "index.npz").exists()
     with pytest.raises(ValueError):
         open_shards(out, format_, "train")
     assert not list(out.glob(".*.partial"))
     finished = files_in(out)
     (out / f".{min(files_in(whole))}.partial").write_bytes(b"of a killed run")
-    written = write_shards(parts, out, **options)
+    written = write_shards(splits, out, **options)
     shards = [name for name in finished if name.startswith(("train", "val"))]
     assert written.kept == len(shards) == after // 2
     result = files_in(out)
@@ -134,22 +134,22 @@ def test_an_interrupted_call_continues(
     if format_ in KEPT_BYTES:
         expected = files_in(whole)
         assert {k: v for k, v in result.items() if k[0] != "."} == expected
-    assert verify_shards(parts, out, format_) == 12
-    again = write_shards(parts, out, **options)
+    assert verify_shards(splits, out, format_) == 12
+    again = write_shards(splits, out, **options)
     assert again.kept == len(again.shards) and again.records == 12
 
 
 def test_a_shard_that_changed_is_written_again(root, tmp_path):
-    parts, out = parts_of(root), tmp_path / "out"
-    first = write_shards(parts, out, "webdataset", shards=2)
+    splits, out = splits_of(root), tmp_path / "out"
+    first = write_shards(splits, out, "webdataset", shards=2)
     before = files_in(out)
     with open(first.shards[0], "ab") as file:
         file.truncate(700)
     with open(first.shards[1], "rb+") as file:
         file.truncate(0)
     with pytest.raises(ValueError, match="train-000000.tar of 700 bytes"):
-        open_tar_shards(out, part="train")
-    assert write_shards(parts, out, "webdataset", shards=2).kept == 1
+        open_tar_shards(out, split="train")
+    assert write_shards(splits, out, "webdataset", shards=2).kept == 1
     assert files_in(out) == before
 
 
@@ -159,24 +159,24 @@ def test_bad_images_are_left_out_and_counted(root, tmp_path, workers):
         (root / name).write_bytes(b"damaged")
     (root / "ant" / "4.png").unlink()
     (root / "ant" / "4.png").symlink_to(root / "nowhere.png")
-    parts, out = parts_of(root), tmp_path / "out"
+    splits, out = splits_of(root), tmp_path / "out"
     options = {"format": "webdataset", "shards": 4, "workers": workers}
     with pytest.raises(ValueError, match="At most 2 .*max_bad_records.* more$"):
-        write_shards(parts, out, max_bad_records=2, **options)
-    written = write_shards(parts, out, max_bad_records=3, **options)
+        write_shards(splits, out, max_bad_records=2, **options)
+    written = write_shards(splits, out, max_bad_records=3, **options)
     assert written.records == 9
     names = [name for _, name, _ in written.bad]
     assert sorted(names) == ["ant/2.png", "ant/4.png", "bee/3.png"]
     rows = (out / "bad_records.tsv").read_text().splitlines()
-    assert rows[0] == "part\tname\treason" and len(rows) == 4
+    assert rows[0] == "split\tname\treason" and len(rows) == 4
     assert any(
         row.endswith("ant/4.png\tNo such file or directory") for row in rows
     )
-    assert verify_shards(parts, out, "webdataset") == 9
-    again = write_shards(parts, out, max_bad_records=3, **options)
+    assert verify_shards(splits, out, "webdataset") == 9
+    again = write_shards(splits, out, max_bad_records=3, **options)
     assert again.bad == written.bad and again.kept == len(again.shards)
     with pytest.raises(ValueError, match="At most 1 images .* and 1 more$"):
-        write_shards(parts, out, max_bad_records=1, **options)
+        write_shards(splits, out, max_bad_records=1, **options)
 
 
 CHANGES = {
@@ -190,27 +190,27 @@ CHANGES = {
 def test_another_plan_is_refused(root, tmp_path, name):
     out = tmp_path / "out"
     options = {"format": "webdataset", "shards": 2}
-    write_shards(parts_of(root), out, **options)
+    write_shards(splits_of(root), out, **options)
     if name == "a file more":
         Image.new("RGB", (4, 3)).save(root / "ant" / "new.png")
     elif name == "other bytes":
         Image.new("RGB", (40, 30)).save(root / "ant" / "0.png")
     before = files_in(out)
     options.update(CHANGES.get(name, {}))
-    with pytest.raises(ValueError, match="`out_dir` must .* of another plan$"):
-        write_shards(parts_of(root), out, **options)
+    with pytest.raises(ValueError, match="`folder` must .* of another plan$"):
+        write_shards(splits_of(root), out, **options)
     assert files_in(out) == before
 
 
 def test_a_folder_of_something_else_is_refused(root, tmp_path):
-    with pytest.raises(ValueError, match="`out_dir` must .* with ant in it$"):
-        write_shards(parts_of(root), root)
+    with pytest.raises(ValueError, match="`folder` must .* with ant in it$"):
+        write_shards(splits_of(root), root)
 
 
 def test_megabytes_are_a_size(root, tmp_path):
     size = sum(path.stat().st_size for path in root.rglob("*.png"))
     written = write_shards(
-        parts_of(root),
+        splits_of(root),
         tmp_path / "out",
         "webdataset",
         shard_megabytes=size / 4e6,
@@ -237,7 +237,7 @@ def test_mistakes(root, tmp_path, name):
     options, message = MISTAKES[name]
     with pytest.raises(ValueError, match=message + ".* Received: "):
         write_shards(
-            parts_of(root),
+            splits_of(root),
             tmp_path / "out",
             **{"format": "webdataset", **options},
         )
@@ -249,22 +249,22 @@ def test_mistakes_in_parts(root, tmp_path):
     (root / "cow").mkdir()
     Image.new("RGB", (4, 3)).save(root / "cow" / "1.png")
     other, _ = open_folder_splits(root)
-    for parts, message in (
-        ({"val": test}, "`parts` must be 'train' and"),
+    for splits, message in (
+        ({"val": test}, "`splits` must be 'train' and"),
         (
             {"train": train, "val": test, "test": test},
-            "`parts` must be 'train'",
+            "`splits` must be 'train'",
         ),
-        ({"train": train, "other": test}, "`parts` must be 'train'"),
+        ({"train": train, "other": test}, "`splits` must be 'train'"),
         ({"train": train, "val": other}, "the same classes. Received: val"),
     ):
         with pytest.raises(ValueError, match=message):
-            write_shards(parts, tmp_path / "out", "webdataset")
+            write_shards(splits, tmp_path / "out", "webdataset")
 
 
 def test_what_differs_from_its_file_is_found(root, tmp_path):
-    parts, out = parts_of(root), tmp_path / "out"
-    written = write_shards(parts, out, "webdataset", shards=1)
+    splits, out = splits_of(root), tmp_path / "out"
+    written = write_shards(splits, out, "webdataset", shards=1)
     path = out / "train-000000.tar"
     data = bytearray(path.read_bytes())
     data[512 + 60] ^= 1
@@ -272,7 +272,7 @@ def test_what_differs_from_its_file_is_found(root, tmp_path):
     with pytest.raises(
         ValueError, match=r"^train-000000.tar\[0\] .*: its bytes"
     ):
-        verify_shards(parts, out, "webdataset")
+        verify_shards(splits, out, "webdataset")
     data[512 + 60] ^= 1
     path.write_bytes(data)
     with np.load(out / "index.npz") as archive:
@@ -282,9 +282,9 @@ def test_what_differs_from_its_file_is_found(root, tmp_path):
     with pytest.raises(
         ValueError, match=r"^train-000000.tar\[0\] .*: its label"
     ):
-        verify_shards(parts, out, "webdataset")
-    fewer = {"train": parts["validation"], "validation": parts["train"]}
-    with pytest.raises(ValueError, match="`out_dir` must hold the"):
+        verify_shards(splits, out, "webdataset")
+    fewer = {"train": splits["validation"], "validation": splits["train"]}
+    with pytest.raises(ValueError, match="`folder` must hold the"):
         verify_shards(fewer, out, "webdataset")
     assert written.records == 12
 
@@ -301,8 +301,8 @@ def crc32c(data):
 
 def test_without_tensorflow_the_bytes_are_the_same(root, tmp_path, monkeypatch):
     tf = pytest.importorskip("tensorflow")
-    parts = parts_of(root)
-    write_shards(parts, tmp_path / "with", shards=2)
+    splits = splits_of(root)
+    write_shards(splits, tmp_path / "with", shards=2)
     found = shard_writers.importlib.util.find_spec
     monkeypatch.setattr(
         shard_writers.importlib.util,
@@ -313,18 +313,18 @@ def test_without_tensorflow_the_bytes_are_the_same(root, tmp_path, monkeypatch):
     module.value = crc32c
     assert crc32c(b"123456789") == 0xE3069283
     monkeypatch.setitem(sys.modules, "google_crc32c", module)
-    write_shards(parts, tmp_path / "without", shards=2)
+    write_shards(splits, tmp_path / "without", shards=2)
     assert files_in(tmp_path / "with") == files_in(tmp_path / "without")
     paths = sorted(map(str, (tmp_path / "without").glob("train*")))
     assert len(list(tf.data.TFRecordDataset(paths))) == 8
     monkeypatch.setitem(sys.modules, "google_crc32c", None)
     with pytest.raises(ImportError, match=r"'keras_tricks\[records\]'"):
-        write_shards(parts, tmp_path / "neither")
+        write_shards(splits, tmp_path / "neither")
     assert not (tmp_path / "neither").exists()
 
 
 def test_the_plan_can_be_read(root, tmp_path):
-    write_shards(parts_of(root), tmp_path / "out", "webdataset", shards=2)
+    write_shards(splits_of(root), tmp_path / "out", "webdataset", shards=2)
     plan = json.loads((tmp_path / "out" / "plan.json").read_text())
     assert plan["format"] == "webdataset" and plan["shards"] == 3
     assert plan["images"] == {"train": 8, "validation": 4}

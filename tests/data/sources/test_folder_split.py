@@ -27,18 +27,18 @@ def test_a_share_of_each_class_is_held_out(touch):
     names.append("bee/deep/x.JPG")
     train, test = open_folder_splits(root, test_share=0.3)
     labels = np.array([0] * 7 + [1] * 8)
-    for part, chosen in zip(
+    for split, chosen in zip(
         (train, test), stratified_split(labels, 0.3, seed=0), strict=True
     ):
-        assert part.names == tuple(names[i] for i in chosen)
-        assert part.labels.dtype == np.int32
-        np.testing.assert_array_equal(part.labels, labels[chosen])
-        assert part.class_names == ("ant", "bee") and part.root == str(root)
-        assert pickle.loads(pickle.dumps(part)).names == part.names
+        assert split.names == tuple(names[i] for i in chosen)
+        assert split.labels.dtype == np.int32
+        np.testing.assert_array_equal(split.labels, labels[chosen])
+        assert split.class_names == ("ant", "bee") and split.root == str(root)
+        assert pickle.loads(pickle.dumps(split)).names == split.names
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "test"])
-def test_subfolders_are_the_parts(touch, name):
+def test_subfolders_are_the_splits(touch, name):
     inside = ("b/1.png", "a/1.png", "b/0.png")
     root = touch(
         *(f"train/{file}" for file in inside),
@@ -56,11 +56,11 @@ def test_what_cannot_be_read_is_listed_and_named_when_read(touch):
     root = touch("a/1.png", "a/2.png", "b/1.png", "b/2.png")
     (root / "a" / "2.png").unlink()
     os.symlink(root / "nowhere.png", root / "a" / "2.png")
-    parts = open_folder_splits(root)
-    assert sum(map(len, parts)) == 4
-    (part,) = [part for part in parts if "a/2.png" in part.names]
+    splits = open_folder_splits(root)
+    assert sum(map(len, splits)) == 4
+    (split,) = [split for split in splits if "a/2.png" in split.names]
     with pytest.raises(ValueError, match="^a/2.png: No such file"):
-        part.record(part.names.index("a/2.png"))
+        split.record(split.names.index("a/2.png"))
     with pytest.raises(ValueError, match="At most 0 images may be unreadable"):
         load_folder(root)
 

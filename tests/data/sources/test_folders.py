@@ -52,7 +52,7 @@ def write(tmp_path):
             ["val/a/4.png", "val/b/3.png"],
             ("a", "b"),
             [0, 1],
-            id="parts",
+            id="splits",
         ),
         pytest.param(
             ["1.png", "2.jpg", ".hidden.png", "3.txt.JPEG"],
