@@ -3,6 +3,8 @@
 import math
 import numbers
 
+import numpy as np
+
 
 def check_int(name, value, minimum=0):
     """Return `value` as an int that is at least `minimum`."""
@@ -62,6 +64,23 @@ def check_choice(name, value, choices):
             f"Received: {name}={value!r}"
         )
     return value
+
+
+def labels_outside(labels, num_classes):
+    """Return those of an array of labels that are no class.
+
+    Args:
+        labels: NumPy array of numbers, any shape.
+        num_classes: K; classes are the integers 0 ... K - 1.
+
+    Returns:
+        A flat array, empty if all labels are classes.
+    """
+    labels = np.asarray(labels)
+    inside = (labels >= 0) & (labels < num_classes)
+    if not np.issubdtype(labels.dtype, np.integer):
+        inside &= labels == np.floor(labels)
+    return labels[~inside]
 
 
 def first_line(error):

@@ -1,12 +1,11 @@
 """All that must know which backend runs, and nothing else."""
 
-from keras_tricks._backend.arrays import array_ops as array_ops
-from keras_tricks._backend.arrays import as_array as as_array
+from keras_tricks._backend.array_ops import array_ops as array_ops
+from keras_tricks._backend.array_ops import as_array as as_array
 from keras_tricks._backend.arrays import concrete as concrete
 from keras_tricks._backend.arrays import is_symbolic as is_symbolic
 from keras_tricks._backend.arrays import is_tf_tensor as is_tf_tensor
 from keras_tricks._backend.arrays import on_host as on_host
-from keras_tricks._backend.arrays import tf_numpy_function as tf_numpy_function
 from keras_tricks._backend.devices import accelerators as accelerators
 from keras_tricks._backend.devices import cpus as cpus
 from keras_tricks._backend.devices import fastest_settings as fastest_settings

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from keras_tricks._backend.arrays import as_array, is_tf_tensor
+from keras_tricks._backend.array_ops import as_array
+from keras_tricks._backend.arrays import is_tf_tensor
+from keras_tricks._checks import labels_outside
 
 
 def check_label_range(labels, num_classes):
@@ -26,7 +28,7 @@ def check_label_range(labels, num_classes):
         with tf.control_dependencies(checks):
             return tf.identity(ids)
     values = as_array(labels, like=np.empty(0))
-    if values.size and not (0 <= values.min() and values.max() < num_classes):
+    if labels_outside(values, num_classes).size:
         raise ValueError(
             f"{expected}: labels from {values.min()} to {values.max()}"
         )

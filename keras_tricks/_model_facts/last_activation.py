@@ -1,9 +1,10 @@
 import keras
 
-# Names of classes: of layers, and of operations of `keras.ops` in a graph.
-_ACTIVATIONS = {name.replace("_", "") for name in dir(keras.activations)}
-_ACTIVATIONS.add("prelu")
-_NEUTRAL = ("Identity", "Cast", "Reshape", "Squeeze", "Flatten", "Dropout")
+from keras_tricks._model_facts.activations import (
+    ACTIVATION_NAMES,
+    NEUTRAL,
+    is_linear_activation,
+)
 
 
 def last_activation(model: keras.Model) -> tuple[str, str] | None:
@@ -37,7 +38,7 @@ def _activation_name(operation):
     if activation is None or isinstance(activation, str):
         return None
     kinds = [kind.__name__.lower() for kind in type(activation).__mro__]
-    known = [kind for kind in kinds if kind in _ACTIVATIONS]
+    known = [kind for kind in kinds if kind in ACTIVATION_NAMES]
     if known or activation is operation:
         return known[0] if known else None
     return getattr(activation, "__name__", kinds[0])
@@ -60,16 +61,11 @@ def _last_operation(model):
 
 def _before_neutral(tensor):
     operation, node_index, _ = tensor._keras_history
-    while type(operation).__name__ in _NEUTRAL or _is_linear(operation):
+    while type(operation).__name__ in NEUTRAL or is_linear_activation(
+        operation
+    ):
         parents = operation._inbound_nodes[node_index].input_tensors
         if not parents:
             break
         operation, node_index, _ = parents[0]._keras_history
     return operation
-
-
-def _is_linear(operation):
-    return (
-        isinstance(operation, keras.layers.Activation)
-        and operation.activation is keras.activations.linear
-    )

@@ -63,10 +63,10 @@ class BatchMixer(StepLayer):
 
     A subclass has two methods:
 
-    - `_draw_batch(epoch, step, alpha, batch_size, *sizes)` returns arrays of
-      NumPy: the weights, float32 of shape `(1,)` or `(B,)`, the partners,
-      int32 of shape `(B,)`, and what else there is, int32, with the first
-      axis of the weights.
+    - `draw(batch_size, epoch, step, *sizes)` returns arrays of NumPy: the
+      weights, float32 of shape `(1,)` or `(B,)`, the partners, int32 of shape
+      `(B,)`, and what else there is, int32, with the first axis of the
+      weights.
     - `_mix_batch(images, targets, *drawn)` returns both mixed.
 
     Args:
@@ -90,7 +90,7 @@ class BatchMixer(StepLayer):
             self.off_from_epoch = check_int("off_from_epoch", off_from_epoch)
 
     def _sizes(self, images):
-        """Integers that `_draw_batch` needs beside the batch size."""
+        """Integers that `draw` needs at the end."""
         return ()
 
     def _more_shapes(self):
@@ -108,14 +108,11 @@ class BatchMixer(StepLayer):
         if not training or self.alpha == 0:
             return ops.float32(images), targets
         args = (*self._given(epoch, step), ops.length(images), *sizes)
-        if ops.name == "tensorflow":
-            size = images.shape[0] if self.per == "sample" else 1
-            results = [((size,), "float32"), ((images.shape[0],), "int32")]
-            for shape in self._more_shapes():
-                results.append(((size, *shape), "int32"))
-            drawn = _backend.tf_numpy_function(self._draw, args, results)
-        else:
-            drawn = self._draw(*args)
+        size = images.shape[0] if self.per == "sample" else 1
+        results = [((size,), "float32"), ((images.shape[0],), "int32")]
+        for shape in self._more_shapes():
+            results.append(((size, *shape), "int32"))
+        drawn = ops.numpy_function(self._draw, args, results)
         return ops.cond(
             ops.is_one(drawn[0]),
             lambda: (ops.float32(images), targets),
@@ -125,11 +122,12 @@ class BatchMixer(StepLayer):
     def _draw(self, epoch, step, batch_size, *sizes):
         """Draws for one batch, from the layer's state at run time."""
         epoch, step = self._epoch_and_step(epoch, step)
+        return self.draw(int(batch_size), epoch, step, *map(int, sizes))
+
+    def _alpha(self, epoch):
+        """What `alpha` is in an epoch: 0 where mixing is off."""
         off = self.off_from_epoch
-        alpha = 0.0 if off is not None and epoch >= off else self.alpha
-        return self._draw_batch(
-            epoch, step, alpha, int(batch_size), *map(int, sizes)
-        )
+        return 0.0 if off is not None and epoch >= off else self.alpha
 
     def compute_output_shape(self, images_shape, labels_shape):
         classes = self.num_classes or labels_shape[-1]

@@ -109,18 +109,15 @@ def cut_and_paste(x, partner, box, data_format="channels_last"):
     Reference:
         arXiv 1905.04899, section 3.1, equation 1.
     """
-    ops = _backend.array_ops(x)
     first = data_format == "channels_first"
-    if ops.name != "numpy":
+    if not isinstance(x, np.ndarray):
+        ops = _backend.array_ops(x)
         sides = _sides(x, data_format)
-        if ops.name == "tensorflow":
-            (mask,) = _backend.tf_numpy_function(
-                lambda *args: (_mask(*args),),
-                (box, *sides),
-                [((None, *sides), "bool")],
-            )
-        else:
-            mask = _mask(box, *sides)
+        (mask,) = ops.numpy_function(
+            lambda *args: (_mask(*args),),
+            (box, *sides),
+            [((None, *sides), "bool")],
+        )
         mask = ops.reshape(mask, (-1, 1, *sides) if first else (-1, *sides, 1))
         other = ops.take(x, partner)
         return ops.where(mask, ops.float32(other), ops.float32(x))
@@ -265,11 +262,15 @@ class CutMix(BatchMixer):
         Returns:
             As of `draw_cutmix`; empty rectangles where mixing is off.
         """
-        return self._draw(epoch, step, batch_size, height, width)
-
-    def _draw_batch(self, epoch, step, alpha, batch_size, height, width):
         return draw_cutmix(
-            self.seed, epoch, step, batch_size, height, width, alpha, self.per
+            self.seed,
+            epoch,
+            step,
+            batch_size,
+            height,
+            width,
+            self._alpha(epoch),
+            self.per,
         )
 
     def _mix_batch(self, images, targets, lam, partner, box):

@@ -87,13 +87,7 @@ def mix(x, partner, lam):
     ops = _backend.array_ops(x)
     lam = ops.float32(lam)
     lam = ops.reshape(lam, (-1,) + (1,) * (len(x.shape) - 1))
-    if ops.name == "numpy":
-        mixed = np.multiply(x, lam, dtype="float32")
-        mixed += np.multiply(x[np.asarray(partner)], 1 - lam, dtype="float32")
-        return mixed
-    return lam * ops.float32(x) + (1.0 - lam) * ops.float32(
-        ops.take(x, partner)
-    )
+    return ops.blend(x, ops.take(x, partner), lam)
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -197,10 +191,9 @@ class MixUp(BatchMixer):
         Returns:
             As of `draw_mixup`; weights of 1 where mixing is off.
         """
-        return self._draw(epoch, step, batch_size)
-
-    def _draw_batch(self, epoch, step, alpha, batch_size):
-        return draw_mixup(self.seed, epoch, step, batch_size, alpha, self.per)
+        return draw_mixup(
+            self.seed, epoch, step, batch_size, self._alpha(epoch), self.per
+        )
 
     def _mix_batch(self, images, targets, lam, partner):
         return mix(images, partner, lam), mix(targets, partner, lam)

@@ -101,13 +101,8 @@ class MixUpOrCutMix(StepLayer):
         args = self._given(epoch, step)
         if not training:
             return self.mix_up(images, labels, training=False)
-        if ops.name == "tensorflow":
-            results = [((), "bool"), ((), "int64"), ((), "int64")]
-            cut, epoch, step = _backend.tf_numpy_function(
-                self._choose, args, results
-            )
-        else:
-            cut, epoch, step = self._choose(*args)
+        results = [((), "bool"), ((), "int64"), ((), "int64")]
+        cut, epoch, step = ops.numpy_function(self._choose, args, results)
         return ops.cond(
             cut,
             lambda: self.cut_mix(images, labels, epoch, step),

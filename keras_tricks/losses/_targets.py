@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_tricks import _backend
+from keras_tricks._checks import labels_outside
 
 # Rows looked at when a tensor of values is checked: enough to find a softmax
 # at the end of a model, too few to cost anything.
@@ -68,11 +69,11 @@ def check_label_values(labels, classes, kind):
     if values is None or values.size == 0:
         return
     if kind == "integer":
-        bad = (values < 0) | (values >= classes) | (values != np.floor(values))
-        if bad.any():
+        bad = labels_outside(values, classes)
+        if bad.size:
             raise ValueError(
                 f"`y_true` must hold integer labels from 0 to {classes - 1}. "
-                f"Received: {values[bad].flat[0]!s}"
+                f"Received: {bad[0]!s}"
             )
         return
     weights = values.reshape(-1, values.shape[-1])[:_ROWS, :classes]

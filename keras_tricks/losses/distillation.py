@@ -49,8 +49,13 @@ def distillation_loss(
     r = ops.convert_to_tensor(teacher_logits)
     z = ops.convert_to_tensor(student_logits)
     check_pair(r, z)
-    r = _targets.shifted(ops.stop_gradient(r)) / temperature
-    z = _targets.shifted(z) / temperature
+    return soft_term(r, z, temperature, form)
+
+
+def soft_term(teacher_logits, student_logits, temperature, form):
+    """Computes `distillation_loss` of what has been checked."""
+    r = _targets.shifted(ops.stop_gradient(teacher_logits)) / temperature
+    z = _targets.shifted(student_logits) / temperature
     teacher = ops.softmax(r, axis=-1)
     if form == "kl":
         return temperature**2 * _divergence(teacher, r, z)
@@ -146,7 +151,7 @@ class KnowledgeDistillation(_targets.LogitsLoss):
         _targets.check_logit_values("student_logits", y_pred)
 
     def call(self, y_true, y_pred):
-        return distillation_loss(y_true, y_pred, self.temperature, self.form)
+        return soft_term(y_true, y_pred, self.temperature, self.form)
 
     def get_config(self):
         return {

@@ -5,11 +5,11 @@ from keras_tricks import _backend, _checks
 from keras_tricks.losses import _targets
 from keras_tricks.losses.distillation import (
     check_soft_term,
-    distillation_loss,
+    soft_term,
 )
 from keras_tricks.losses.label_smoothing import (
     _check_smoothing,
-    label_smoothed_crossentropy,
+    hard_term,
 )
 
 
@@ -95,15 +95,38 @@ def label_smoothed_kd(
     """
     targets = ops.convert_to_tensor(targets)
     logits = ops.convert_to_tensor(logits)
-    classes = _targets.check_logits("logits", logits)
-    packed = _targets.kind_of_labels(targets, logits, packed=True) == "packed"
-    labels = targets[..., :classes] if packed else targets
-    hard = label_smoothed_crossentropy(
-        labels, logits, label_smoothing, convention
+    _targets.check_logits("logits", logits)
+    kind = _targets.kind_of_labels(targets, logits, packed=True)
+    if kind == "packed":
+        check_soft_term(temperature, form)
+    return _both_terms(
+        targets,
+        logits,
+        kind,
+        label_smoothing,
+        temperature,
+        hard_weight,
+        convention,
+        form,
     )
-    if not packed:
-        return hard
-    soft = distillation_loss(targets[..., classes:], logits, temperature, form)
+
+
+def _both_terms(
+    targets,
+    logits,
+    kind,
+    label_smoothing,
+    temperature,
+    hard_weight,
+    convention,
+    form,
+):
+    if kind != "packed":
+        return hard_term(targets, logits, kind, label_smoothing, convention)
+    classes = logits.shape[-1]
+    labels, teacher_logits = targets[..., :classes], targets[..., classes:]
+    hard = hard_term(labels, logits, "dense", label_smoothing, convention)
+    soft = soft_term(teacher_logits, logits, temperature, form)
     if hard_weight is None:
         return hard + soft
     return hard_weight * hard + (1.0 - hard_weight) * soft
@@ -185,9 +208,10 @@ class LabelSmoothedKD(_targets.LogitsLoss):
             _targets.check_logit_values("teacher_logits", y_true[..., classes:])
 
     def call(self, y_true, y_pred):
-        return label_smoothed_kd(
+        return _both_terms(
             y_true,
             y_pred,
+            _targets.kind_of_labels(y_true, y_pred, packed=True),
             self.label_smoothing,
             self.temperature,
             self.hard_weight,

@@ -117,8 +117,14 @@ def label_smoothed_crossentropy(
     """
     labels = ops.convert_to_tensor(labels)
     logits = ops.convert_to_tensor(logits)
-    classes = _targets.check_logits("logits", logits)
+    _targets.check_logits("logits", logits)
     kind = _targets.kind_of_labels(labels, logits)
+    return hard_term(labels, logits, kind, label_smoothing, convention)
+
+
+def hard_term(labels, logits, kind, label_smoothing, convention):
+    """Computes `label_smoothed_crossentropy` of labels of a known kind."""
+    classes = logits.shape[-1]
     a, b = smoothing_weights(label_smoothing, classes, convention)
     z = _targets.shifted(logits)
     normalizer = ops.logsumexp(z, axis=-1)
@@ -210,8 +216,9 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
     def call(self, y_true, y_pred):
         if not self.from_logits:
             y_pred = ops.log(ops.clip(y_pred, 1e-7, 1.0))
-        return label_smoothed_crossentropy(
-            y_true, y_pred, self.label_smoothing, self.convention
+        kind = _targets.kind_of_labels(y_true, y_pred)
+        return hard_term(
+            y_true, y_pred, kind, self.label_smoothing, self.convention
         )
 
     def get_config(self):

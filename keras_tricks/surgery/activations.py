@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_tricks._model_facts.activations import ACTIVATION_LAYERS, NEUTRAL
 from keras_tricks.layers.conv_norm import get_activation
 from keras_tricks.surgery.graph import Node, flatten
 from keras_tricks.surgery.nodes import is_function, is_linear
@@ -15,14 +16,7 @@ from keras_tricks.surgery.rebuild import (
 )
 from keras_tricks.surgery.report import SurgeryReport
 
-ACTIVATION_LAYERS = (
-    keras.layers.ReLU,
-    keras.layers.LeakyReLU,
-    keras.layers.ELU,
-    keras.layers.Softmax,
-)
-# Operations that leave the values of an output as they are.
-NEUTRAL = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze")
+_LAYERS = (*ACTIVATION_LAYERS, keras.layers.Softmax)
 # What makes probabilities or pixels of feature maps.
 OUTPUT_ACTIVATIONS = ("softmax", "sigmoid", "log_softmax", "tanh")
 
@@ -148,7 +142,7 @@ def _heads(nodes: list[Node], old) -> set[int]:
 def _replacement(node: Node, new, old) -> Replacement | None:
     """Returns what takes the place of a node, or `None` to keep it."""
     operation = node.operation
-    if isinstance(operation, ACTIVATION_LAYERS) or is_function(operation):
+    if isinstance(operation, _LAYERS) or is_function(operation):
         if len(node.parents) != 1 or not _computes(operation, old):
             return None
         is_layer = isinstance(operation, keras.layers.Layer)
@@ -207,7 +201,7 @@ def _is(value, old) -> bool:
 
 
 def _is_layer_that_computes(value, old) -> bool:
-    names = [layer.__name__ for layer in ACTIVATION_LAYERS]
+    names = [layer.__name__ for layer in _LAYERS]
     if value.get("class_name") not in names:
         return False
     return _computes(keras.saving.deserialize_keras_object(value), old)
@@ -229,6 +223,6 @@ def _holds(operation, old) -> bool:
         return False
     return any(
         getattr(part, "activation", None) is old
-        or (isinstance(part, ACTIVATION_LAYERS) and _computes(part, old))
+        or (isinstance(part, _LAYERS) and _computes(part, old))
         for part in operation._flatten_layers()
     )

@@ -8,10 +8,9 @@ from keras_tricks.layers.conv_norm import ConvNorm
 from keras_tricks.surgery.graph import Node
 from keras_tricks.surgery.nodes import (
     NORMS,
-    between,
     is_activation,
     is_linear,
-    longest,
+    paths_into,
 )
 
 
@@ -46,13 +45,9 @@ def find_blocks(nodes: list[Node]) -> list[Block]:
     for node in nodes:
         if node.kind != "Add" or len(node.parents) < 2:
             continue
-        common = -1
-        for parent in node.parents:
-            common &= parent.ancestors
-        paths = [between(common, parent) for parent in node.parents]
-        if not common or not any(paths):
+        paths, depths = paths_into(node)
+        if not any(paths):
             continue
-        depths = [longest(parent, common) for parent in node.parents]
         if len(paths) != 2 or depths[0] == depths[1]:
             refuse(
                 "add a shortcut to one longer branch in each residual block",

@@ -2,6 +2,11 @@
 
 import keras
 
+from keras_tricks._model_facts.activations import (
+    ACTIVATION_LAYERS,
+    ACTIVATION_NAMES,
+    is_linear_activation,
+)
 from keras_tricks.layers.conv_norm import ConvNorm
 from keras_tricks.surgery.graph import Node
 
@@ -19,13 +24,9 @@ LINEAR = (
 )
 ACTIVATIONS = (
     keras.layers.Activation,
-    keras.layers.ReLU,
-    keras.layers.LeakyReLU,
     keras.layers.PReLU,
-    keras.layers.ELU,
+    *ACTIVATION_LAYERS,
 )
-# Classes of the operations that are activation functions, in lower case.
-FUNCTION_NAMES = {name.replace("_", "") for name in dir(keras.activations)}
 # Layers outside Keras that scale or drop a whole branch, by class name.
 LINEAR_NAMES = ("StochasticDepth", "DropPath", "LayerScale")
 
@@ -43,9 +44,11 @@ def is_linear(node: Node) -> bool:
     operation = node.operation
     if len(node.parents) != 1:
         return False
-    if isinstance(operation, keras.layers.Activation):
-        return operation.activation is keras.activations.linear
-    if isinstance(operation, LINEAR) or node.kind in LINEAR_NAMES:
+    if (
+        is_linear_activation(operation)
+        or isinstance(operation, LINEAR)
+        or node.kind in LINEAR_NAMES
+    ):
         return True
     # A product with a constant; one of two tensors has two parents.
     return node.kind in ("Multiply", "TrueDivide") and not isinstance(
@@ -63,7 +66,7 @@ def is_activation(node: Node) -> bool:
 def is_function(operation: keras.Operation) -> bool:
     """Whether an operation is a call of an activation function."""
     layer = isinstance(operation, keras.layers.Layer)
-    return not layer and type(operation).__name__.lower() in FUNCTION_NAMES
+    return not layer and type(operation).__name__.lower() in ACTIVATION_NAMES
 
 
 def between(common: int, node: Node) -> list[Node]:
@@ -86,10 +89,32 @@ def between(common: int, node: Node) -> list[Node]:
     return [found[index] for index in sorted(found)]
 
 
-def longest(node: Node, common: int) -> int:
-    """Returns the most weighted layers on a path from `common` to `node`."""
+def paths_into(addition: Node) -> tuple[list[list[Node]], list[int]]:
+    """Follows the inputs of an addition back to where they parted.
+
+    The shallowest path is the shortcut, a deeper one is a residual branch,
+    which ends in the input of the addition.
+
+    Args:
+        addition: A node with several parents.
+
+    Returns:
+        For each parent the nodes of its path, in topological order, and its
+        depth: the most weighted layers on a way through. No paths if the
+        parents have no common origin.
+    """
+    common = -1
+    for parent in addition.parents:
+        common &= parent.ancestors
+    if not common:
+        return [], []
+    paths = [between(common, parent) for parent in addition.parents]
+    return paths, [_depth(path) for path in paths]
+
+
+def _depth(path: list[Node]) -> int:
     depths = {}
-    for current in between(common, node):
-        before = [depths.get(parent.index, 0) for parent in current.parents]
-        depths[current.index] = current.depth + max(before, default=0)
-    return depths.get(node.index, 0)
+    for node in path:
+        before = [depths.get(parent.index, 0) for parent in node.parents]
+        depths[node.index] = node.depth + max(before, default=0)
+    return depths[path[-1].index] if path else 0

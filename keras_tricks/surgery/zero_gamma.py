@@ -8,8 +8,8 @@ from keras_tricks.surgery.graph import Node, flatten
 from keras_tricks.surgery.nodes import (
     is_activation,
     is_linear,
-    longest,
     norm_of,
+    paths_into,
 )
 
 
@@ -129,12 +129,9 @@ def _branch_ends(addition: Node) -> tuple[list[Node], str]:
     Returns:
         The nodes of the norms, and where there is none the reason.
     """
-    common = -1
-    for parent in addition.parents:
-        common &= parent.ancestors
-    if not common:
+    paths, depths = paths_into(addition)
+    if not paths:
         return [], "its inputs have no common origin"
-    depths = [longest(parent, common) for parent in addition.parents]
     branches = [
         parent
         for parent, depth in zip(addition.parents, depths, strict=True)

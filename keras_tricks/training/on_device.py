@@ -1,12 +1,12 @@
 """The end of the input pipeline, inside the training step."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_tricks import _backend
 from keras_tricks._checks import check_choice
 from keras_tricks.data.transforms.preprocessing import Preprocessing
+from keras_tricks.layers.mix_up import mix
 
 
 class DeviceFinish:
@@ -60,24 +60,14 @@ class DeviceFinish:
 
     def __call__(self, data, mixes: bool = True):
         batch, labels = data
-        own = self.preprocessing
-        x = ops.cast(batch["images"], "float32")
-        if own.channels == "BGR":
-            x = ops.flip(x, axis=-1)
-        mean, std = (np.asarray(v, "float32") for v in (own.mean, own.std))
-        x = ops.multiply(ops.subtract(x, mean), 1 / std)
+        x = self.preprocessing.normalize(batch["images"])
         if self.data_format == "channels_first":
             x = ops.transpose(x, (0, 3, 1, 2))
         if self.num_classes is None or not mixes:
             return x, labels
         y = ops.one_hot(labels, self.num_classes, dtype="float32")
         lam, partner = batch["lam"], batch["partner"]
-        return _mix(x, partner, lam), _mix(y, partner, lam)
-
-
-def _mix(x, partner, lam):
-    lam = ops.reshape(lam, (-1,) + (1,) * (len(x.shape) - 1))
-    return lam * x + (1.0 - lam) * ops.take(x, partner, axis=0)
+        return mix(x, partner, lam), mix(y, partner, lam)
 
 
 def finish_on_device(

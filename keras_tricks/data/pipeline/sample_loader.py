@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_tricks._random import VIEW, random_generator
-from keras_tricks.data.sources.records import LabelError, Records
+from keras_tricks.data.sources.records import Records, check_label
 from keras_tricks.data.transforms.decode import open_image
 from keras_tricks.data.transforms.jpeg_header import read_jpeg_header
 from keras_tricks.data.transforms.preprocessing import Preprocessing
@@ -92,12 +92,8 @@ class SampleLoader:
         """Bytes or pixels, and a label that is one."""
         index = sample // self.repeats
         data, label = self.records.record(index)
-        classes = len(self.records.class_names)
-        if not 0 <= label < classes:
-            raise LabelError(
-                f"{self.records.name(index)}: the label must be in 0 ... "
-                f"{classes - 1}. Received: {label}"
-            )
+        name, classes = self.records.name(index), len(self.records.class_names)
+        check_label(name, label, classes)
         return data, label
 
     def _view(self, data, epoch, sample):

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_tricks._checks import check_int
+from keras_tricks._checks import check_int, labels_outside
 from keras_tricks._random import SPLIT, random_generator
 from keras_tricks.data.transforms.preprocessing import (
     Preprocessing,
@@ -236,7 +236,7 @@ def _check_labels(name, labels, num_classes):
             "`class_names` must hold at least two names. "
             f"Received: {num_classes}"
         )
-    if len(labels) and not (0 <= labels.min() <= labels.max() < num_classes):
+    if labels_outside(labels, num_classes).size:
         raise ValueError(
             f"`{name}` must be in 0 ... {num_classes - 1}. "
             f"Received: labels from {labels.min()} to {labels.max()}"

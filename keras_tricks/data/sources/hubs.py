@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from keras_tricks._checks import first_line
-from keras_tricks.data.sources.records import LabelError
+from keras_tricks.data.sources.records import check_label
 
 
 class TfdsRecords:
@@ -73,7 +73,7 @@ class TfdsRecords:
             message = f"{self.name(index)}: {first_line(error)}"
             raise ValueError(message) from None
         label = int(example[self._label])
-        _check_label(label, self.class_names, self.name(index))
+        check_label(self.name(index), label, len(self.class_names))
         return example[self._image], label
 
     def name(self, index: int) -> str:
@@ -119,7 +119,7 @@ class HuggingFaceRecords:
         if wrong.any():
             first = int(np.argmax(wrong))
             stored = int(self.labels[first])
-            _check_label(stored, self.class_names, self.name(first))
+            check_label(self.name(first), stored, len(self.class_names))
         # The bytes of a file: how it is decoded is not left to the package.
         images = package.Image(decode=False)
         columns = dataset.select_columns([image])
@@ -254,11 +254,3 @@ def _class_names(names, label, name):
             f"Received: label={label!r}"
         )
     return tuple(names)
-
-
-def _check_label(label, class_names, name):
-    if not 0 <= label < len(class_names):
-        raise LabelError(
-            f"{name}: the label must be in 0 ... {len(class_names) - 1}. "
-            f"Received: {label}"
-        )

@@ -14,6 +14,15 @@ class LabelError(ValueError):
     """A record whose label is none of the classes."""
 
 
+def check_label(name: str, label: int, num_classes: int) -> None:
+    """Raises a `LabelError` for a label of a record that is no class."""
+    if not 0 <= label < num_classes:
+        raise LabelError(
+            f"{name}: the label must be in 0 ... {num_classes - 1}. "
+            f"Received: {label}"
+        )
+
+
 class Records(Protocol):
     """Labeled images that can be read by their number, in any order.
 

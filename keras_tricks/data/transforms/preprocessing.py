@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 
+from keras_tricks import _backend
 from keras_tricks._checks import check_choice, check_int, check_real
 from keras_tricks.data.transforms.crops import (
     INTERPOLATIONS,
@@ -132,17 +133,18 @@ class Preprocessing:
         """
         return ten_crop(self._resize(image), self.image_size)
 
-    def normalize(self, views: np.ndarray) -> np.ndarray:
+    def normalize(self, views):
         """Puts the channels into order, subtracts `mean`, divides by `std`.
 
         Args:
-            views: uint8, shape `(..., H, W, C)`, from `view`.
+            views: Shape `(..., H, W, C)`, from `view`: a NumPy array, uint8,
+                or a tensor, uint8 or float32.
 
         Returns:
-            A new float32 array of the same shape.
+            A new float32 array or tensor of the same shape.
         """
         if self.channels == "BGR":
-            views = views[..., ::-1]
+            views = _backend.array_ops(views).reverse(views)
         return normalize(
             views,
             np.asarray(self.mean, "float32"),
@@ -192,26 +194,29 @@ class Preprocessing:
         return cls(**config)
 
 
-def normalize(
-    images: np.ndarray, mean: np.ndarray, std: np.ndarray
-) -> np.ndarray:
+def normalize(images, mean: np.ndarray, std: np.ndarray):
     """Subtracts a mean from each channel and divides by a deviation.
 
     Formula: `(x - mean) * (1 / std)`, in float32.
 
     Args:
-        images: Shape `(..., H, W, C)`, uint8.
+        images: Shape `(..., H, W, C)`: a NumPy array, uint8, or a tensor,
+            uint8 or float32.
         mean: float32, shape `(C,)`.
         std: float32, shape `(C,)`.
 
     Returns:
-        A new float32 array of the shape of `images`.
+        A new float32 array of the shape of `images`, a tensor for one.
 
     Example:
     >>> one = np.ones(1, "float32")
     >>> normalize(np.full((1, 1, 1), 5, "uint8"), one, 2 * one).item()
     2.0
     """
+    if not isinstance(images, np.ndarray):
+        ops = _backend.array_ops(images)
+        centered = ops.float32(images) - ops.float32(mean)
+        return centered * ops.float32(1 / std)
     *_, width, channels = images.shape
     flat = images.reshape(-1, width * channels)
     result = np.subtract(flat, np.tile(mean, width), dtype="float32")
