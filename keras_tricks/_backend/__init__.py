@@ -10,9 +10,6 @@ from keras_tricks._backend.devices import accelerators as accelerators
 from keras_tricks._backend.devices import cpus as cpus
 from keras_tricks._backend.devices import fastest_settings as fastest_settings
 from keras_tricks._backend.devices import has_accelerator as has_accelerator
-from keras_tricks._backend.devices import (
-    import_tensorflow_for_data as import_tensorflow_for_data,
-)
 from keras_tricks._backend.forward import inference as inference
 from keras_tricks._backend.forward import no_gradient as no_gradient
 from keras_tricks._backend.generators import (
@@ -26,5 +23,9 @@ from keras_tricks._backend.steps import (
     before_compiled_step as before_compiled_step,
 )
 from keras_tricks._backend.steps import build_steps as build_steps
+from keras_tricks._backend.tensorflow_data import (
+    import_tensorflow_for_data as import_tensorflow_for_data,
+)
+from keras_tricks._backend.tensorflow_data import is_tf_dataset as is_tf_dataset
 from keras_tricks._backend.variables import interpolate as interpolate
 from keras_tricks._backend.variables import native_variable as native_variable

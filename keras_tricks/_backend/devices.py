@@ -1,7 +1,5 @@
 """Devices that the backend sees, and what runs fastest on them."""
 
-import contextlib
-
 import keras
 
 
@@ -66,23 +64,6 @@ def _logical_devices(tf, kind):
         return []
     devices = tf.config.list_logical_devices(kind)
     return [device.name.removeprefix("/device:") for device in devices]
-
-
-def import_tensorflow_for_data():
-    """Returns TensorFlow, for tf.data alone where another backend runs.
-
-    There it must not see the accelerators: it would take their memory.
-
-    Raises:
-        ImportError: If it is missing.
-    """
-    import tensorflow as tf
-
-    if keras.backend.backend() != "tensorflow":
-        with contextlib.suppress(RuntimeError):  # It is in use already.
-            tf.config.set_visible_devices([], "GPU")
-            tf.config.set_visible_devices([], "TPU")
-    return tf
 
 
 def fastest_settings() -> tuple[str, bool | str]:

@@ -1,11 +1,11 @@
 """Kinds of data sets: in what order their samples are read."""
 
 import functools
-import sys
 
 import keras
 import numpy as np
 
+from keras_tricks import _backend
 from keras_tricks.data.pipeline.memory import Batches
 from keras_tricks.distillation import _packed, _store
 
@@ -195,7 +195,7 @@ class _OfTensorFlow(_Kind):
 
     @functools.cached_property
     def samples(self):
-        import tensorflow as tf
+        tf = _backend.import_tensorflow_for_data()
 
         if self.dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise ValueError(
@@ -230,14 +230,13 @@ def kind_of(dataset, batch_size=32):
     Raises:
         ValueError: If it is none of the kinds.
     """
-    tf = sys.modules.get("tensorflow")
     if isinstance(dataset, Batches):
         kind = _OfBatches
     elif isinstance(dataset, keras.utils.PyDataset):
         kind = _OfPyDataset
     elif isinstance(dataset, tuple):
         kind = _OfArrays
-    elif tf is not None and isinstance(dataset, tf.data.Dataset):
+    elif _backend.is_tf_dataset(dataset):
         kind = _OfTensorFlow
     elif all(hasattr(dataset, n) for n in ("__len__", "__getitem__")):
         kind = _OfSamples

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_tricks import _backend
 from keras_tricks.distillation import _store
 from keras_tricks.losses.label_smoothed_kd import pack_targets
 
@@ -65,8 +66,7 @@ class Reader:
 
 def pack_tensorflow(dataset, reader):
     """Packs a `tf.data.Dataset` of batches, whose rows it counts."""
-    import tensorflow as tf
-
+    tf = _backend.import_tensorflow_for_data()
     classes = reader.store.contents.num_classes
 
     def read(start, size, *x):

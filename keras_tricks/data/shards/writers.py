@@ -8,6 +8,7 @@ import struct
 import tarfile
 from pathlib import PurePosixPath
 
+from keras_tricks import _backend
 from keras_tricks.data.shards.example_proto import encode_example
 from keras_tricks.data.shards.records import (
     FILENAME,
@@ -58,7 +59,7 @@ class TFRecordWriter(_ExampleWriter):
         """Returns what writes records: TensorFlow, or a peer of it."""
         if importlib.util.find_spec("tensorflow") is None:
             return _Frames(path)
-        return importlib.import_module("tensorflow").io.TFRecordWriter(path)
+        return _backend.import_tensorflow_for_data().io.TFRecordWriter(path)
 
 
 class ArrayRecordWriter(_ExampleWriter):
