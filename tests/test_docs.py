@@ -1,6 +1,7 @@
 """The documentation's code runs, and it names what there is."""
 
 import re
+from inspect import ismodule
 from pathlib import Path
 
 import keras
@@ -44,13 +45,9 @@ def test_links_to_files_exist(page):
 
 
 def public_names():
-    for part in vars(keras_tricks).values():
-        if not hasattr(part, "__path__"):
-            continue
-        for name in vars(part):
-            value = getattr(part, name)
-            is_module = hasattr(value, "__spec__")
-            if not name.startswith("_") and not is_module:
+    for room in (getattr(keras_tricks, n) for n in keras_tricks.__all__):
+        for name, value in vars(room).items() if ismodule(room) else ():
+            if not name.startswith("_") and not ismodule(value):
                 yield name
 
 

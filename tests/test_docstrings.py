@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+from inspect import ismodule
 
 import keras
 import numpy as np
@@ -29,14 +30,11 @@ def test_examples(name):
 
 
 def public_objects():
-    for name in keras_tricks.__dict__:
-        part = getattr(keras_tricks, name)
-        if name.startswith("_") or not hasattr(part, "__path__"):
-            continue
-        for public in vars(part):
-            value = getattr(part, public)
-            is_module = hasattr(value, "__spec__")
-            if not public.startswith("_") and callable(value) and not is_module:
+    for name in keras_tricks.__all__:
+        room = getattr(keras_tricks, name)
+        for public, value in vars(room).items() if ismodule(room) else ():
+            is_public = not public.startswith("_") and not ismodule(value)
+            if is_public and callable(value):
                 yield f"{name}.{public}", value
 
 

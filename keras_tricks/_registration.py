@@ -1,0 +1,72 @@
+"""Registered classes that are imported when a saved model asks for them.
+
+Keras looks the classes of a saved model up in
+`keras.saving.get_custom_objects()`, where a class stands once its module has
+been imported. `import keras_tricks` imports none of them, so each has a
+stand-in there, which its class replaces as soon as it is imported.
+"""
+
+import importlib
+
+import keras
+
+MODULES = {
+    "data.transforms.preprocessing": ["Preprocessing"],
+    "data.transforms.train_transform": ["TrainTransform"],
+    "distillation.distiller": ["Distiller"],
+    "layers.conv_norm": ["ConvNorm"],
+    "layers.cut_mix": ["CutMix"],
+    "layers.drop_path": ["DropPath"],
+    "layers.frozen_norm": ["FrozenBatchNormalization"],
+    "layers.mix_up": ["MixUp"],
+    "layers.mix_up_or_cut_mix": ["MixUpOrCutMix"],
+    "layers.pooling": ["PaddedPooling2D"],
+    "layers.residual": ["BasicBlock", "BottleneckBlock"],
+    "layers.separable": ["SeparableBlock"],
+    "layers.shortcut": ["Shortcut"],
+    "layers.stem": ["Stem"],
+    "losses.distillation": ["KnowledgeDistillation"],
+    "losses.label_smoothed_kd": ["LabelSmoothedKD"],
+    "losses.label_smoothing": ["LabelSmoothedCrossentropy"],
+    "metrics.calibration_error": ["CalibrationError"],
+    "metrics.crossentropy": ["Crossentropy"],
+    "metrics.dominant_label_accuracy": ["DominantLabelAccuracy"],
+    "metrics.teacher": ["TeacherAgreement", "TeacherKL"],
+    "metrics.top_k_accuracy": ["TopKAccuracy"],
+    "models._network": ["ClassifierModel"],
+    "optimizers.sgd": ["SGD"],
+    "schedules.cosine_decay": ["CosineDecay"],
+    "schedules.step_decay": ["StepDecay"],
+    "schedules.warmup": ["Warmup"],
+}
+"""The registered classes by their modules; a test compares."""
+
+
+class StandIn:
+    """Stand for a class that is imported at its first use."""
+
+    def __init__(self, module, name):
+        self._module = module
+        self._name = name
+
+    def __call__(self, *args, **kwargs):
+        return self._import()(*args, **kwargs)
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._import(), name)
+
+    def __repr__(self):
+        return f"<class {self._module}.{self._name}, not yet imported>"
+
+    def _import(self):
+        return getattr(importlib.import_module(self._module), self._name)
+
+
+for _module, _names in MODULES.items():
+    for _name in _names:
+        keras.saving.get_custom_objects().setdefault(
+            f"keras_tricks>{_name}",
+            StandIn(f"keras_tricks.{_module}", _name),
+        )
