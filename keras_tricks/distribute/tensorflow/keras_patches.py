@@ -15,7 +15,7 @@ from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.utils.module_utils import tensorflow as tf
 
 from keras_tricks.distribute.loss_checks import check_losses
-from keras_tricks.distribute.tensorflow import replica_layers as layers_of_parts
+from keras_tricks.distribute import replica_layers
 from keras_tricks.optimizers import SGD
 
 VERSION = "3.15"
@@ -288,7 +288,7 @@ def _use_base_method(optimizer, name):
 
 def draw_apart(model):
     """Gives each replica random numbers of its own."""
-    layers_of_parts.draw_apart(model, _fold)
+    replica_layers.draw_apart(model, _fold)
 
 
 def _fold(seed):
@@ -296,13 +296,13 @@ def _fold(seed):
     if context is None:
         return seed
     replica = tf.cast(context.replica_id_in_sync_group, seed.dtype)
-    first = seed[0] + replica * layers_of_parts.STRIDE
-    return tf.stack([first & layers_of_parts.MASK, seed[1]])
+    first = seed[0] + replica * replica_layers.STRIDE
+    return tf.stack([first & replica_layers.MASK, seed[1]])
 
 
 def synchronize_batch_norm(model):
     """Lets batch norms take the statistics of the whole batch."""
-    layers_of_parts.synchronize_batch_norm(model, _whole_moments)
+    replica_layers.synchronize_batch_norm(model, _whole_moments)
 
 
 def _whole_moments(mean, variance):
@@ -325,7 +325,7 @@ def average_batch_norm(model):
 
     def train_step(data):
         logs = step(data)
-        variables = layers_of_parts.moving_statistics(model)
+        variables = replica_layers.moving_statistics(model)
         if variables:
             context = tf.distribute.get_replica_context()
             values = [tf.identity(v.value) for v in variables]

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from keras import ops, tree
 
 from keras_tricks.distribute.loss_checks import check_losses
-from keras_tricks.distribute.tensorflow import replica_layers as layers_of_parts
+from keras_tricks.distribute import replica_layers
 from keras_tricks.distribute.torch import collectives
 
 
@@ -36,7 +36,7 @@ def average_gradients_first(optimizer):
 
 def synchronize_batch_norm(model):
     """Lets batch norms take the statistics of the whole batch."""
-    layers_of_parts.synchronize_batch_norm(model, _whole_moments)
+    replica_layers.synchronize_batch_norm(model, _whole_moments)
 
 
 def _whole_moments(mean, variance):
@@ -47,7 +47,7 @@ def _whole_moments(mean, variance):
 
 def draw_apart(model):
     """Gives each process random numbers of its own."""
-    layers_of_parts.draw_apart(model, _fold_tensor)
+    replica_layers.draw_apart(model, _fold_tensor)
 
 
 def _fold_tensor(seed):
@@ -58,8 +58,8 @@ def _fold_tensor(seed):
 
 
 def _fold(seed):
-    return (seed + dist.get_rank() * layers_of_parts.STRIDE) & (
-        layers_of_parts.MASK
+    return (seed + dist.get_rank() * replica_layers.STRIDE) & (
+        replica_layers.MASK
     )
 
 
@@ -98,7 +98,7 @@ def step_together(model, averages_norm):
                 "Batches of training must split evenly: drop the remainder. "
                 f"Received: parts of these sizes: {rows}"
             )
-        seed = int(torch.randint(layers_of_parts.MASK, ()))
+        seed = int(torch.randint(replica_layers.MASK, ()))
         with torch.random.fork_rng(_own_gpus()):
             torch.manual_seed(_fold(seed))
             logs = _count_all(model, train_step, data, rows)
@@ -140,7 +140,7 @@ def _agree(model, known):
 
 def _average_norms(model):
     """Averages moving statistics. They are linear: once a step will do."""
-    variables = layers_of_parts.moving_statistics(model)
+    variables = replica_layers.moving_statistics(model)
     count = dist.get_world_size()
     with torch.no_grad():
         sums = collectives.process_sums([v.value for v in variables])
