@@ -6,7 +6,7 @@ BACKENDS := tensorflow jax torch
 # The CPU build of torch: plain `torch` would bring gigabytes of CUDA.
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test compat lint docs bench clean
 
 ## Trains with and without the bag of tricks on handwritten digits.
 demo: $(VENV)/demo.done
@@ -20,6 +20,27 @@ test: lint
 	  echo "== $$backend"; \
 	  KERAS_BACKEND=$$backend $(BIN)/python -m pytest -q -n 2 || exit 1; \
 	done
+
+## The suite on the oldest and the newest Keras, on one backend.
+KERAS := 3.13 3.15
+BACKEND := torch
+compat: $(KERAS:%=$(VENV)-keras-%/done)
+	@for version in $(KERAS); do \
+	  echo "== Keras $$version on $(BACKEND)"; \
+	  KERAS_BACKEND=$(BACKEND) $(VENV)-keras-$$version/bin/python \
+	    -m pytest -q -n 2 || exit 1; \
+	done
+
+# Keras alone; all else is that of .venv, which comes later on the path.
+$(VENV)-keras-%/done: $(VENV)/dev.done
+	$(BIN)/python -m venv --without-pip $(VENV)-keras-$*
+	$(BIN)/pip --python $(VENV)-keras-$*/bin/python install -q --no-deps \
+	  "keras==$*.*"
+	cd $(VENV)-keras-$*/lib/python*/site-packages && \
+	  $(CURDIR)/$(BIN)/python -c "import sysconfig as s; \
+	  print('import site; site.addsitedir(%r)' % s.get_path('purelib'))" \
+	  > base.pth
+	touch $@
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check .
@@ -39,7 +60,7 @@ bench: $(VENV)/dev.done
 	$(BIN)/python benchmarks/configurations.py
 
 clean:
-	rm -rf $(VENV) runs site
+	rm -rf $(VENV) $(VENV)-keras-* runs site
 
 $(BIN)/python:
 	$(PYTHON) -c "import sys; v = sys.version_info; \

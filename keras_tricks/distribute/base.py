@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_tricks._checks import check_int
+from keras_tricks.distribute.local_batches import as_epoch_batches
 
 
 class ProcessFailed(RuntimeError):
@@ -110,13 +111,15 @@ class Distribution:
         """Returns what `fit`, `evaluate` and `predict` are to take.
 
         Args:
-            x: A `keras.utils.PyDataset`, such as the batches of
-                `keras_tricks.data`, or a `tf.data.Dataset`, of batches over
-                all devices.
+            x: Batches over all devices: those of `keras_tricks.data`, or
+                others with `batch(epoch, step)` and a length. In one process
+                also what `fit` takes, a `tf.data.Dataset` for one.
 
         Raises:
             ValueError: If the batches do not fit.
         """
+        if not isinstance(x, keras.utils.PyDataset):
+            x = as_epoch_batches(x)
         if hasattr(x, "batch_size"):
             self.check_batch_size(x.batch_size)
         return x

@@ -1,27 +1,26 @@
 """One entry point to all ways of training on several devices."""
 
+import importlib
 import os
 
 import keras
 
 from keras_tricks import _backend
 from keras_tricks._checks import check_choice
+from keras_tricks._keras_version import check_keras_version
 from keras_tricks.distribute.base import Distribution
-from keras_tricks.distribute.jax.devices import JaxDevices
-from keras_tricks.distribute.jax.processes import JaxProcesses
 from keras_tricks.distribute.processes import find_processes
 from keras_tricks.distribute.select import choose_engine
-from keras_tricks.distribute.tensorflow.mirrored import Mirrored
-from keras_tricks.distribute.tensorflow.multi_worker import MultiWorker
-from keras_tricks.distribute.tensorflow.tpu import TPU
-from keras_tricks.distribute.torch.processes import TorchProcesses
 
-_ENGINES = {"mirrored": Mirrored, "jax": JaxDevices}
-_PROCESS_ENGINES = {
-    "multi_worker": MultiWorker,
-    "jax_multi": JaxProcesses,
-    "torch_ddp": TorchProcesses,
+_ENGINES = {
+    "mirrored": ("tensorflow.mirrored", "Mirrored"),
+    "multi_worker": ("tensorflow.multi_worker", "MultiWorker"),
+    "tpu": ("tensorflow.tpu", "TPU"),
+    "jax": ("jax.devices", "JaxDevices"),
+    "jax_multi": ("jax.processes", "JaxProcesses"),
+    "torch_ddp": ("torch.processes", "TorchProcesses"),
 }
+"""Module and class of each: that of another backend is not imported."""
 
 
 def distribute(spec: str = "auto", norm: str = "sync") -> Distribution:
@@ -37,7 +36,9 @@ def distribute(spec: str = "auto", norm: str = "sync") -> Distribution:
             process, TensorFlow; `"mirrored:2"`: the first two. `"jax"`,
             `"jax:2"`: the same for JAX. `"multi_worker"`, `"jax_multi"`,
             `"torch_ddp"`: several processes of TensorFlow, JAX and PyTorch,
-            which the environment names, see `find_processes`. `"tpu"`,
+            which the environment names: `TF_CONFIG`;
+            `KERAS_DISTRIBUTION_*`; `WORLD_SIZE`, `RANK` and `MASTER_ADDR`;
+            or Slurm's variables. `"tpu"`,
             `"tpu:NAME"`: TensorFlow on a TPU. `"auto"` (default): those
             processes if there are any, otherwise all accelerators of this
             one.
@@ -52,7 +53,9 @@ def distribute(spec: str = "auto", norm: str = "sync") -> Distribution:
     Raises:
         ValueError: If the backend does not have the engine, there are not
             as many devices or no such processes, or `norm` does not fit.
-        RuntimeError: If processes do not find each other.
+        RuntimeError: If processes do not find each other, or, but for
+            `"none"`, if Keras is older than 3.13; a version newer than those
+            that were checked is warned of.
 
     Example:
     >>> distribution = distribute("none")
@@ -68,17 +71,23 @@ def distribute(spec: str = "auto", norm: str = "sync") -> Distribution:
     """
     check_choice("norm", norm, ("sync", "local"))
     backend = keras.backend.backend()
-    alone = find_processes(backend, os.environ).count == 1
+    processes = find_processes(backend, os.environ)
     # Processes must meet before one looks at its devices.
-    count = len(_backend.accelerators()) if spec == "auto" and alone else 0
-    engine = choose_engine(spec, backend, os.environ, count)
+    looks = spec == "auto" and processes.count == 1
+    count = len(_backend.accelerators()) if looks else 0
+    engine = choose_engine(spec, backend, processes.count, count)
     if engine.name == "none":
         return Distribution()
-    if engine.name in _PROCESS_ENGINES:
-        return _PROCESS_ENGINES[engine.name](norm)
+    check_keras_version()
+    module, name = _ENGINES[engine.name]
+    module = importlib.import_module(f"keras_tricks.distribute.{module}")
     if engine.name == "tpu":
-        return TPU(engine.tpu or "local", norm)
-    return _ENGINES[engine.name](_devices(spec, engine.devices), norm)
+        where = engine.tpu or "local"
+    elif engine.name in ("mirrored", "jax"):
+        where = _devices(spec, engine.devices)
+    else:
+        where = processes
+    return getattr(module, name)(where, norm)
 
 
 def _devices(spec, count):

@@ -1,9 +1,66 @@
 """The part of each batch that one process trains with."""
 
+import inspect
+
 import numpy as np
 from keras import tree
 
 from keras_tricks.data.pipeline.base import EpochBatches, ViewOfBatches
+
+
+def as_epoch_batches(x):
+    """Return anything with `batch(epoch, step)` and a length as `EpochBatches`.
+
+    `batch_size` defaults to the number of rows of the first batch, `shard` to
+    that of a process alone; `set_epoch` is called if there is one.
+
+    Args:
+        x: Any object.
+
+    Returns:
+        `EpochBatches`; `x` itself if it is such, or something else.
+
+    Example:
+    >>> class Squares:
+    ...     def __len__(self):
+    ...         return 2
+    ...     def batch(self, epoch, step):
+    ...         return np.arange(4) ** 2 + step
+    >>> batches = as_epoch_batches(Squares())
+    >>> batches.batch_size, batches[1].tolist()
+    (4, [1, 2, 5, 10])
+    """
+    if isinstance(x, EpochBatches) or not hasattr(type(x), "__len__"):
+        return x
+    # That of a `tf.data.Dataset` takes a size: names tell them apart.
+    batch = getattr(x, "batch", None)
+    names = list(inspect.signature(batch).parameters) if callable(batch) else []
+    return _AnyBatches(x) if names[:2] == ["epoch", "step"] else x
+
+
+class _AnyBatches(EpochBatches):
+    """What `as_epoch_batches` makes of the batches of others."""
+
+    def __init__(self, original):
+        super().__init__()
+        self.original, self.batch = original, original.batch
+        self.epoch = getattr(original, "epoch", 0)
+        self.shard = getattr(original, "shard", self.shard)
+        if hasattr(original, "batch_size"):
+            self.batch_size = original.batch_size
+        else:
+            rows = tree.flatten(original.batch(self.epoch, 0))[0]
+            self.batch_size = len(rows)
+
+    @property
+    def num_batches(self):
+        """Number of batches in an epoch."""
+        return len(self.original)
+
+    def set_epoch(self, epoch):
+        super().set_epoch(epoch)
+        if hasattr(self.original, "set_epoch"):
+            self.original.set_epoch(epoch)
 
 
 class LocalBatches(ViewOfBatches):
@@ -15,8 +72,8 @@ class LocalBatches(ViewOfBatches):
     process alone (`shard`) pass as they are.
 
     Args:
-        batches: `keras_tricks.data.Batches`, `ImageBatches` or other
-            `EpochBatches`.
+        batches: `keras_tricks.data.Batches`, `ImageBatches` or others with
+            `batch(epoch, step)` and a length.
         shard: Number of this process, and of processes.
 
     Raises:
@@ -35,6 +92,7 @@ class LocalBatches(ViewOfBatches):
     """
 
     def __init__(self, batches, shard):
+        batches = as_epoch_batches(batches)
         if not isinstance(batches, EpochBatches):
             raise ValueError(
                 "`x` must be batches of `keras_tricks.data`, or others with "

@@ -1,9 +1,6 @@
 """Which engine trains: a function of what is asked for and what there is."""
 
 import dataclasses
-from collections.abc import Mapping
-
-from keras_tricks.distribute.processes import find_processes
 
 BACKENDS = {
     "mirrored": "tensorflow",
@@ -49,38 +46,35 @@ class Engine:
 def choose_engine(
     spec: str,
     backend: str,
-    environment: Mapping[str, str],
+    num_processes: int,
     num_accelerators: int,
 ) -> Engine:
     """Returns the engine that a specification asks for.
 
-    `"auto"` is the engine of the backend for several processes if the
-    environment says that there are some (`TF_CONFIG`;
-    `KERAS_DISTRIBUTION_*`; `WORLD_SIZE`, `RANK` and `MASTER_ADDR`; or
-    Slurm's), otherwise the one for several devices if there is more than one
+    `"auto"` is the engine of the backend for several processes if there are
+    some, otherwise the one for several devices if there is more than one
     accelerator, otherwise `"none"`.
 
     Args:
         spec: `"auto"`, `"none"`, `"mirrored[:N]"`, `"multi_worker"`,
             `"tpu[:NAME]"`, `"jax[:N]"`, `"jax_multi"` or `"torch_ddp"`.
         backend: Name of the Keras backend.
-        environment: Environment variables.
+        num_processes: Processes that train together, see `find_processes`.
         num_accelerators: Accelerators that this process sees.
 
     Raises:
         ValueError: If the specification is none of these or the backend
-            does not have the engine, or a variable of the environment makes
-            no sense.
+            does not have the engine.
 
     Example:
-    >>> choose_engine("auto", "jax", {}, num_accelerators=8)
+    >>> choose_engine("auto", "jax", 1, num_accelerators=8)
     Engine(name='jax', devices=None, tpu=None)
-    >>> choose_engine("mirrored:2", "tensorflow", {}, num_accelerators=8)
+    >>> choose_engine("mirrored:2", "tensorflow", 1, num_accelerators=8)
     Engine(name='mirrored', devices=2, tpu=None)
     """
     engine = _parse(spec)
     if engine.name == "auto":
-        if find_processes(backend, environment).count > 1:
+        if num_processes > 1:
             return Engine(_SEVERAL_PROCESSES[backend])
         if num_accelerators > 1 and backend in _SEVERAL_DEVICES:
             return Engine(_SEVERAL_DEVICES[backend])

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_tricks import _backend
 from keras_tricks._checks import check_choice
+from keras_tricks._keras_version import check_keras_version
 from keras_tricks.data.transforms.preprocessing import Preprocessing
 from keras_tricks.layers.mix_up import mix
 
@@ -97,6 +98,7 @@ def finish_on_device(
     >>> finish_on_device(model, finish, batch)
     >>> history = model.fit(*batch, verbose=0)
     """
+    check_keras_version()
     _backend.build_steps(model, finish(first_batch))
     train_step, test_step = model.train_step, model.test_step
 

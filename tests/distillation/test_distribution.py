@@ -84,6 +84,9 @@ def two_devices():
     BACKEND == "torch", reason="Keras 3.15 distributes nothing on torch"
 )
 def test_two_devices_give_what_one_gives():
+    # Here, since the process imports this file alone.
+    from ..distribute.training import time_limit
+
     script = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -99,7 +102,7 @@ test_distribution.two_devices()
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=time_limit(300),
     )
     assert run.returncode == 0, run.stderr[-3000:]
     got, history = json.loads(run.stdout.splitlines()[-1])

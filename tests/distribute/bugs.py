@@ -1,7 +1,7 @@
 """What goes wrong on two devices of TensorFlow, and what is done about it.
 
 Each function returns what plain Keras gives and what a prepared model gives;
-they run in a process of two CPUs, see `test_keras_internals`.
+they run in a process of two CPUs, see `test_keras_patches`.
 """
 
 import functools

@@ -24,6 +24,20 @@ from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.distribute import distribute
 
 
+class Foreign:
+    """Batches of somebody else: `batch(epoch, step)` and a length."""
+
+    def __init__(self, x, y, batch_size):
+        self.x, self.y, self.size = x, y, batch_size
+
+    def __len__(self):
+        return -(-len(self.x) // self.size)
+
+    def batch(self, epoch, step):
+        rows = slice(step * self.size, (step + 1) * self.size)
+        return self.x[rows], self.y[rows]
+
+
 class Rows(EpochBatches):
     """Given arrays, in order."""
 
@@ -84,6 +98,16 @@ def clipping(distribution):
 
     model = linear(distribution, optimizer)
     fit(distribution, model)
+    return numbers(model.weights[0])
+
+
+def foreign(distribution):
+    """The same with batches that are none of ours."""
+    model = linear(
+        distribution, lambda: keras.optimizers.SGD(0.1, global_clipnorm=0.1)
+    )
+    batches = distribution.batches(Foreign(X, Y, 4))
+    model.fit(batches, shuffle=False, verbose=0)
     return numbers(model.weights[0])
 
 
@@ -283,7 +307,16 @@ def results(spec):
         "stock": outcome(lambda: stock(distribution)),
         "refusals": refusals(distribution),
     }
-    every = clipping, summed, counts, overflow, dropout, validation, streamed
+    every = (
+        clipping,
+        foreign,
+        summed,
+        counts,
+        overflow,
+        dropout,
+        validation,
+        streamed,
+    )
     for function in every:
         found[function.__name__] = function(distribution)
     found["together again"] = together(distribution)[1:3]
@@ -294,7 +327,8 @@ def results(spec):
         # Last: TensorFlow sums nothing after an error in a step.
         found["scalar_loss"] = scalar_loss(distribution)
         found["uneven_training"] = uneven_training(distribution)
-    return found
+    patches = [name for name in sys.modules if name.endswith("keras_patches")]
+    return {**found, "patches": patches}
 
 
 def refusals(distribution):

@@ -1,10 +1,12 @@
 """The object itself, on one device and on several of JAX."""
 
 import keras
+import numpy as np
 import pytest
 
 from keras_tricks.distribute import Distribution, distribute
 
+from .several import Foreign
 from .training import BACKEND, make_batches, run_with_devices
 
 
@@ -22,6 +24,16 @@ def test_one_device_changes_nothing():
     assert distribution.is_chief
     assert distribution.num_processes == distribution.num_replicas == 1
     assert distribution.process_index == 0
+
+
+def test_one_device_takes_what_has_a_batch_and_a_length():
+    x = np.arange(6, dtype="float32")[:, None]
+    batches = distribute("none").batches(Foreign(x, 2 * x, 2))
+    assert len(batches) == 3
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(batches, verbose=0)
+    assert int(model.optimizer.iterations) == 3
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,8 @@ import json
 
 import pytest
 
-from keras_tricks.distribute import (
-    Engine,
-    Processes,
-    choose_engine,
-    find_processes,
-)
-from keras_tricks.distribute.select import BACKENDS
+from keras_tricks.distribute.processes import Processes, find_processes
+from keras_tricks.distribute.select import BACKENDS, Engine, choose_engine
 
 ALL = ("tensorflow", "jax", "torch")
 TORCHRUN = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "host"}
@@ -34,7 +29,7 @@ def jax_config(**names):
 def test_auto_on_one_host(backend, accelerators):
     several = {"tensorflow": "mirrored", "jax": "jax"}
     name = several.get(backend, "none") if accelerators > 1 else "none"
-    assert choose_engine("auto", backend, {}, accelerators) == Engine(name)
+    assert choose_engine("auto", backend, 1, accelerators) == Engine(name)
 
 
 @pytest.mark.parametrize(
@@ -60,15 +55,16 @@ def test_auto_on_one_host(backend, accelerators):
     ],
 )
 def test_auto_with_several_processes(backend, environment, count):
-    assert find_processes(backend, environment).count == count
+    found = find_processes(backend, environment).count
+    assert found == count
     several = {
         "tensorflow": "multi_worker",
         "jax": "jax_multi",
         "torch": "torch_ddp",
     }
     name = several[backend] if count > 1 else "none"
-    assert choose_engine("auto", backend, environment, 1).name == name
-    assert choose_engine("none", backend, environment, 8).name == "none"
+    assert choose_engine("auto", backend, found, 1).name == name
+    assert choose_engine("none", backend, found, 8).name == "none"
 
 
 @pytest.mark.parametrize(
@@ -92,24 +88,24 @@ def test_auto_with_several_processes(backend, environment, count):
 )
 def test_an_environment_that_makes_no_sense(backend, environment):
     with pytest.raises(ValueError, match="in the environment must be"):
-        choose_engine("auto", backend, environment, 1)
+        find_processes(backend, environment)
 
 
 @pytest.mark.parametrize("name", sorted(BACKENDS))
 @pytest.mark.parametrize("backend", ALL)
 def test_an_engine_needs_its_backend(name, backend):
     if backend == BACKENDS[name]:
-        assert choose_engine(name, backend, {}, 0) == Engine(name)
+        assert choose_engine(name, backend, 1, 0) == Engine(name)
         return
     with pytest.raises(ValueError, match=f"needs the {BACKENDS[name]} backe"):
-        choose_engine(name, backend, {}, 0)
+        choose_engine(name, backend, 1, 0)
 
 
 def test_details():
-    engine = choose_engine("mirrored:2", "tensorflow", {}, 0)
+    engine = choose_engine("mirrored:2", "tensorflow", 1, 0)
     assert engine == Engine("mirrored", devices=2)
-    assert choose_engine("jax:8", "jax", {}, 0) == Engine("jax", devices=8)
-    engine = choose_engine("tpu:my:pod", "tensorflow", {}, 0)
+    assert choose_engine("jax:8", "jax", 1, 0) == Engine("jax", devices=8)
+    engine = choose_engine("tpu:my:pod", "tensorflow", 1, 0)
     assert engine == Engine("tpu", tpu="my:pod")
 
 
@@ -135,13 +131,13 @@ def test_details():
 )
 def test_what_is_no_specification(spec):
     with pytest.raises(ValueError, match=r"^`spec` must .* Received: spec="):
-        choose_engine(spec, "tensorflow", {}, 0)
+        choose_engine(spec, "tensorflow", 1, 0)
 
 
 @pytest.mark.parametrize("spec", ["ps", "parameter_server", "ps:2"])
 def test_parameter_servers_are_refused_with_the_reason(spec):
     with pytest.raises(ValueError, match="Keras 3 does not support it"):
-        choose_engine(spec, "tensorflow", {}, 0)
+        choose_engine(spec, "tensorflow", 1, 0)
 
 
 def test_processes_of_each_environment():

@@ -12,6 +12,9 @@ from keras_tricks.data.pipeline.base import RestOfEpoch
 from keras_tricks.distribute import Distribution, LocalBatches, ProcessFailed
 from keras_tricks.training.run_state import OfAllProcesses, SameDevices
 
+from .several import Foreign
+from .training import BACKEND, time_limit
+
 
 class Threads(Distribution):
     """A process of several that are threads."""
@@ -30,7 +33,7 @@ class Threads(Distribution):
 
 def in_each(function, count=3):
     """What a function of a distribution returns or raises in each."""
-    shared = threading.Barrier(count, timeout=20)
+    shared = threading.Barrier(count, timeout=time_limit(20))
     shared.slots = [None] * count
     results = [None] * count
 
@@ -44,7 +47,7 @@ def in_each(function, count=3):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(time_limit(30))
     return results
 
 
@@ -132,6 +135,52 @@ def test_the_parts_of_all_processes_are_the_batch(start):
         assert np.array_equal(np.concatenate(again), whole[step][1])
         sizes.append([len(row[1]) for row in rows])
     assert sizes == [[2, 2, 2], [2, 2, 2], [2, 0, 0]][start:]
+
+
+def test_what_has_a_batch_and_a_length_is_taken():
+    x, y = np.arange(14), np.arange(14, 28)
+    parts = [LocalBatches(Foreign(x, y, 6), (i, 3)) for i in range(3)]
+    for step in range(3):
+        for column, whole in enumerate((x, y)):
+            rows = [part[step][column] for part in parts]
+            expected = whole[6 * step : 6 * step + 6]
+            assert np.array_equal(np.concatenate(rows), expected)
+    assert [len(part) for part in parts] == [3] * 3
+    with pytest.raises(ValueError, match="multiple of the 4 processes"):
+        LocalBatches(Foreign(x, y, 6), (0, 4))
+    for other in (object(), [x, y], {"batch": x}):
+        with pytest.raises(ValueError, match="must be batches of `keras_tr"):
+            LocalBatches(other, (0, 2))
+
+
+def test_it_is_told_the_epoch():
+    class Told(Foreign):
+        batch_size, shard, epoch = 6, (1, 2), 0
+
+        def set_epoch(self, epoch):
+            self.epoch = epoch
+
+        def batch(self, epoch, step):
+            assert epoch == self.epoch
+            return super().batch(epoch, step)
+
+    told = Told(np.arange(9), np.arange(9), 3)  # Rows of this process.
+    local = LocalBatches(told, (1, 2))
+    local.set_epoch(4)
+    assert told.epoch == 4
+    assert local[1][0].tolist() == [3, 4, 5]
+    with pytest.raises(ValueError, match=r"number 0 of 2. Received: shard=\(1"):
+        LocalBatches(told, (0, 2))
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="imports TensorFlow")
+def test_batches_of_tensorflow_have_another_batch():
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.range(8).batch(4)
+    with pytest.raises(ValueError, match="must be batches of `keras_tricks"):
+        LocalBatches(dataset, (0, 2))
+    assert Distribution().batches(dataset) is dataset
 
 
 def test_batches_that_do_not_fit_the_processes():

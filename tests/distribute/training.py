@@ -20,7 +20,17 @@ BACKEND = keras.backend.backend()
 STEPS, BATCH, CLASSES = 20, 16, 4
 
 
-def run_with_devices(code, devices, timeout=240):
+def time_limit(seconds=240):
+    """Seconds after which a process is taken to hang.
+
+    Args:
+        seconds: What it never needs on a machine that does nothing else.
+    """
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return seconds * max(3.0, 2 * load)
+
+
+def run_with_devices(code, devices, timeout=None):
     """Runs code in a process with that many CPUs; returns what it prints.
 
     The code sees this module's names; its last line of output is JSON.
@@ -37,13 +47,13 @@ make_devices({devices})
         env={**os.environ, **environment_of(devices)},
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=timeout or time_limit(),
     )
     assert run.returncode == 0, run.stderr[-4000:]
     return json.loads(run.stdout.splitlines()[-1])
 
 
-def run_processes(code, devices=1, processes=2, timeout=240):
+def run_processes(code, devices=1, processes=2, timeout=None):
     """Runs code in processes that find each other; what each one prints.
 
     As `run_with_devices`, with that many CPUs in each. None outlives the
@@ -57,6 +67,7 @@ make_devices({devices})
 {code}
 """
     common = environment_of(devices)
+    timeout = timeout or time_limit()
     running = [
         subprocess.Popen(
             [*PYTHON, "-c", script],

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from ..distribute.training import time_limit
+
 LAUNCH = pathlib.Path(__file__).parents[2] / "recipes" / "launch.py"
 
 
@@ -27,7 +29,7 @@ def start(code, *flags, tmp_path):
 
 def run(code, *flags, tmp_path):
     process = start(code, *flags, tmp_path=tmp_path)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=time_limit(60))
     return process.returncode, output, errors
 
 
@@ -108,7 +110,7 @@ time.sleep(600)"""
     assert sorted(ready) == ["[0] ready\n", "[1] ready\n"]
     time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=time_limit(60))
     assert process.returncode == 75
     assert "start again" not in errors
 
@@ -122,7 +124,7 @@ def test_mistakes_are_one_line(tmp_path):
             [sys.executable, str(LAUNCH), *arguments],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=time_limit(60),
         )
         assert process.returncode == 1
         assert process.stderr.startswith(message)

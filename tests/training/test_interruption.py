@@ -101,8 +101,11 @@ test_interruption.run_and_die({where!r}, {str(root / where)!r})
             text=True,
         )
 
+    # Here, since the processes import this file alone.
+    from ..distribute.training import time_limit
+
     def wait(where):
-        _, errors = started[where].communicate(timeout=240)
+        _, errors = started[where].communicate(timeout=time_limit())
         code = 75 if where == "by SIGTERM" else 9
         assert started[where].returncode == code, errors[-2000:]
         if code == 75:

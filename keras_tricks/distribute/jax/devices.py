@@ -3,8 +3,7 @@
 import keras
 
 from keras_tricks.distribute.base import Distribution
-from keras_tricks.distribute.jax import keras_patches as keras_internals_jax
-from keras_tricks.distribute.tensorflow import keras_patches as keras_internals
+from keras_tricks.distribute.jax import keras_patches
 
 
 class JaxDevices(Distribution):
@@ -44,8 +43,7 @@ the whole batch. Received: norm='local'
             devices=devices,
             auto_shard_dataset=False,  # `batches` gives parts already.
         )
-        keras_internals.check_version()
-        keras_internals_jax.replicate_uneven_batches()
+        keras_patches.replicate_uneven_batches()
         keras.distribution.set_distribution(self._parallel)
 
     def scope(self):

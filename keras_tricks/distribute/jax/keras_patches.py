@@ -1,7 +1,4 @@
-"""What Keras 3.15 gets wrong on several devices of JAX, and what replaces it.
-
-See `keras_internals`.
-"""
+"""What Keras gets wrong on several devices of JAX, put right."""
 
 import functools
 import weakref

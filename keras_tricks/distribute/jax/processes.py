@@ -1,15 +1,13 @@
 """The devices of several processes on JAX."""
 
-import os
-
 import keras
 import numpy as np
 
 from keras_tricks.distribute.base import refuse_mixing_on_device
-from keras_tricks.distribute.jax import keras_patches as keras_internals_jax
+from keras_tricks.distribute.jax import keras_patches
 from keras_tricks.distribute.jax.devices import JaxDevices
 from keras_tricks.distribute.local_batches import LocalBatches
-from keras_tricks.distribute.processes import Processes, find_processes
+from keras_tricks.distribute.processes import Processes
 
 _START_SECONDS = 300
 _SILENCE_SECONDS = 30
@@ -26,6 +24,7 @@ class JaxProcesses(JaxDevices):
     that dies is noticed by the others within half a minute.
 
     Args:
+        processes: Those of the environment.
         norm: `"sync"`; there is nothing else on JAX.
 
     Raises:
@@ -40,8 +39,8 @@ class JaxProcesses(JaxDevices):
     name = "jax_multi"
     mixes_on_device = False
 
-    def __init__(self, norm: str = "sync"):
-        _connect(find_processes("jax", os.environ))
+    def __init__(self, processes: Processes, norm: str = "sync"):
+        _connect(processes)
         import jax
 
         self.num_processes = jax.process_count()
@@ -52,7 +51,7 @@ class JaxProcesses(JaxDevices):
 
     def prepare(self, model: keras.Model) -> keras.Model:
         model = super().prepare(model)
-        keras_internals_jax.replicate_predictions(model)
+        keras_patches.replicate_predictions(model)
         return model
 
     def batches(self, x):
@@ -108,7 +107,7 @@ class _Rows(LocalBatches):
         else:
             batch = keras.tree.map_structure(self._gather, batch)
         return keras.tree.map_structure(
-            lambda x: keras_internals_jax.mark_whole(np.asarray(x)), batch
+            lambda x: keras_patches.mark_whole(np.asarray(x)), batch
         )
 
     def _is_whole(self, rows):
@@ -152,4 +151,4 @@ def _connect(processes: Processes) -> None:
             "..._NUM_PROCESSES and ..._PROCESS_ID, or those of Slurm, in the "
             f"environment ({error}). Received: none of them"
         ) from None
-    keras_internals_jax.agree_on_seed()
+    keras_patches.agree_on_seed()

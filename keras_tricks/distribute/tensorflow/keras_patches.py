@@ -1,37 +1,20 @@
-"""What Keras 3.15 gets wrong on several devices, and what replaces it.
+"""What Keras gets wrong on several devices of TensorFlow, put right.
 
 Each function changes one object, by attributes of the instance; what is saved
 remains a plain model. Each has a test that fails when Keras needs it no more:
-`tests/distribute/test_keras_internals.py`. All of it is TensorFlow's;
-`keras_internals_jax` is JAX's.
+`tests/distribute/tensorflow/test_keras_patches.py`.
 """
 
 import functools
-import warnings
 
 import keras
 from keras import tree
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.utils.module_utils import tensorflow as tf
 
-from keras_tricks.distribute.loss_checks import check_losses
 from keras_tricks.distribute import replica_layers
+from keras_tricks.distribute.loss_checks import check_losses
 from keras_tricks.optimizers import SGD
-
-VERSION = "3.15"
-"""The version of Keras that this file was written for."""
-
-
-def check_version():
-    """Warns if Keras is another version than this file was written for."""
-    if keras.__version__.rsplit(".", 1)[0] != VERSION:
-        warnings.warn(
-            f"keras_tricks.distribute changes parts of Keras {VERSION} that "
-            "may differ in other versions: compare a short run with one on "
-            f"a single device. Received: Keras {keras.__version__}",
-            stacklevel=3,
-        )
-
 
 # The steps of `fit`, `evaluate` and `predict`.
 

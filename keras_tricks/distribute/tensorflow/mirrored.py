@@ -9,7 +9,7 @@ from keras_tricks.distribute.base import (
     Distribution,
     refuse_mixing_on_device,
 )
-from keras_tricks.distribute.tensorflow import keras_patches as internals
+from keras_tricks.distribute.tensorflow import keras_patches
 
 
 class Mirrored(Distribution):
@@ -38,7 +38,6 @@ class Mirrored(Distribution):
         self._use(_strategy(tuple(devices)), norm)
 
     def _use(self, strategy, norm):
-        internals.check_version()
         self.norm, self.strategy = norm, strategy
         self.num_replicas = strategy.num_replicas_in_sync
 
@@ -52,20 +51,20 @@ class Mirrored(Distribution):
         return model
 
     def _prepare_replicas(self, model):
-        internals.sum_gradients_first(model.optimizer)
+        keras_patches.sum_gradients_first(model.optimizer)
         if "_make_function" in vars(model):  # It was compiled anew.
             return
-        internals.draw_apart(model)
+        keras_patches.draw_apart(model)
         if self.norm == "sync":
-            internals.synchronize_batch_norm(model)
+            keras_patches.synchronize_batch_norm(model)
         else:
-            internals.average_batch_norm(model)
+            keras_patches.average_batch_norm(model)
         self._take_incomplete_batches(model)
-        internals.build_from_one_part(model, self.strategy)
-        internals.run_steps(model, self.strategy)
+        keras_patches.build_from_one_part(model, self.strategy)
+        keras_patches.run_steps(model, self.strategy)
 
     def _take_incomplete_batches(self, model):
-        internals.skip_empty_parts(model)
+        keras_patches.skip_empty_parts(model)
 
     def batches(self, x):
         refuse_mixing_on_device(x)

@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_tricks.distribute.base import refuse_mixing_on_device
 from keras_tricks.distribute.local_batches import LocalBatches
-from keras_tricks.distribute.processes import Processes, find_processes
-from keras_tricks.distribute.tensorflow import keras_patches as keras_internals
+from keras_tricks.distribute.processes import Processes
+from keras_tricks.distribute.tensorflow import keras_patches
 from keras_tricks.distribute.tensorflow.datasets import distribute_parts
 from keras_tricks.distribute.tensorflow.mirrored import Mirrored
 
@@ -23,6 +23,7 @@ class MultiWorker(Mirrored):
     rows. It must be made before TensorFlow computes anything.
 
     Args:
+        processes: Those of the environment.
         norm: `"sync"` (default) or `"local"`, see
             `keras_tricks.distribute.distribute`.
 
@@ -37,8 +38,7 @@ class MultiWorker(Mirrored):
 
     name = "multi_worker"
 
-    def __init__(self, norm: str = "sync"):
-        processes = find_processes("tensorflow", os.environ)
+    def __init__(self, processes: Processes, norm: str = "sync"):
         if processes.count == 1:
             raise ValueError(
                 '`spec` "multi_worker" needs TF_CONFIG, as recipes/launch.py '
@@ -50,13 +50,13 @@ class MultiWorker(Mirrored):
         self._use(_strategy(processes), norm)
 
     def prepare(self, model: keras.Model) -> keras.Model:
-        keras_internals.predict_in_order(model, self.strategy)
+        keras_patches.predict_in_order(model, self.strategy)
         return super().prepare(model)
 
     def batches(self, x):
         refuse_mixing_on_device(x)
         local = LocalBatches(x, self.shard)
-        self.check_batch_size(x.batch_size)
+        self.check_batch_size(local.batch_size)
         return distribute_parts(self.strategy, local, self._local)
 
     def sum(self, values: np.ndarray) -> np.ndarray:

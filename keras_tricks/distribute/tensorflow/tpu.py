@@ -6,7 +6,7 @@ import keras
 
 from keras_tricks.distribute.base import refuse_mixing_on_device
 from keras_tricks.distribute.local_batches import LocalBatches
-from keras_tricks.distribute.tensorflow import keras_patches as keras_internals
+from keras_tricks.distribute.tensorflow import keras_patches
 from keras_tricks.distribute.tensorflow.datasets import distribute_parts
 from keras_tricks.distribute.tensorflow.mirrored import Mirrored
 from keras_tricks.distribute.tensorflow.padded_batches import (
@@ -48,7 +48,7 @@ class TPU(Mirrored):
 
     def prepare(self, model: keras.Model) -> keras.Model:
         self._check_model(model)
-        keras_internals.predict_in_order(model, self.strategy)
+        keras_patches.predict_in_order(model, self.strategy)
         self._prepare_replicas(model)  # Of one core too: shapes are fixed.
         cut_predictions(model)
         return model
@@ -68,7 +68,7 @@ class TPU(Mirrored):
     def batches(self, x):
         refuse_mixing_on_device(x)
         local = LocalBatches(x, self.shard)
-        self.check_batch_size(x.batch_size)
+        self.check_batch_size(local.batch_size)
         if not _all_whole(local):
             local = PaddedBatches(local)
         return distribute_parts(

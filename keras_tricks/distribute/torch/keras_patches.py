@@ -1,16 +1,29 @@
-"""What Keras 3.15 lacks for several processes of PyTorch.
+"""What Keras lacks for several processes of PyTorch.
 
-Keras trains each process alone there. Each function changes one object, by
+Before 3.16 it trains each process alone. Each function changes one object, by
 attributes of the instance; what is saved remains a plain model.
 """
 
+import functools
+
+import keras
 import torch
 import torch.distributed as dist
 from keras import ops, tree
+from keras.src.trainers.trainer import Trainer
 
-from keras_tricks.distribute.loss_checks import check_losses
 from keras_tricks.distribute import replica_layers
+from keras_tricks.distribute.loss_checks import check_losses
 from keras_tricks.distribute.torch import collectives
+
+
+def keras_averages_gradients(model) -> bool:
+    """Tell whether `fit` averages the gradients, as it does from 3.16 on.
+
+    It does so in the training step of Keras, and not in that of a subclass.
+    """
+    own_step = type(model).train_step is keras.Model.train_step
+    return own_step and hasattr(model, "ddp_model")
 
 
 def average_gradients_first(optimizer):
@@ -79,6 +92,14 @@ def step_together(model, averages_norm):
     if "_share" in vars(model):
         return
     model._share = 1.0  # The whole batch over the part of this process.
+    own_results = type(model).get_metrics_result
+    if own_results is keras.Model.get_metrics_result and hasattr(
+        model, "ddp_model"
+    ):
+        # Here Keras would add up what is that of all processes already.
+        model.get_metrics_result = functools.partial(
+            Trainer.get_metrics_result, model
+        )
     train_step, test_step = model.train_step, model.test_step
     predict_step, symbolic_build = model.predict_step, model._symbolic_build
 

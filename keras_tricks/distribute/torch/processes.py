@@ -13,8 +13,7 @@ from keras_tricks.distribute.base import (
     refuse_mixing_on_device,
 )
 from keras_tricks.distribute.local_batches import LocalBatches
-from keras_tricks.distribute.processes import Processes, find_processes
-from keras_tricks.distribute.tensorflow import keras_patches as keras_internals
+from keras_tricks.distribute.processes import Processes
 
 _WAIT = datetime.timedelta(minutes=30)
 
@@ -27,6 +26,7 @@ class TorchProcesses(Distribution):
     averaged while the backward pass still runs.
 
     Args:
+        processes: Those of the environment.
         norm: `"sync"` (default) or `"local"`, see
             `keras_tricks.distribute.distribute`.
 
@@ -43,9 +43,8 @@ class TorchProcesses(Distribution):
     mixes_on_device = False
     compiles = False
 
-    def __init__(self, norm: str = "sync"):
-        keras_internals.check_version()
-        _connect(find_processes("torch", os.environ))
+    def __init__(self, processes: Processes, norm: str = "sync"):
+        _connect(processes)
         import torch.distributed as dist
 
         self.norm = norm
@@ -53,7 +52,7 @@ class TorchProcesses(Distribution):
         self.process_index = dist.get_rank()
 
     def prepare(self, model: keras.Model) -> keras.Model:
-        from keras_tricks.distribute.torch import keras_patches as internals
+        from keras_tricks.distribute.torch import keras_patches
 
         if not model.compiled:
             raise ValueError(
@@ -65,11 +64,12 @@ class TorchProcesses(Distribution):
                 '`jit_compile` must be "auto" or False with several processes '
                 f"of PyTorch. Received: jit_compile={model.jit_compile}"
             )
-        internals.average_gradients_first(model.optimizer)
-        internals.draw_apart(model)
+        if not keras_patches.keras_averages_gradients(model):
+            keras_patches.average_gradients_first(model.optimizer)
+        keras_patches.draw_apart(model)
         if self.norm == "sync":
-            internals.synchronize_batch_norm(model)
-        internals.step_together(model, self.norm == "local")
+            keras_patches.synchronize_batch_norm(model)
+        keras_patches.step_together(model, self.norm == "local")
         return model
 
     def batches(self, x):

@@ -1,14 +1,11 @@
 """Each change to Keras is needed, and does what it says.
 
 A test here that fails because plain Keras got something right says which
-function of `keras_internals` can go.
+function of `keras_patches` can go.
 """
 
-import keras
 import numpy as np
 import pytest
-
-from keras_tricks.distribute.tensorflow import keras_patches as keras_internals
 
 from ..training import BACKEND, run_with_devices
 
@@ -131,10 +128,3 @@ def test_refusals(results):
     ]
     for text, beginning in zip(results["refusals"], beginnings, strict=True):
         assert text.startswith(beginning)
-
-
-def test_another_version_of_keras_is_warned_of(monkeypatch):
-    keras_internals.check_version()
-    monkeypatch.setattr(keras, "__version__", "3.16.0")
-    with pytest.warns(UserWarning, match="Received: Keras 3.16.0"):
-        keras_internals.check_version()
