@@ -45,6 +45,7 @@ $(VENV)-keras-%/done: $(VENV)/dev.done
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 docs: $(VENV)/dev.done
 	$(BIN)/mkdocs build --strict
@@ -69,7 +70,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo.done: $(BIN)/python setup.cfg
-	$(BIN)/pip install -q -e ".[tensorflow,data,report]"
+	$(BIN)/pip install -q -e ".[tensorflow]"
 	touch $@
 
 $(VENV)/dev.done: $(BIN)/python setup.cfg

@@ -3,11 +3,20 @@
 `KERAS_BACKEND` decides where it is set. Otherwise the first of TensorFlow,
 torch and JAX that is installed is taken: the order of their speed on a CPU,
 see benchmarks/configurations.py.
+
+What TensorFlow logs about itself is left out, unless TF_CPP_MIN_LOG_LEVEL says
+what to show.
 """
 
+import contextlib
+import faulthandler
 import importlib.util
 import logging
 import os
+import re
+import sys
+import tempfile
+from importlib.machinery import PathFinder
 
 BACKENDS = ("tensorflow", "torch", "jax")
 
@@ -35,7 +44,65 @@ def choose() -> str:
     )
 
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# A line for each sum over devices otherwise.
-logging.getLogger("tensorflow").setLevel(logging.WARNING)
+class _QuietTensorFlow:
+    """Finds TensorFlow, whose import then prints no more than it is asked to.
+
+    It logs its first lines before it looks at `TF_CPP_MIN_LOG_LEVEL`. Keras
+    and TensorBoard import it on the other backends too.
+    """
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "tensorflow":
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def exec_module(module):
+                with _filtered_stderr():
+                    load(module)
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+
+@contextlib.contextmanager
+def _filtered_stderr():
+    """Leaves out the log lines below `TF_CPP_MIN_LOG_LEVEL`."""
+    level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0")
+    below = "IWE"[: int(level)] if level.isdecimal() else ""
+    try:
+        terminal = os.dup(2) if below else None
+    except OSError:  # There is no stderr.
+        terminal = None
+    if terminal is None:
+        yield
+        return
+    preamble = "WARNING: All log messages before absl::InitializeLog"
+    noise = re.compile(rf"[{below}]\d{{4}} |{preamble}".encode())
+    crashes = not faulthandler.is_enabled()
+    if crashes:  # What was printed is lost then: say at least where.
+        faulthandler.enable(terminal)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            if crashes:
+                faulthandler.disable()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            file.seek(0)
+            for line in file:
+                if not noise.match(line):
+                    os.write(2, line)
+
+
+# Errors too where there is no GPU: that there is none is said as an error.
+_has_gpu = os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/dxg")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if _has_gpu else "3")
+sys.meta_path.insert(0, _QuietTensorFlow())
+# A line for each sum over devices, and one for a TPU that is not there.
+for _name in ("tensorflow", "jax._src.xla_bridge"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 choose()

@@ -1,11 +1,13 @@
 """Starts several processes of a script on this machine, which train together.
 
     python recipes/launch.py -n 2 recipes/train.py --distribute=auto
+    keras-tricks launch -n 2 train --distribute=auto
 
-The flags behind the name of the script are its own. Every line that a process
-prints begins with its number. If one fails, all are stopped. Ctrl-C and
-SIGTERM are passed on: the run saves and ends with the code 75, and the same
-command continues it, if --run_folder is given.
+The script is a file, or one of the commands of keras-tricks. The flags behind
+its name are its own. Every line that a process prints begins with its number.
+If one fails, all are stopped. Ctrl-C and SIGTERM are passed on: the run saves
+and ends with the code 75, and the same command continues it, if --run_folder
+is given.
 """
 
 import json
@@ -53,6 +55,9 @@ def main(argv):
     if len(argv) < 2:
         sys.exit("A script must follow the flags. Received: none")
     command = argv[1:]
+    own = Path(__file__).parent / f"{command[0].replace('-', '_')}.py"
+    if own.parent == Path(__file__).parent and own.exists():
+        command[0] = str(own)
     if command[0].endswith(".py"):
         command = [sys.executable, *command]
     try:

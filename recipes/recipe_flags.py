@@ -1,12 +1,16 @@
 """absl flags made from the fields of `Recipe`, so the two cannot drift."""
 
 import dataclasses
+from pathlib import Path
 from typing import get_args
 
-from absl import flags
+from absl import app, flags
 
 from keras_tricks import Recipe
 from keras_tricks.recipe.recipe import PRESETS
+
+FLAGFILES = Path(__file__).with_name("flags")
+"""Folder of the flagfiles of the paper's tables."""
 
 
 class _OptionalParser(flags.ArgumentParser):
@@ -115,3 +119,54 @@ def recipe_from_flags(flag_values: flags.FlagValues = flags.FLAGS) -> Recipe:
     if flag_values.preset is not None:
         return Recipe.preset(flag_values.preset, **changes)
     return Recipe(**changes)
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Parse the command line; `--flagfile` takes a name of `FLAGFILES` too.
+
+    Give it to `app.run` as `flags_parser`.
+
+    Args:
+        argv: The program and its arguments.
+
+    Returns:
+        What is left without the flags, as `app.run` wants it.
+
+    Raises:
+        SystemExit: If flags are wrong, or there is no such flagfile.
+    """
+    argv = list(argv)
+    for index, argument in enumerate(argv):
+        if argument == "--":
+            break
+        name, sign, value = argument.partition("=")
+        if name in ("--flagfile", "-flagfile"):
+            if sign:
+                argv[index] = f"--flagfile={find_flagfile(value)}"
+            elif argv[index + 1 :]:
+                argv[index + 1] = find_flagfile(argv[index + 1])
+    return app.parse_flags_with_usage(argv)
+
+
+def find_flagfile(name: str) -> str:
+    """Return the path of a flagfile.
+
+    Args:
+        name: A path, or the name of a file of `FLAGFILES`, with or without
+            `.flags`. A file wins over a name.
+
+    Raises:
+        SystemExit: If there is none; the message lists the names.
+    """
+    path = Path(name).expanduser()
+    # absl takes an empty name as no flagfile.
+    if path.is_file() or not name:
+        return name
+    own = FLAGFILES / f"{path.name.removesuffix('.flags')}.flags"
+    if path.name == name and own.exists():
+        return str(own)
+    names = ", ".join(sorted(file.stem for file in FLAGFILES.glob("*.flags")))
+    raise SystemExit(
+        f"`flagfile` must be a file, or one of {names}. "
+        f"Received: --flagfile={name}"
+    )

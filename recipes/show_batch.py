@@ -1,7 +1,7 @@
 r"""Draws a training batch of a recipe, step by step, before it is trained on.
 
     python recipes/show_batch.py --data_dir=photos --augmentation=crop
-    python recipes/show_batch.py --flagfile=recipes/flags/model_d.flags \
+    python recipes/show_batch.py --flagfile=model_d \
       --data_dir=imagenet --epoch=3 --step=10 --out=batch.png
 
 Takes the flags of recipes/train.py. The picture has a row for each image and
@@ -78,4 +78,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=recipe_flags.parse)

@@ -2,9 +2,11 @@
 
     python recipes/train.py
     python recipes/train.py --dataset=cifar10 --augmentation=shift_flip
-    python recipes/train.py --flagfile=recipes/flags/refinement_3_mixup.flags
+    python recipes/train.py --flagfile=refinement_3_mixup
 
-Every field of `keras_tricks.Recipe` is a flag; `--help` lists them.
+Every field of `keras_tricks.Recipe` is a flag; `--help` lists them. The
+flagfiles of recipes/flags, one for each row of the paper's tables, are found
+by name.
 KERAS_BACKEND=tensorflow, jax or torch chooses the backend.
 
 At SIGTERM or Ctrl-C it saves and exits with the code 75: the same command
@@ -109,4 +111,4 @@ def _say(run, folder):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=recipe_flags.parse)

@@ -8,6 +8,7 @@ import keras
 import pytest
 
 import keras_tricks
+from keras_tricks import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -62,6 +63,15 @@ def test_the_api_page_is_complete():
     assert missing == []
 
 
+def shell(page):
+    """Lines of a page that call recipes, without what is before, and flags."""
+    text = page.read_text().replace("\\\n", " ")
+    code = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    # Behind the name of the script: other programs have flags too.
+    lines = re.findall(r"(?:recipes/|keras-tricks )(.*)", code)
+    return [*lines, *re.findall(r"`(--[^`]*)`", text)]
+
+
 def test_the_flags_of_the_documentation_exist():
     scripts = (ROOT / "recipes").glob("*.py")
     flags = set(keras_tricks.Recipe.__dataclass_fields__)
@@ -69,10 +79,22 @@ def test_the_flags_of_the_documentation_exist():
     for script in scripts:
         flags |= set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', script.read_text()))
     for page in PAGES:
-        text = page.read_text().replace("\\\n", " ")
-        code = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-        inline = re.findall(r"`(--[^`]*)`", text)
-        # Behind the name of the script: other programs have flags too.
-        recipes = re.findall(r"recipes/(.*)", "\n".join(code))
-        named = set(re.findall(r"--(\w+)", " ".join([*recipes, *inline])))
+        named = set(re.findall(r"--(\w+)", " ".join(shell(page))))
         assert named <= flags, page
+
+
+def test_the_commands_of_the_documentation_exist():
+    for page in PAGES:
+        pattern = r"keras-tricks (?:launch -n \d+ )?([a-z][a-z-]*)"
+        named = set(re.findall(pattern, page.read_text()))
+        assert named <= set(cli.COMMANDS), page
+    assert "train" in re.findall(pattern, PAGES[0].read_text())
+
+
+def test_the_flagfiles_of_the_documentation_exist():
+    code = "\n".join(line for page in PAGES for line in shell(page))
+    names = set(re.findall(r"--flagfile=([^\s`]+)", code)) - {"FILE"}
+    assert names
+    for name in names:
+        own = ROOT / "recipes" / "flags" / f"{name}.flags"
+        assert own.exists() or (ROOT / name).exists(), name

@@ -35,10 +35,13 @@ def run_script(pytestconfig):
     }
 
     def run(name, *arguments, **environment):
+        environment = {**os.environ, **given, **environment}
+        # What they print without it is what users see.
+        environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
         done = subprocess.run(
             [sys.executable, f"recipes/{name}", *arguments],
             cwd=ROOT,
-            env={**os.environ, **given, **environment},
+            env=environment,
             capture_output=True,
             text=True,
         )

@@ -234,6 +234,34 @@ def test_a_flagfile_has_the_tricks_of_its_preset(name, preset, parse):
     assert recipe == Recipe.preset(preset, **size)
 
 
+@pytest.mark.parametrize("name", ["model_d", "model_d.flags"])
+def test_a_flagfile_is_found_by_its_name(
+    name, load_script, tmp_path, monkeypatch
+):
+    recipe_flags = load_script("recipe_flags")
+    monkeypatch.setattr(
+        recipe_flags.app, "parse_flags_with_usage", lambda argv: argv
+    )
+    monkeypatch.chdir(tmp_path)
+    own = str(FLAGFILES / "model_d.flags")
+    given = ["train.py", "--flagfile", name, f"-flagfile={name}", "--", name]
+    found = ["train.py", "--flagfile", own, f"--flagfile={own}", "--", name]
+    assert recipe_flags.parse(given) == found
+    (tmp_path / name).write_text("--epochs=3")
+    assert recipe_flags.find_flagfile(name) == name
+
+
+@pytest.mark.parametrize("name", ["model_e", "no/model_d", "model_d.txt"])
+def test_an_unknown_flagfile_is_one_line_with_those_there_are(
+    name, load_script
+):
+    with pytest.raises(SystemExit) as ended:
+        load_script("recipe_flags").find_flagfile(name)
+    (line,) = str(ended.value.code).splitlines()
+    assert all(f" {row}" in line for row in ROWS)
+    assert line.endswith(f"Received: --flagfile={name}")
+
+
 def test_training_writes_a_report_and_says_where(run_script, tmp_path):
     done = run_script(
         "train.py",
@@ -246,6 +274,7 @@ def test_training_writes_a_report_and_says_where(run_script, tmp_path):
         f"--run_folder={tmp_path}",
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr == ""
     explain = (tmp_path / "explain.txt").read_text("utf-8")
     assert done.stdout.startswith(explain)
     result = json.loads((tmp_path / "result.json").read_text())
