@@ -3,12 +3,13 @@
 Keras looks the classes of a saved model up in
 `keras.saving.get_custom_objects()`, where a class stands once its module has
 been imported. `import keras_tricks` imports none of them, so each has a
-stand-in there, which its class replaces as soon as it is imported.
+stand-in there, which its class replaces as soon as it is imported. It does not
+import Keras either, which would choose the backend before the command
+`keras-tricks` can: the stand-ins are there as soon as Keras is.
 """
 
 import importlib
-
-import keras
+import sys
 
 MODULES = {
     "data.transforms.preprocessing": ["Preprocessing"],
@@ -64,9 +65,40 @@ class StandIn:
         return getattr(importlib.import_module(self._module), self._name)
 
 
-for _module, _names in MODULES.items():
-    for _name in _names:
-        keras.saving.get_custom_objects().setdefault(
-            f"keras_tricks>{_name}",
-            StandIn(f"keras_tricks.{_module}", _name),
-        )
+def register() -> None:
+    """Put a stand-in for each class that has not been imported into Keras."""
+    import keras
+
+    for module, names in MODULES.items():
+        for name in names:
+            keras.saving.get_custom_objects().setdefault(
+                f"keras_tricks>{name}",
+                StandIn(f"keras_tricks.{module}", name),
+            )
+
+
+class WhenImported:
+    """Find Keras as the other finders do, and register behind its import."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "keras":
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        specs = (finder.find_spec(name, path, target) for finder in others)
+        spec = next(filter(None, specs), None)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def exec_module(module):
+                load(module)
+                register()
+                sys.meta_path.remove(self)
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+
+if "keras" in sys.modules:
+    register()
+else:
+    sys.meta_path.insert(0, WhenImported())

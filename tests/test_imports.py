@@ -136,6 +136,19 @@ def test_a_stand_in_behaves_as_its_class():
     assert "schedules.warmup.Warmup" in repr(stand_in)
 
 
+def test_the_package_waits_for_keras():
+    code = """
+import sys, keras_tricks
+assert "keras" not in sys.modules
+finder = sys.meta_path[0]
+import keras
+assert "keras_tricks>SGD" in keras.saving.get_custom_objects()
+print(finder not in sys.meta_path)
+"""
+    result = run(code, keras.backend.backend())
+    assert result.stdout.strip() == "True", result.stderr[-2000:]
+
+
 LOAD = """
 import keras
 import numpy as np
