@@ -46,6 +46,7 @@ lint: $(VENV)/dev.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+	$(BIN)/mypy
 
 docs: $(VENV)/dev.done
 	$(BIN)/mkdocs build --strict

@@ -17,7 +17,7 @@ _STORAGE = {
 }
 
 
-def write_atomically(path: str | Path, content: str | bytes) -> Path:
+def write_atomically(path: str | os.PathLike, content: str | bytes) -> Path:
     """Writes a file in one piece: the old one stays until then.
 
     That holds for a power cut too.

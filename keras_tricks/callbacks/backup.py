@@ -4,7 +4,9 @@ import re
 import shutil
 import sys
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +14,10 @@ from keras import ops
 
 from keras_tricks import _backend, _files
 from keras_tricks._checks import check_int
+from keras_tricks._types import PathLike
+from keras_tricks.callbacks.exponential_moving_average import (
+    ExponentialMovingAverage,
+)
 from keras_tricks.distribute.base import Distribution
 
 _NAME = re.compile(r"epoch_(\d+)(?:_step_(\d+))?")
@@ -83,13 +89,13 @@ class Backup(keras.callbacks.Callback):
 
     def __init__(
         self,
-        folder,
-        average=None,
-        keep=2,
-        every_steps=None,
-        logs=(),
-        parts=None,
-        distribution=None,
+        folder: PathLike,
+        average: ExponentialMovingAverage | None = None,
+        keep: int = 2,
+        every_steps: int | None = None,
+        logs: Sequence[PathLike] = (),
+        parts: Mapping[str, Any] | None = None,
+        distribution: Distribution | None = None,
     ):
         super().__init__()
         self.folder = Path(folder)
@@ -102,7 +108,8 @@ class Backup(keras.callbacks.Callback):
         self.parts = parts or {}
         self.distribution = distribution or Distribution()
         self.step = 0
-        self._at, self._state, self._damaged = None, None, []
+        self._at, self._damaged = None, []
+        self._state: dict | None = None
 
     def backups(self) -> list[Path]:
         """The backups that have their name, the last one first."""
@@ -110,7 +117,7 @@ class Backup(keras.callbacks.Callback):
         places = {_place(path): path for path in found if _place(path)}
         return [places[place] for place in sorted(places, reverse=True)]
 
-    def restore(self, model) -> int:
+    def restore(self, model: keras.Model) -> int:
         """Restores the last backup that is whole.
 
         Afterwards `step` is the number of batches that were done in the
@@ -200,10 +207,10 @@ class Backup(keras.callbacks.Callback):
             f"({reason}). Received: folder={str(self.folder)!r}"
         )
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self._fit_begins = True
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._epoch, self._steps, self._good = epoch, 0, True
         self._put_in = self._fit_begins and self._at is not None
         self._put_in = self._put_in and self._at[0] == epoch
@@ -215,7 +222,9 @@ class Backup(keras.callbacks.Callback):
         self._end = self._steps + (self.params.get("steps") or math.inf)
         self._offset = self._steps
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(
+        self, batch: int, logs: dict | None = None
+    ) -> None:
         if self._put_in:
             # Torch's loader draws a number when the epoch begins.
             self._continue()
@@ -233,7 +242,7 @@ class Backup(keras.callbacks.Callback):
         _backend.set_random_state(self._state["random"])
         self._put_in = False
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         before, self._steps = self._steps, self._offset + batch + 1
         self._good = math.isfinite((logs or {}).get("loss", 0.0))
         every = self.every_steps
@@ -252,7 +261,7 @@ class Backup(keras.callbacks.Callback):
             return None
         return self._save(self._epoch, self._steps)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if not math.isfinite((logs or {}).get("loss", 0.0)):
             # Weights that diverged must not replace those that did not.
             return

@@ -8,6 +8,7 @@ from keras import ops
 from keras_tricks import _backend
 from keras_tricks._checks import check_int, check_real
 from keras_tricks._files import write_atomically
+from keras_tricks._types import PathLike
 
 
 def average_decay(
@@ -92,12 +93,12 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
 
     def __init__(
         self,
-        ema_decay=0.999,
-        warmup=False,
-        every=1,
-        apply_at_end=True,
-        swap_on_epoch=False,
-        path=None,
+        ema_decay: float = 0.999,
+        warmup: bool = False,
+        every: int = 1,
+        apply_at_end: bool = True,
+        swap_on_epoch: bool = False,
+        path: PathLike | None = None,
     ):
         super().__init__()
         self.ema_decay = check_real(
@@ -121,7 +122,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
             if "float" in keras.backend.standardize_dtype(variable.dtype)
         ]
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self.swap_out()
         variables = self._variables()
         if not variables:
@@ -147,10 +148,12 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
                 f"other shapes, model={self.model.name}"
             )
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(
+        self, batch: int, logs: dict | None = None
+    ) -> None:
         self._first_batch = batch
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self._pending += batch - self._first_batch + 1
         while self._pending >= self._batches:
             self._pending -= self._batches
@@ -176,7 +179,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         for variable, average in zip(variables, self.averages, strict=True):
             variable.assign(_copy(average, variable.dtype))
 
-    def swap_out(self):
+    def swap_out(self) -> None:
         """Puts the training weights back into the model."""
         if self._training_weights is None:
             return
@@ -186,32 +189,32 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
             variable.assign(value)
         self._training_weights = None
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: dict | None = None) -> None:
         self._swap_in()
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: dict | None = None) -> None:
         self.swap_out()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.swap_out()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if self.path is not None:
             self.save(self.path)
         if self.swap_on_epoch:
             self._swap_in()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         self.swap_out()
         if self.apply_at_end:
             self.apply()
 
-    def apply(self):
+    def apply(self) -> None:
         """Puts the averaged weights into the model, for good."""
         self.swap_out()
         self._assign(self._variables())
 
-    def get_state(self):
+    def get_state(self) -> dict:
         """Returns the average and its counters as a dict of NumPy arrays."""
         state = {
             "updates": np.asarray(self.updates),
@@ -222,7 +225,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
             state[f"average_{index:05d}"] = array
         return state
 
-    def set_state(self, state):
+    def set_state(self, state: dict) -> None:
         """Continues from a dict that `get_state` returned."""
         keys = sorted(key for key in state if key.startswith("average_"))
         if not keys or "updates" not in state or "pending" not in state:
@@ -237,13 +240,13 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
             for key in keys
         ]
 
-    def save(self, path):
+    def save(self, path: PathLike) -> None:
         """Writes the average to `path` (.npz) in one piece."""
         buffer = io.BytesIO()
         np.savez(buffer, **self.get_state())
         write_atomically(path, buffer.getvalue())
 
-    def load(self, path):
+    def load(self, path: PathLike) -> None:
         """Continues from a file that `save` wrote; call it before `fit`."""
         try:
             with open(path, "rb") as file:

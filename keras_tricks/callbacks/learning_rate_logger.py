@@ -68,7 +68,7 @@ class LearningRateLogger(keras.callbacks.Callback):
     [0.75, 0.25]
     """
 
-    def __init__(self, per_batch=False):
+    def __init__(self, per_batch: bool = False):
         super().__init__()
         self.per_batch = per_batch
         if per_batch:
@@ -80,7 +80,7 @@ class LearningRateLogger(keras.callbacks.Callback):
         if logs is not None:
             logs["learning_rate"] = last_learning_rate(self.model.optimizer)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         if hasattr(self.model.optimizer, "optimizers"):
             raise ValueError(
                 "`LearningRateLogger` must be used with an optimizer that "
@@ -88,5 +88,5 @@ class LearningRateLogger(keras.callbacks.Callback):
                 f"optimizer={type(self.model.optimizer).__name__}"
             )
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._add_to_logs(epoch, logs)

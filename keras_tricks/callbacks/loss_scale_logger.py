@@ -23,7 +23,7 @@ class LossScaleLogger(keras.callbacks.Callback):
         Section 3.2, low-precision training.
     """
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         scaled = _scales_loss(self.model.optimizer)
         if compute_dtypes(self.model)["float16"] and not scaled:
             warnings.warn(
@@ -33,7 +33,7 @@ class LossScaleLogger(keras.callbacks.Callback):
                 stacklevel=2,
             )
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         optimizer = self.model.optimizer
         if logs is not None and _scales_loss(optimizer):
             scale = keras.ops.convert_to_tensor(optimizer.dynamic_scale)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 
 from keras_tricks._checks import check_int
@@ -39,7 +41,9 @@ class MixUpOff(keras.callbacks.Callback):
         mixes to the end.
     """
 
-    def __init__(self, mix_up, last_epochs, total_epochs=None):
+    def __init__(
+        self, mix_up: Any, last_epochs: int, total_epochs: int | None = None
+    ):
         super().__init__()
         layers = mix_up if isinstance(mix_up, (list, tuple)) else [mix_up]
         for layer in layers:
@@ -61,7 +65,7 @@ class MixUpOff(keras.callbacks.Callback):
                 f"is {epochs}. Received: last_epochs={self.last_epochs}"
             )
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         epochs = self.total_epochs
         if epochs is None:
             epochs = self.params["epochs"]
@@ -69,6 +73,6 @@ class MixUpOff(keras.callbacks.Callback):
         for layer in self.mix_up:
             layer.off_from_epoch = epochs - self.last_epochs
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         for layer in self.mix_up:
             layer.set_epoch(epoch)

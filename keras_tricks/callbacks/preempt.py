@@ -1,10 +1,12 @@
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 
 import keras
 
 from keras_tricks._checks import check_int
+from keras_tricks.callbacks.backup import Backup
 
 
 class Preempted(SystemExit):
@@ -18,7 +20,7 @@ class Preempted(SystemExit):
     75
     """
 
-    def __init__(self, message):
+    def __init__(self, message: str):
         super().__init__(message)
         self.code = 75
 
@@ -67,9 +69,9 @@ class Preempt(keras.callbacks.Callback):
 
     def __init__(
         self,
-        backup,
-        signals=(signal.SIGTERM, signal.SIGINT),
-        agree_every=10,
+        backup: Backup,
+        signals: Sequence[int] = (signal.SIGTERM, signal.SIGINT),
+        agree_every: int = 10,
     ):
         super().__init__()
         self.backup = backup
@@ -78,7 +80,7 @@ class Preempt(keras.callbacks.Callback):
         self.received = None
         self._before = {}
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         if threading.current_thread() is threading.main_thread():
             for number in self.signals:
                 self._before[number] = signal.signal(number, self._receive)
@@ -87,17 +89,17 @@ class Preempt(keras.callbacks.Callback):
         self.received = signal.Signals(number).name
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Puts back what handled the signals before."""
         for number, handler in self._before.items():
             if handler is not None:  # None: set by other code than Python's.
                 signal.signal(number, handler)
         self._before = {}
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._batches = 0
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self._batches += 1
         alone = self.backup.distribution.num_processes == 1
         if not alone and self._batches % self.agree_every:
@@ -109,11 +111,11 @@ class Preempt(keras.callbacks.Callback):
         """Whether any of the processes is to end."""
         return self.backup.distribution.any(self.received is not None)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if self._asked():
             self.model.stop_training = True
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         self.close()
         if self._asked():
             self._stop()

@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 
 
@@ -29,7 +31,7 @@ class SetEpoch(keras.callbacks.Callback):
     epoch 3
     """
 
-    def __init__(self, *targets):
+    def __init__(self, *targets: Any):
         super().__init__()
         if not targets:
             raise ValueError(
@@ -44,6 +46,6 @@ class SetEpoch(keras.callbacks.Callback):
                 )
         self.targets = targets
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         for target in self.targets:
             target.set_epoch(epoch)

@@ -3,6 +3,8 @@ import os
 
 import keras
 
+from keras_tricks._types import PathLike
+
 
 class TensorBoardScalars(keras.callbacks.Callback):
     """Writes the logs of every epoch as TensorBoard events.
@@ -29,7 +31,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
     ['train', 'validation']
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: PathLike):
         super().__init__()
         try:
             summary = importlib.import_module("tensorboard.summary")
@@ -48,7 +50,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
             self._writers[run] = self._new_writer(path)
         return self._writers[run]
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         for name, value in (logs or {}).items():
             run = "validation" if name.startswith("val_") else "train"
             name = name.removeprefix("val_")
@@ -56,7 +58,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
         for writer in self._writers.values():
             writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         for writer in self._writers.values():
             writer.close()
         self._writers = {}

@@ -33,31 +33,33 @@ class Throughput(keras.callbacks.Callback):
     True
     """
 
-    def __init__(self, batch_size, skip_first=True):
+    def __init__(self, batch_size: int, skip_first: bool = True):
         super().__init__()
         self.batch_size = check_int("batch_size", batch_size, 1)
         self.skip_first = skip_first
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self._skip = self.skip_first
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._start = time.perf_counter()
         self._stop = None
         self._skipped = 0
         self._step = 0
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(
+        self, batch: int, logs: dict | None = None
+    ) -> None:
         self._step = batch
         if self._skip and batch > 0:
             self._start = time.perf_counter()
             self._skipped = batch
             self._skip = False
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: dict | None = None) -> None:
         self._stop = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if logs is None:
             return
         seconds = (self._stop or time.perf_counter()) - self._start

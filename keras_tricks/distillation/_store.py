@@ -229,7 +229,7 @@ def fingerprint(model: keras.Model) -> str:
     for weight in model.weights:
         value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight.value))
         digest.update(f"{value.dtype}{value.shape}".encode())
-        digest.update(value.reshape(-1).view("uint8"))
+        digest.update(value.reshape(-1).view("uint8").data)
     return digest.hexdigest()
 
 

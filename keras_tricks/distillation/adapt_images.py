@@ -3,6 +3,7 @@ import dataclasses
 from keras import ops
 
 from keras_tricks import _checks
+from keras_tricks._types import Tensor
 from keras_tricks.layers.conv_norm import get_data_format
 
 _INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "lanczos3")
@@ -90,7 +91,7 @@ class AdaptImages:
             "interpolation", self.interpolation, _INTERPOLATIONS
         )
 
-    def __call__(self, images):
+    def __call__(self, images: Tensor) -> Tensor:
         x = ops.cast(images, "float32")
         if len(x.shape) != 4:
             raise ValueError(

@@ -1,5 +1,6 @@
 import dataclasses
 import warnings
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -7,6 +8,7 @@ from keras import ops
 
 from keras_tricks import _backend
 from keras_tricks._model_facts.last_activation import last_activation
+from keras_tricks._types import Tensor
 from keras_tricks.losses import _targets
 from keras_tricks.metrics.dominant_label_accuracy import hard_targets
 
@@ -50,7 +52,13 @@ class TeacherReport:
         ).replace("%", " %")
 
 
-def check_teacher(teacher, x, y, num_classes=None, adapt=None) -> TeacherReport:
+def check_teacher(
+    teacher: keras.Model,
+    x: Tensor,
+    y: Tensor,
+    num_classes: int | None = None,
+    adapt: Callable | Sequence[Callable | None] | None = None,
+) -> TeacherReport:
     """Refuses a teacher that cannot be meant, and measures it on one batch.
 
     The commonest failure of distillation is a teacher whose weights were not

@@ -1,10 +1,13 @@
 import contextlib
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_tricks import _backend, _checks
+from keras_tricks._types import Tensor
 from keras_tricks.distillation import feature_match
 from keras_tricks.distillation._first_batch import first_batch
 from keras_tricks.distillation._student import StudentTap, check_student
@@ -15,6 +18,7 @@ from keras_tricks.distillation._teachers import (
     Teachers,
     to_channels_last,
 )
+from keras_tricks.distillation.check_teacher import TeacherReport
 from keras_tricks.distillation.feature_match import FeatureMatch
 from keras_tricks.losses import (
     LabelSmoothedKD,
@@ -99,13 +103,13 @@ class Distiller(keras.Model):
 
     def __init__(
         self,
-        student,
-        teacher=None,
-        adapt=None,
-        ensemble="logits",
-        features=(),
-        check_teacher=True,
-        name=None,
+        student: keras.Model,
+        teacher: keras.Model | Sequence[keras.Model] | None = None,
+        adapt: Callable | Sequence[Callable | None] | None = None,
+        ensemble: str = "logits",
+        features: Sequence[FeatureMatch] = (),
+        check_teacher: bool = True,
+        name: str | None = None,
     ):
         check_student(student)
         # The student casts its input by itself.
@@ -132,7 +136,11 @@ class Distiller(keras.Model):
             )
         self.built = student.built
 
-    def set_teacher(self, teacher, adapt=None):
+    def set_teacher(
+        self,
+        teacher: keras.Model | Sequence[keras.Model],
+        adapt: Callable | Sequence[Callable | None] | None = None,
+    ) -> None:
         """Gives this distiller its teacher, or another one.
 
         Args:
@@ -150,7 +158,7 @@ class Distiller(keras.Model):
         # What was compiled holds the teacher of before.
         self.train_function = None
 
-    def measure_teacher(self, x, y):
+    def measure_teacher(self, x: Tensor, y: Tensor) -> TeacherReport:
         """Measures the teacher on a batch of the student.
 
         Args:
@@ -165,7 +173,7 @@ class Distiller(keras.Model):
         """
         return self._needed_teachers().check_batch(self.student, x, y)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         if not (training and self.features):
             return self.student(inputs, training=training)
         logits, *features = self._student_tap.model(inputs, training=True)
@@ -177,20 +185,29 @@ class Distiller(keras.Model):
         ]
         return Answer(logits, tuple(projected))
 
-    def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
         x = self._before_training(x, y, batch_size)
         return super().fit(x, y, batch_size, *args, **kwargs)
 
-    def train_on_batch(self, x, y=None, *args, **kwargs):
+    def train_on_batch(
+        self, x: Tensor, y: Tensor = None, *args: Any, **kwargs: Any
+    ) -> Any:
         self._before_training(x, y, len(keras.tree.flatten(x)[0]))
         self.reset_metrics()  # Before Keras 3.15 they add up over the batches.
         return super().train_on_batch(x, y, *args, **kwargs)
 
-    def evaluate(self, *args, **kwargs):
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         with self._without_lessons():
             return super().evaluate(*args, **kwargs)
 
-    def test_on_batch(self, *args, **kwargs):
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         with self._without_lessons():
             return super().test_on_batch(*args, **kwargs)
 
@@ -203,7 +220,7 @@ class Distiller(keras.Model):
             self._evaluating = before
 
     @property
-    def metrics(self):
+    def metrics(self) -> list:
         if not self._evaluating:
             return super().metrics
         ours = {id(metric) for metric in self._lesson_metrics}
@@ -235,11 +252,11 @@ class Distiller(keras.Model):
             )
         return self._teachers
 
-    def train_step(self, *args):
+    def train_step(self, *args: Any) -> Any:
         *state, data = args
         return super().train_step(*state, self._teach(data))
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> Any:
         if self.train_function is not None and not force:
             return
         super().make_train_function(force)
@@ -263,8 +280,13 @@ class Distiller(keras.Model):
         return x, Lesson(y, logits, features), sample_weight
 
     def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
+        self,
+        x: Tensor = None,
+        y: Tensor = None,
+        y_pred: Tensor = None,
+        sample_weight: Tensor = None,
+        training: bool = True,
+    ) -> Tensor:
         if not isinstance(y, Lesson):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         answer = _answer(y_pred)
@@ -283,7 +305,9 @@ class Distiller(keras.Model):
             )
         return loss
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(
+        self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Tensor = None
+    ) -> dict:
         if isinstance(y, Lesson):
             y_pred = _answer(y_pred).logits
             self._update_lesson_metrics(y, y_pred)
@@ -331,7 +355,7 @@ class Distiller(keras.Model):
             project.build(self._student_tap.shapes[index])
             self.projections.append(project)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             "name": self.name,
             "student": keras.saving.serialize_keras_object(self.student),
@@ -342,7 +366,9 @@ class Distiller(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict, custom_objects: dict | None = None
+    ) -> "Distiller":
         student = keras.saving.deserialize_keras_object(
             config["student"], custom_objects
         )

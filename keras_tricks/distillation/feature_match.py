@@ -114,11 +114,11 @@ def tap(name: str, model: keras.Model, layers: list[str]) -> keras.Model:
 
 def channels_axis(model: keras.Model, layer: str) -> int:
     """Returns the axis of the channels in the output of a layer."""
-    layer = model.get_layer(layer)
-    if len(layer.output.shape) != 4:
+    found = model.get_layer(layer)
+    if len(found.output.shape) != 4:
         return -1
-    data_format = getattr(layer, "data_format", None)
-    data_format = data_format or _data_format_before(layer)
+    data_format = getattr(found, "data_format", None)
+    data_format = data_format or _data_format_before(found)
     return 1 if data_format == "channels_first" else -1
 
 

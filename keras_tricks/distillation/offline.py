@@ -1,11 +1,14 @@
 import contextlib
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_tricks import _backend, _checks
+from keras_tricks._types import PathLike
 from keras_tricks.distillation import _kinds, _packed, _store
 from keras_tricks.distillation.check_teacher import (
     call_teacher,
@@ -31,7 +34,13 @@ class PrecomputeReport:
 
 
 def precompute_logits(
-    teacher, dataset, path, adapt=None, epochs=None, batch_size=32, verbose=1
+    teacher: keras.Model,
+    dataset: Any,
+    path: PathLike,
+    adapt: Callable | Sequence[Callable | None] | None = None,
+    epochs: int | None = None,
+    batch_size: int = 32,
+    verbose: int = 1,
 ) -> PrecomputeReport:
     """Writes the teacher's logits for a data set to disk, once for all runs.
 
@@ -140,7 +149,9 @@ def precompute_logits(
     return PrecomputeReport(str(path), **counts)
 
 
-def with_teacher_logits(dataset, path, check_images=True):
+def with_teacher_logits(
+    dataset: Any, path: PathLike, check_images: bool = True
+) -> Any:
     """Returns the data set with stored teacher logits beside its labels.
 
     `y -> pack_targets(y, logits)`, for `keras_tricks.losses.LabelSmoothedKD`

@@ -1,7 +1,10 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_tricks._checks import check_choice, check_int, check_real
+from keras_tricks._types import Activation, Shape, Tensor
 from keras_tricks.layers.frozen_norm import FrozenBatchNormalization
 
 MOMENTUM = 0.9
@@ -137,18 +140,18 @@ class ConvNorm(keras.layers.Layer):
 
     def __init__(
         self,
-        filters,
-        kernel_size=3,
-        strides=1,
-        activation=None,
-        zero_gamma=False,
-        data_format=None,
-        padding="same",
-        dilation=1,
-        depthwise=False,
-        epsilon=1e-5,
-        frozen_norm=False,
-        **kwargs,
+        filters: int,
+        kernel_size: int | tuple[int, int] = 3,
+        strides: int = 1,
+        activation: Activation = None,
+        zero_gamma: bool = False,
+        data_format: str | None = None,
+        padding: str = "same",
+        dilation: int = 1,
+        depthwise: bool = False,
+        epsilon: float = 1e-5,
+        frozen_norm: bool = False,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.depthwise = bool(depthwise)
@@ -211,26 +214,26 @@ class ConvNorm(keras.layers.Layer):
             self.filters, kernel_initializer="glorot_uniform", **options
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.conv.build(
             padded_shape(input_shape, self._padding, self.data_format)
         )
         self.norm.build(self.compute_output_shape(input_shape))
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         x = inputs
         if any(self._padding):
             x = pad_images(x, self._padding, self.data_format)
         x = self.norm(self.conv(x), training=training)
         return self.activation(x)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return self.conv.compute_output_shape(
             padded_shape(input_shape, self._padding, self.data_format)
         )
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -1,11 +1,14 @@
 """CutMix: rectangles of other images, and the labels by their share."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
 from keras_tricks import _backend
 from keras_tricks._checks import check_choice, check_int, check_real
 from keras_tricks._random import CUT, random_generator
+from keras_tricks._types import DType, Tensor
 from keras_tricks.layers._mixing import PER, BatchMixer
 from keras_tricks.layers.mix_up import mix
 
@@ -85,7 +88,9 @@ def draw_cutmix(
     return lam.astype("float32"), partner, box.astype("int32")
 
 
-def cut_and_paste(x, partner, box, data_format="channels_last"):
+def cut_and_paste(
+    x: Tensor, partner: Tensor, box: Tensor, data_format: str = "channels_last"
+) -> Tensor:
     """Pastes a rectangle of another image over every image, in float32.
 
     `x_hat[i] = x[partner[i]]` inside of the rectangle and `x[i]` outside.
@@ -219,15 +224,15 @@ class CutMix(BatchMixer):
 
     def __init__(
         self,
-        alpha=1.0,
-        per="batch",
-        num_classes=None,
-        off_from_epoch=None,
-        data_format="channels_last",
-        seed=0,
-        name=None,
-        dtype=None,
-        **kwargs,
+        alpha: float = 1.0,
+        per: str = "batch",
+        num_classes: int | None = None,
+        off_from_epoch: int | None = None,
+        data_format: str = "channels_last",
+        seed: int = 0,
+        name: str | None = None,
+        dtype: DType = None,
+        **kwargs: Any,
     ):
         super().__init__(
             alpha,
@@ -249,7 +254,9 @@ class CutMix(BatchMixer):
     def _more_shapes(self):
         return ((4,),)
 
-    def draw(self, batch_size, epoch, step, height, width):
+    def draw(
+        self, batch_size: int, epoch: int, step: int, height: int, width: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The shares, partners and rectangles that a call would draw.
 
         Args:
@@ -277,5 +284,5 @@ class CutMix(BatchMixer):
         pasted = cut_and_paste(images, partner, box, self.data_format)
         return pasted, mix(targets, partner, lam)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "data_format": self.data_format}

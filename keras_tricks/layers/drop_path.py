@@ -1,7 +1,10 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_tricks._checks import check_int, check_real
+from keras_tricks._types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -40,7 +43,7 @@ class DropPath(keras.layers.Layer):
           arXiv 1603.09382.
     """
 
-    def __init__(self, rate, seed=None, **kwargs):
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.rate = check_real("rate", rate, 0, 1, open_high=True)
         self.seed = seed if seed is None else check_int("seed", seed)
@@ -49,7 +52,7 @@ class DropPath(keras.layers.Layer):
         self.supports_masking = True
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         if not training or not self.rate:
             return inputs
         shape = (ops.shape(inputs)[0],) + (1,) * (len(inputs.shape) - 1)
@@ -59,8 +62,8 @@ class DropPath(keras.layers.Layer):
         keep = ops.cast(draw >= self.rate, inputs.dtype)
         return inputs * keep / (1.0 - self.rate)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}

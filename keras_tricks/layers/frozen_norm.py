@@ -1,4 +1,8 @@
+from typing import Any
+
 import keras
+
+from keras_tricks._types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -28,8 +32,10 @@ class FrozenBatchNormalization(keras.layers.BatchNormalization):
         - He et al., "Mask R-CNN", arXiv 1703.06870, section 3.1.
     """
 
-    def add_weight(self, *args, **kwargs):
+    def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:
         return super().add_weight(*args, **{**kwargs, "trainable": False})
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor = None
+    ) -> Tensor:
         return super().call(inputs, training=False, mask=mask)

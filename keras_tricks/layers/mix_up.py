@@ -1,11 +1,14 @@
 """MixUp: convex pairs of images and of their labels."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
 from keras_tricks import _backend
 from keras_tricks._checks import check_choice, check_int, check_real
 from keras_tricks._random import MIX, random_generator
+from keras_tricks._types import DType, Tensor
 from keras_tricks.layers._mixing import PER, BatchMixer
 
 
@@ -61,7 +64,7 @@ def draw_mixup(
     return rng.beta(alpha, alpha, size).astype("float32"), partner
 
 
-def mix(x, partner, lam):
+def mix(x: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
     """Mixes every row of `x` with another one, in float32.
 
     `x_hat[i] = lam * x[i] + (1 - lam) * x[partner[i]]`
@@ -160,14 +163,14 @@ class MixUp(BatchMixer):
 
     def __init__(
         self,
-        alpha=0.2,
-        per="batch",
-        num_classes=None,
-        off_from_epoch=None,
-        seed=0,
-        name=None,
-        dtype=None,
-        **kwargs,
+        alpha: float = 0.2,
+        per: str = "batch",
+        num_classes: int | None = None,
+        off_from_epoch: int | None = None,
+        seed: int = 0,
+        name: str | None = None,
+        dtype: DType = None,
+        **kwargs: Any,
     ):
         super().__init__(
             alpha,
@@ -180,7 +183,9 @@ class MixUp(BatchMixer):
             **kwargs,
         )
 
-    def draw(self, batch_size, epoch, step):
+    def draw(
+        self, batch_size: int, epoch: int, step: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The weights and the partners that a call would draw.
 
         Args:

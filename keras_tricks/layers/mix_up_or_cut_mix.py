@@ -1,10 +1,13 @@
 """MixUp for some batches and CutMix for the others."""
 
+from typing import Any
+
 import keras
 
 from keras_tricks import _backend
 from keras_tricks._checks import check_real
 from keras_tricks._random import SWITCH, random_generator
+from keras_tricks._types import DType, Shape, Tensor
 from keras_tricks.layers._mixing import StepLayer
 from keras_tricks.layers.cut_mix import CutMix
 from keras_tricks.layers.mix_up import MixUp
@@ -53,13 +56,13 @@ class MixUpOrCutMix(StepLayer):
 
     def __init__(
         self,
-        mix_up,
-        cut_mix,
-        cut_mix_share=0.5,
-        seed=0,
-        name=None,
-        dtype=None,
-        **kwargs,
+        mix_up: MixUp,
+        cut_mix: CutMix,
+        cut_mix_share: float = 0.5,
+        seed: int = 0,
+        name: str | None = None,
+        dtype: DType = None,
+        **kwargs: Any,
     ):
         super().__init__(seed, name=name, dtype=dtype, **kwargs)
         if not isinstance(mix_up, MixUp):
@@ -82,7 +85,7 @@ class MixUpOrCutMix(StepLayer):
         self.cut_mix_share = check_real("cut_mix_share", cut_mix_share, 0, 1)
 
     @property
-    def off_from_epoch(self):
+    def off_from_epoch(self) -> int | None:
         """From which epoch on neither layer mixes, or `None`.
 
         Setting it sets that of both, as `callbacks.MixUpOff` does.
@@ -91,12 +94,17 @@ class MixUpOrCutMix(StepLayer):
         return None if None in ends else max(ends)
 
     @off_from_epoch.setter
-    def off_from_epoch(self, epoch):
+    def off_from_epoch(self, epoch: int | None) -> None:
         self.mix_up.off_from_epoch = self.cut_mix.off_from_epoch = epoch
 
     def __call__(
-        self, images, labels=None, epoch=None, step=None, training=True
-    ):
+        self,
+        images: Tensor,
+        labels: Tensor = None,
+        epoch: int | None = None,
+        step: int | None = None,
+        training: bool = True,
+    ) -> Any:
         ops = _backend.array_ops(images)
         args = self._given(epoch, step)
         if not training:
@@ -109,7 +117,7 @@ class MixUpOrCutMix(StepLayer):
             lambda: self.mix_up(images, labels, epoch, step),
         )
 
-    def layer_for(self, epoch, step):
+    def layer_for(self, epoch: int, step: int) -> MixUp | CutMix:
         """Which of both layers a call would choose.
 
         Args:
@@ -128,10 +136,12 @@ class MixUpOrCutMix(StepLayer):
         rng = random_generator(self.seed, SWITCH, epoch, step)
         return rng.random() < self.cut_mix_share, epoch, step
 
-    def compute_output_shape(self, images_shape, labels_shape):
+    def compute_output_shape(
+        self, images_shape: Shape, labels_shape: Shape
+    ) -> Any:
         return self.cut_mix.compute_output_shape(images_shape, labels_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
@@ -141,7 +151,7 @@ class MixUpOrCutMix(StepLayer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> "MixUpOrCutMix":
         deserialize = keras.saving.deserialize_keras_object
         layers = {
             name: deserialize(config[name]) for name in ("mix_up", "cut_mix")

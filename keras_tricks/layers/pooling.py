@@ -1,6 +1,9 @@
+from typing import Any
+
 import keras
 
 from keras_tricks._checks import check_choice
+from keras_tricks._types import Shape, Tensor
 from keras_tricks.layers.conv_norm import (
     get_data_format,
     pad_images,
@@ -40,7 +43,12 @@ class PaddedPooling2D(keras.layers.Layer):
     """
 
     def __init__(
-        self, kind, strides=1, padding="same", data_format=None, **kwargs
+        self,
+        kind: str,
+        strides: int = 1,
+        padding: str = "same",
+        data_format: str | None = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.kind = check_choice("kind", kind, ("max", "average"))
@@ -62,7 +70,7 @@ class PaddedPooling2D(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         x = inputs
         if self._padding:
             # Not all activations are ReLU: zeros could win a maximum.
@@ -70,12 +78,12 @@ class PaddedPooling2D(keras.layers.Layer):
             x = pad_images(x, self._padding, self.data_format, value=value)
         return self.pool(x)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return self.pool.compute_output_shape(
             padded_shape(input_shape, self._padding, self.data_format)
         )
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "kind": self.kind,

@@ -1,6 +1,9 @@
+from typing import Any
+
 import keras
 
 from keras_tricks._checks import check_choice, check_int
+from keras_tricks._types import Activation, Shape, Tensor
 from keras_tricks.layers.conv_norm import (
     ConvNorm,
     get_activation,
@@ -47,15 +50,15 @@ class SeparableBlock(keras.layers.Layer):
 
     def __init__(
         self,
-        filters,
-        strides=1,
-        activation="relu",
-        data_format=None,
-        dilation=1,
-        keep_resolution=False,
-        frozen_norm=False,
-        padding="same",
-        **kwargs,
+        filters: int,
+        strides: int = 1,
+        activation: Activation = "relu",
+        data_format: str | None = None,
+        dilation: int = 1,
+        keep_resolution: bool = False,
+        frozen_norm: bool = False,
+        padding: str = "same",
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.filters = check_int("filters", filters, 1)
@@ -84,21 +87,21 @@ class SeparableBlock(keras.layers.Layer):
         )
         self.pointwise = ConvNorm(self.filters, 1, name="pointwise", **options)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.depthwise.build(input_shape)
         self.pointwise.build(self.depthwise.compute_output_shape(input_shape))
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         x = self.depthwise(inputs, training=training)
         return self.pointwise(x, training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return self.pointwise.compute_output_shape(
             self.depthwise.compute_output_shape(input_shape)
         )
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -1,7 +1,10 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_tricks._checks import check_choice, check_int
+from keras_tricks._types import Shape, Tensor
 from keras_tricks.layers.conv_norm import (
     VARIANTS,
     ConvNorm,
@@ -84,14 +87,14 @@ class Shortcut(keras.layers.Layer):
 
     def __init__(
         self,
-        filters,
-        strides=1,
-        variant="D",
-        data_format=None,
-        dilation=1,
-        keep_resolution=False,
-        frozen_norm=False,
-        **kwargs,
+        filters: int,
+        strides: int = 1,
+        variant: str = "D",
+        data_format: str | None = None,
+        dilation: int = 1,
+        keep_resolution: bool = False,
+        frozen_norm: bool = False,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.filters = check_int("filters", filters, 1)
@@ -103,10 +106,10 @@ class Shortcut(keras.layers.Layer):
         self.frozen_norm = bool(frozen_norm)
         self._pooled = self.variant == "D" and self.strides > 1
         self._strides = 1 if self.keep_resolution else self.strides
-        self.pool = None
-        self.projection = None
+        self.pool: keras.layers.Layer | None = None
+        self.projection: ConvNorm | None = None
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         axis = get_axis(self.data_format)
         if self.strides == 1 and input_shape[axis] == self.filters:
             self.built = True
@@ -133,7 +136,7 @@ class Shortcut(keras.layers.Layer):
         self.projection.build(input_shape)
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         x = inputs
         if self.pool is not None:
             x = self.pool(x)
@@ -143,7 +146,7 @@ class Shortcut(keras.layers.Layer):
             x = self.projection(x, training=training)
         return x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         shape = [
             size if size is None else -(-size // self._strides)
             for size in input_shape
@@ -152,7 +155,7 @@ class Shortcut(keras.layers.Layer):
         shape[get_axis(self.data_format)] = self.filters
         return tuple(shape)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -1,6 +1,9 @@
+from typing import Any
+
 import keras
 
 from keras_tricks._checks import check_choice, check_int
+from keras_tricks._types import Activation, Shape, Tensor
 from keras_tricks.layers.conv_norm import (
     VARIANTS,
     ConvNorm,
@@ -55,13 +58,13 @@ class Stem(keras.layers.Layer):
 
     def __init__(
         self,
-        variant="D",
-        filters=64,
-        activation="relu",
-        small_images=False,
-        data_format=None,
-        frozen_norm=False,
-        **kwargs,
+        variant: str = "D",
+        filters: int = 64,
+        activation: Activation = "relu",
+        small_images: bool = False,
+        data_format: str | None = None,
+        frozen_norm: bool = False,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.variant = check_choice("variant", variant, VARIANTS)
@@ -100,26 +103,26 @@ class Stem(keras.layers.Layer):
             name="pool",
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         for conv in self.convs:
             conv.build(input_shape)
             input_shape = conv.compute_output_shape(input_shape)
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         x = inputs
         for conv in self.convs:
             x = conv(x, training=training)
         return x if self.small_images else self.pool(x)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         for conv in self.convs:
             input_shape = conv.compute_output_shape(input_shape)
         if self.small_images:
             return input_shape
         return self.pool.compute_output_shape(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "variant": self.variant,

@@ -2,17 +2,18 @@ import keras
 from keras import ops
 
 from keras_tricks import _checks
+from keras_tricks._types import DType, Tensor
 from keras_tricks.losses import _targets
 
 FORMS = ("crossentropy", "kl")
 
 
 def distillation_loss(
-    teacher_logits,
-    student_logits,
+    teacher_logits: Tensor,
+    student_logits: Tensor,
     temperature: float = 20.0,
     form: str = "crossentropy",
-):
+) -> Tensor:
     """Softened cross-entropy between a teacher and a student, in float32.
 
     Formula: `T² CE(softmax(r / T), softmax(z / T))`, for teacher logits r
@@ -134,26 +135,26 @@ class KnowledgeDistillation(_targets.LogitsLoss):
 
     def __init__(
         self,
-        temperature=20.0,
-        form="crossentropy",
-        reduction="sum_over_batch_size",
-        name="knowledge_distillation",
-        dtype=None,
+        temperature: float = 20.0,
+        form: str = "crossentropy",
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "knowledge_distillation",
+        dtype: DType = None,
     ):
         super().__init__(reduction=reduction, name=name, dtype=dtype)
         self.temperature = check_soft_term(temperature, form)
         self.form = form
 
-    def check(self, y_true, y_pred):
+    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
         """Refuses targets and logits that do not fit, by their values too."""
         check_pair(y_true, y_pred)
         _targets.check_logit_values("teacher_logits", y_true)
         _targets.check_logit_values("student_logits", y_pred)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return soft_term(y_true, y_pred, self.temperature, self.form)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "temperature": self.temperature,

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_tricks import _backend, _checks
+from keras_tricks._types import DType, Tensor
 from keras_tricks.losses import _targets
 from keras_tricks.losses.distillation import (
     check_soft_term,
@@ -13,7 +14,7 @@ from keras_tricks.losses.label_smoothing import (
 )
 
 
-def pack_targets(labels, teacher_logits):
+def pack_targets(labels: Tensor, teacher_logits: Tensor) -> Tensor:
     """Put labels and teacher logits into one target for `LabelSmoothedKD`.
 
     Args:
@@ -50,14 +51,14 @@ def pack_targets(labels, teacher_logits):
 
 
 def label_smoothed_kd(
-    targets,
-    logits,
+    targets: Tensor,
+    logits: Tensor,
     label_smoothing: float = 0.1,
     temperature: float = 20.0,
     hard_weight: float | None = None,
     convention: str = "paper",
     form: str = "crossentropy",
-):
+) -> Tensor:
     """The paper's whole loss: smoothed labels plus distillation.
 
     Formula, with class weights p, teacher logits r and student logits z:
@@ -180,14 +181,14 @@ class LabelSmoothedKD(_targets.LogitsLoss):
 
     def __init__(
         self,
-        label_smoothing=0.1,
-        temperature=20.0,
-        hard_weight=None,
-        convention="paper",
-        form="crossentropy",
-        reduction="sum_over_batch_size",
-        name="label_smoothed_kd",
-        dtype=None,
+        label_smoothing: float = 0.1,
+        temperature: float = 20.0,
+        hard_weight: float | None = None,
+        convention: str = "paper",
+        form: str = "crossentropy",
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "label_smoothed_kd",
+        dtype: DType = None,
     ):
         super().__init__(reduction=reduction, name=name, dtype=dtype)
         self.label_smoothing = _check_smoothing(label_smoothing, convention)
@@ -198,7 +199,7 @@ class LabelSmoothedKD(_targets.LogitsLoss):
         self.hard_weight = hard_weight
         self.convention = convention
 
-    def check(self, y_true, y_pred):
+    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
         """Refuses targets and logits that do not fit, by their values too."""
         classes = _targets.check_logits("y_pred", y_pred)
         kind = _targets.kind_of_labels(y_true, y_pred, packed=True)
@@ -207,7 +208,7 @@ class LabelSmoothedKD(_targets.LogitsLoss):
         if kind == "packed":
             _targets.check_logit_values("teacher_logits", y_true[..., classes:])
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return _both_terms(
             y_true,
             y_pred,
@@ -219,7 +220,7 @@ class LabelSmoothedKD(_targets.LogitsLoss):
             self.form,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "label_smoothing": self.label_smoothing,

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_tricks import _checks
+from keras_tricks._types import DType, Tensor
 from keras_tricks.losses import _targets
 
 CONVENTIONS = ("paper", "uniform")
@@ -31,11 +32,11 @@ def smoothing_weights(
 
 
 def smooth_labels(
-    labels,
+    labels: Tensor,
     label_smoothing: float = 0.1,
     num_classes: int | None = None,
     convention: str = "paper",
-):
+) -> Tensor:
     """Smooth integer or dense labels.
 
     Formula, for a one-hot p of class y among K classes:
@@ -82,11 +83,11 @@ def smooth_labels(
 
 
 def label_smoothed_crossentropy(
-    labels,
-    logits,
+    labels: Tensor,
+    logits: Tensor,
     label_smoothing: float = 0.1,
     convention: str = "paper",
-):
+) -> Tensor:
     """Cross-entropy between smoothed labels and logits, in float32.
 
     Formula: `-Σ_i q_i log softmax(z)_i` with `q = smooth_labels(labels)`.
@@ -193,19 +194,19 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
 
     def __init__(
         self,
-        label_smoothing=0.1,
-        convention="paper",
-        from_logits=True,
-        reduction="sum_over_batch_size",
-        name="label_smoothed_crossentropy",
-        dtype=None,
+        label_smoothing: float = 0.1,
+        convention: str = "paper",
+        from_logits: bool = True,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "label_smoothed_crossentropy",
+        dtype: DType = None,
     ):
         super().__init__(reduction=reduction, name=name, dtype=dtype)
         self.label_smoothing = _check_smoothing(label_smoothing, convention)
         self.convention = convention
         self.from_logits = bool(from_logits)
 
-    def check(self, y_true, y_pred):
+    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
         """Refuses targets and logits that do not fit, by their values too."""
         classes = _targets.check_logits("y_pred", y_pred)
         kind = _targets.kind_of_labels(y_true, y_pred)
@@ -213,7 +214,7 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
         if self.from_logits:
             _targets.check_logit_values("y_pred", y_pred)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if not self.from_logits:
             y_pred = ops.log(ops.clip(y_pred, 1e-7, 1.0))
         kind = _targets.kind_of_labels(y_true, y_pred)
@@ -221,7 +222,7 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
             y_true, y_pred, kind, self.label_smoothing, self.convention
         )
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "label_smoothing": self.label_smoothing,

@@ -3,6 +3,7 @@ import numpy as np
 from keras import ops
 
 from keras_tricks._checks import check_int
+from keras_tricks._types import DType, Tensor
 from keras_tricks.metrics.dominant_label_accuracy import (
     dominant_label_accuracy,
 )
@@ -10,7 +11,7 @@ from keras_tricks.metrics.dominant_label_accuracy import (
 
 def calibration_bins(
     confidences: np.ndarray, hits: np.ndarray, bins: int = 15
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, ...]:
     """Sorts predictions into bins of equal width by their confidence.
 
     Bin b of B is `b / B < confidence <= (b + 1) / B`; the first one has 0 too.
@@ -97,7 +98,12 @@ class CalibrationError(keras.metrics.Metric):
         Guo et al., "On Calibration of Modern Neural Networks", section 2.
     """
 
-    def __init__(self, bins=15, name="calibration_error", dtype=None):
+    def __init__(
+        self,
+        bins: int = 15,
+        name: str = "calibration_error",
+        dtype: DType = None,
+    ):
         super().__init__(name=name, dtype=dtype)
         self.bins = check_int("bins", bins, 1)
         self._direction = "down"
@@ -109,7 +115,9 @@ class CalibrationError(keras.metrics.Metric):
             shape=shape, initializer="zeros", dtype="float32", name=name
         )
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
+    ) -> None:
         hits = dominant_label_accuracy(y_true, y_pred)
         probabilities = ops.softmax(ops.cast(y_pred, "float32"), axis=-1)
         confidence = ops.max(probabilities, axis=-1)
@@ -124,9 +132,9 @@ class CalibrationError(keras.metrics.Metric):
         self.gaps.assign_add(ops.sum(rows * gaps, axis=0))
         self.total.assign_add(ops.sum(weight))
 
-    def result(self):
+    def result(self) -> Tensor:
         gap = ops.sum(ops.abs(self.gaps))
         return ops.divide_no_nan(gap, self.total)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"name": self.name, "dtype": self.dtype, "bins": self.bins}

@@ -1,5 +1,6 @@
 import keras
 
+from keras_tricks._types import DType
 from keras_tricks.losses.label_smoothing import label_smoothed_crossentropy
 from keras_tricks.metrics.dominant_label_accuracy import hard_targets
 
@@ -36,9 +37,9 @@ class Crossentropy(keras.metrics.MeanMetricWrapper):
         arXiv 1812.01187, section 5.4.
     """
 
-    def __init__(self, name="crossentropy", dtype=None):
+    def __init__(self, name: str = "crossentropy", dtype: DType = None):
         super().__init__(_crossentropy, name=name, dtype=dtype)
         self._direction = "down"
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"name": self.name, "dtype": self.dtype}

@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_tricks._types import DType, Tensor
 from keras_tricks.losses import _targets
 
 
@@ -31,7 +32,7 @@ def hard_targets(y_true, y_pred):
     return y_true, kind
 
 
-def dominant_label_accuracy(y_true, y_pred):
+def dominant_label_accuracy(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Whether the top logit is the label of the largest weight.
 
     Formula: `1 if argmax(z) == argmax(p) else 0`; with integer labels y it
@@ -86,9 +87,11 @@ class DominantLabelAccuracy(keras.metrics.MeanMetricWrapper):
         arXiv 1812.01187, section 5.4.
     """
 
-    def __init__(self, name="dominant_label_accuracy", dtype=None):
+    def __init__(
+        self, name: str = "dominant_label_accuracy", dtype: DType = None
+    ):
         super().__init__(dominant_label_accuracy, name=name, dtype=dtype)
         self._direction = "up"
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"name": self.name, "dtype": self.dtype}

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_tricks._types import DType, Tensor
 from keras_tricks.losses import _targets
 from keras_tricks.losses.distillation import (
     check_pair,
@@ -11,7 +12,7 @@ from keras_tricks.losses.distillation import (
 )
 
 
-def teacher_agreement(teacher_logits, student_logits):
+def teacher_agreement(teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
     """Whether teacher and student give the same class the top logit.
 
     Formula: `1 if argmax(r) == argmax(z) else 0`.
@@ -78,14 +79,14 @@ class TeacherAgreement(_PackedMetric):
     0.5
     """
 
-    def __init__(self, name="teacher_agreement", dtype=None):
+    def __init__(self, name: str = "teacher_agreement", dtype: DType = None):
         super().__init__(name=name, dtype=dtype)
         self._direction = "up"
 
     def _values(self, teacher, student):
         return teacher_agreement(teacher, student)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"name": self.name, "dtype": self.dtype}
 
 
@@ -113,7 +114,9 @@ class TeacherKL(_PackedMetric):
     0.0
     """
 
-    def __init__(self, temperature=20.0, name="kl", dtype=None):
+    def __init__(
+        self, temperature: float = 20.0, name: str = "kl", dtype: DType = None
+    ):
         super().__init__(name=name, dtype=dtype)
         self.temperature = check_soft_term(temperature)
         self._direction = "down"
@@ -121,7 +124,7 @@ class TeacherKL(_PackedMetric):
     def _values(self, teacher, student):
         return distillation_loss(teacher, student, self.temperature, "kl")
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             "name": self.name,
             "dtype": self.dtype,

@@ -2,10 +2,11 @@ import keras
 from keras import ops
 
 from keras_tricks._checks import check_int
+from keras_tricks._types import DType, Tensor
 from keras_tricks.metrics.dominant_label_accuracy import hard_targets
 
 
-def top_k_accuracy(y_true, y_pred, k=5):
+def top_k_accuracy(y_true: Tensor, y_pred: Tensor, k: int = 5) -> Tensor:
     """Whether fewer than k classes come before the label.
 
     Formula: `1 if #{i : z_i > z_y or (z_i = z_y and i < y)} < k else 0`. Of
@@ -70,12 +71,14 @@ class TopKAccuracy(keras.metrics.MeanMetricWrapper):
     ('top_2_accuracy', 0.5)
     """
 
-    def __init__(self, k=5, name=None, dtype=None):
+    def __init__(
+        self, k: int = 5, name: str | None = None, dtype: DType = None
+    ):
         self.k = check_int("k", k, 1)
         super().__init__(
             top_k_accuracy, name=name or f"top_{k}_accuracy", dtype=dtype, k=k
         )
         self._direction = "up"
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"name": self.name, "dtype": self.dtype, "k": self.k}

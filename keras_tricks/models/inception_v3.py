@@ -1,6 +1,7 @@
 import keras
 
 from keras_tricks._checks import check_real
+from keras_tricks._types import Activation, DType, PathLike, Shape
 from keras_tricks.layers.conv_norm import ConvNorm, get_axis
 from keras_tricks.layers.pooling import PaddedPooling2D
 from keras_tricks.models._network import (
@@ -71,24 +72,24 @@ LEVELS = {
 
 
 def InceptionV3(
-    num_classes=1000,
-    zero_gamma=False,
-    activation="relu",
-    small_images=False,
-    include_top=True,
-    pooling=None,
-    width_multiplier=1.0,
-    dropout=0.5,
-    drop_path=0.0,
-    output_stride=32,
-    frozen_norm=False,
-    weights=None,
-    skip_head=False,
-    input_shape=None,
-    data_format=None,
-    dtype=None,
-    name=None,
-):
+    num_classes: int = 1000,
+    zero_gamma: bool = False,
+    activation: Activation = "relu",
+    small_images: bool = False,
+    include_top: bool = True,
+    pooling: str | None = None,
+    width_multiplier: float = 1.0,
+    dropout: float = 0.5,
+    drop_path: float = 0.0,
+    output_stride: int = 32,
+    frozen_norm: bool = False,
+    weights: PathLike | keras.Model | None = None,
+    skip_head: bool = False,
+    input_shape: Shape | None = None,
+    data_format: str | None = None,
+    dtype: DType = None,
+    name: str | None = None,
+) -> keras.Model:
     """Builds Inception-V3, one of the paper's students, for 299 pixels.
 
     Five convolutions and two max pools, eleven blocks of parallel branches,

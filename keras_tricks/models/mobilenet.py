@@ -1,4 +1,7 @@
+import keras
+
 from keras_tricks._checks import check_choice, check_real
+from keras_tricks._types import Activation, DType, PathLike, Shape
 from keras_tricks.layers.conv_norm import ConvNorm
 from keras_tricks.layers.separable import SeparableBlock
 from keras_tricks.models._network import (
@@ -12,25 +15,25 @@ STAGES = ((64, 1), (128, 2), (256, 2), (512, 6), (1024, 2))
 
 
 def MobileNet(
-    num_classes=1000,
-    zero_gamma=False,
-    activation="relu",
-    small_images=False,
-    include_top=True,
-    pooling=None,
-    width_multiplier=1.0,
-    dropout=0.0,
-    drop_path=0.0,
-    output_stride=32,
-    frozen_norm=False,
-    padding="same",
-    weights=None,
-    skip_head=False,
-    input_shape=None,
-    data_format=None,
-    dtype=None,
-    name=None,
-):
+    num_classes: int = 1000,
+    zero_gamma: bool = False,
+    activation: Activation = "relu",
+    small_images: bool = False,
+    include_top: bool = True,
+    pooling: str | None = None,
+    width_multiplier: float = 1.0,
+    dropout: float = 0.0,
+    drop_path: float = 0.0,
+    output_stride: int = 32,
+    frozen_norm: bool = False,
+    padding: str = "same",
+    weights: PathLike | keras.Model | None = None,
+    skip_head: bool = False,
+    input_shape: Shape | None = None,
+    data_format: str | None = None,
+    dtype: DType = None,
+    name: str | None = None,
+) -> keras.Model:
     """Builds MobileNet-V1, the smallest of the paper's students.
 
     A 3x3 convolution of stride 2, thirteen depthwise separable blocks in five

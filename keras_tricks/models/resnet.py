@@ -1,6 +1,8 @@
+import keras
 import numpy as np
 
 from keras_tricks._checks import check_choice, check_int, check_real
+from keras_tricks._types import Activation, DType, PathLike, Shape
 from keras_tricks.layers.conv_norm import VARIANTS
 from keras_tricks.layers.residual import BasicBlock, BottleneckBlock
 from keras_tricks.layers.stem import Stem
@@ -16,26 +18,26 @@ DEPTHS = {
 
 
 def ResNet(
-    depth,
-    variant="D",
-    num_classes=1000,
-    zero_gamma=None,
-    activation="relu",
-    small_images=False,
-    include_top=True,
-    pooling=None,
-    width=64,
-    dropout=0.0,
-    drop_path=0.0,
-    output_stride=32,
-    frozen_norm=False,
-    weights=None,
-    skip_head=False,
-    input_shape=None,
-    data_format=None,
-    dtype=None,
-    name=None,
-):
+    depth: int,
+    variant: str = "D",
+    num_classes: int = 1000,
+    zero_gamma: bool | None = None,
+    activation: Activation = "relu",
+    small_images: bool = False,
+    include_top: bool = True,
+    pooling: str | None = None,
+    width: int = 64,
+    dropout: float = 0.0,
+    drop_path: float = 0.0,
+    output_stride: int = 32,
+    frozen_norm: bool = False,
+    weights: PathLike | keras.Model | None = None,
+    skip_head: bool = False,
+    input_shape: Shape | None = None,
+    data_format: str | None = None,
+    dtype: DType = None,
+    name: str | None = None,
+) -> keras.Model:
     """Builds a ResNet of the paper: variant A, B, C or D.
 
     A stem, four stages of residual blocks, global average pooling, and one

@@ -1,6 +1,10 @@
 """The twenty networks by name, such as `ResNet50D`."""
 
 import inspect
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec
+
+import keras
 
 from keras_tricks.models.resnet import ResNet
 
@@ -9,11 +13,9 @@ _DOCUMENTATION = """Builds ResNet-{depth}-{variant}.
     `ResNet({depth}, "{variant}", ...)`: see `keras_tricks.models.ResNet`.
 
     Args:
-        **options: The other arguments of `ResNet`: `num_classes`, `zero_gamma`,
-            `activation`, `small_images`, `include_top`, `pooling`, `width`,
-            `dropout`, `drop_path`, `output_stride`, `frozen_norm`, `weights`,
-            `skip_head`, `input_shape`, `data_format`, `dtype` and `name`, with
-            the same defaults.
+        num_classes: Integer, the number of logits. Defaults to 1000.
+        zero_gamma: This and all that follow are as in `ResNet`, with the same
+            defaults.
 
     Returns:
         A functional `keras.Model` that gives float32 logits.
@@ -33,43 +35,46 @@ _DOCUMENTATION = """Builds ResNet-{depth}-{variant}.
         [He et al., 2018](https://arxiv.org/abs/1812.01187), section 4.
     """
 
+_Options = ParamSpec("_Options")
 
-def _constructor(depth, variant):
+
+def _constructor(
+    network: Callable[Concatenate[int, str, _Options], keras.Model],
+    depth: int,
+    variant: str,
+) -> Callable[_Options, keras.Model]:
     """Returns `ResNet` with depth and variant fixed, named after them."""
 
-    def build(**options):
-        return ResNet(depth, variant, **options)
+    def build(*args: _Options.args, **kwargs: _Options.kwargs) -> keras.Model:
+        return network(depth, variant, *args, **kwargs)
 
-    parameters = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, parameter in inspect.signature(ResNet).parameters.items()
-        if name not in ("depth", "variant")
-    ]
+    signature = inspect.signature(network)
+    parameters = list(signature.parameters.values())[2:]
+    vars(build)["__signature__"] = signature.replace(parameters=parameters)
     build.__name__ = build.__qualname__ = f"ResNet{depth}{variant}"
-    build.__signature__ = inspect.Signature(parameters)
     build.__doc__ = _DOCUMENTATION.format(
         depth=depth, variant=variant, suffix=variant.lower()
     )
     return build
 
 
-ResNet18A = _constructor(18, "A")
-ResNet18B = _constructor(18, "B")
-ResNet18C = _constructor(18, "C")
-ResNet18D = _constructor(18, "D")
-ResNet34A = _constructor(34, "A")
-ResNet34B = _constructor(34, "B")
-ResNet34C = _constructor(34, "C")
-ResNet34D = _constructor(34, "D")
-ResNet50A = _constructor(50, "A")
-ResNet50B = _constructor(50, "B")
-ResNet50C = _constructor(50, "C")
-ResNet50D = _constructor(50, "D")
-ResNet101A = _constructor(101, "A")
-ResNet101B = _constructor(101, "B")
-ResNet101C = _constructor(101, "C")
-ResNet101D = _constructor(101, "D")
-ResNet152A = _constructor(152, "A")
-ResNet152B = _constructor(152, "B")
-ResNet152C = _constructor(152, "C")
-ResNet152D = _constructor(152, "D")
+ResNet18A = _constructor(ResNet, 18, "A")
+ResNet18B = _constructor(ResNet, 18, "B")
+ResNet18C = _constructor(ResNet, 18, "C")
+ResNet18D = _constructor(ResNet, 18, "D")
+ResNet34A = _constructor(ResNet, 34, "A")
+ResNet34B = _constructor(ResNet, 34, "B")
+ResNet34C = _constructor(ResNet, 34, "C")
+ResNet34D = _constructor(ResNet, 34, "D")
+ResNet50A = _constructor(ResNet, 50, "A")
+ResNet50B = _constructor(ResNet, 50, "B")
+ResNet50C = _constructor(ResNet, 50, "C")
+ResNet50D = _constructor(ResNet, 50, "D")
+ResNet101A = _constructor(ResNet, 101, "A")
+ResNet101B = _constructor(ResNet, 101, "B")
+ResNet101C = _constructor(ResNet, 101, "C")
+ResNet101D = _constructor(ResNet, 101, "D")
+ResNet152A = _constructor(ResNet, 152, "A")
+ResNet152B = _constructor(ResNet, 152, "B")
+ResNet152C = _constructor(ResNet, 152, "C")
+ResNet152D = _constructor(ResNet, 152, "D")

@@ -1,6 +1,8 @@
 import dataclasses
 import math
 
+import keras
+
 from keras_tricks import _backend
 from keras_tricks.optimizers.sgd import SGD, decays
 
@@ -64,7 +66,9 @@ def make_report(optimizer, model) -> DecayReport:
     return DecayReport(tuple(decayed), tuple(excluded), weight_decay)
 
 
-def decay_report(optimizer, model) -> DecayReport:
+def decay_report(
+    optimizer: keras.optimizers.Optimizer, model: keras.Model
+) -> DecayReport:
     """Print and return what an optimizer decays and what it does not.
 
     Args:

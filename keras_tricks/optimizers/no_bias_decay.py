@@ -1,3 +1,5 @@
+import keras
+
 from keras_tricks.optimizers.decay_report import (
     DecayReport,
     make_report,
@@ -6,7 +8,9 @@ from keras_tricks.optimizers.decay_report import (
 from keras_tricks.optimizers.sgd import SGD, decays
 
 
-def no_bias_decay(optimizer, model) -> DecayReport:
+def no_bias_decay(
+    optimizer: keras.optimizers.Optimizer, model: keras.Model
+) -> DecayReport:
     """Make any core Keras optimizer decay kernels only.
 
     Variables of rank 0 and 1 (biases, γ, β) are excluded by identity, the

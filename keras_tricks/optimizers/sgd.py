@@ -1,9 +1,11 @@
 import re
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_tricks import _backend, _checks
+from keras_tricks._types import Tensor
 from keras_tricks.optimizers import _torch_sgd
 
 MOMENTUM_FORMS = ("pytorch", "keras")
@@ -88,14 +90,15 @@ class SGD(keras.optimizers.SGD):
 
     def __init__(
         self,
-        learning_rate=0.1,
-        momentum=0.9,
-        nesterov=True,
-        weight_decay=1e-4,
-        decay="kernels",
-        momentum_form="pytorch",
-        name="sgd",
-        **kwargs,
+        learning_rate: float
+        | keras.optimizers.schedules.LearningRateSchedule = 0.1,
+        momentum: float = 0.9,
+        nesterov: bool = True,
+        weight_decay: float = 1e-4,
+        decay: str = "kernels",
+        momentum_form: str = "pytorch",
+        name: str = "sgd",
+        **kwargs: Any,
     ):
         if not callable(learning_rate):
             learning_rate = _checks.check_real(
@@ -126,7 +129,7 @@ class SGD(keras.optimizers.SGD):
             "momentum_form", momentum_form, MOMENTUM_FORMS
         )
 
-    def build(self, variables):
+    def build(self, variables: list) -> None:
         if self.built:
             return
         super().build(variables)
@@ -139,7 +142,9 @@ class SGD(keras.optimizers.SGD):
                 f"Received: decay={self.decay!r}"
             )
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
+    ) -> None:
         index = self._get_variable_index(variable)
         dtype = variable.dtype
         lr = ops.cast(learning_rate, dtype)
@@ -187,7 +192,7 @@ class SGD(keras.optimizers.SGD):
     def _apply_weight_decay(self, variables):
         """Nothing: the decay is part of the gradient in `update_step`."""
 
-    def learning_rate_at(self, update):
+    def learning_rate_at(self, update: Tensor) -> Tensor:
         """The learning rate of an update.
 
         Args:
@@ -226,7 +231,7 @@ class SGD(keras.optimizers.SGD):
             keep_ = ops.cast(keep, average.dtype)
             average.assign(keep_ * average + (1 - keep_) * variable)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "decay": self.decay,

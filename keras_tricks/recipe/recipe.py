@@ -5,6 +5,9 @@ import difflib
 import json
 import os
 from pathlib import Path
+from typing import Any
+
+import keras
 
 from keras_tricks import _checks
 from keras_tricks.recipe.explain import explain
@@ -264,7 +267,7 @@ class Recipe(InputFields):
         check_combinations(self)
 
     @classmethod
-    def preset(cls, name: str, **changes) -> "Recipe":
+    def preset(cls, name: str, **changes: Any) -> "Recipe":
         """Returns the settings of a row of the paper's tables.
 
         | name | what it adds to the one before |
@@ -308,7 +311,7 @@ class Recipe(InputFields):
             )
         return cls(**_known_fields({**SETTINGS[name], **changes}))
 
-    def replace(self, **changes) -> "Recipe":
+    def replace(self, **changes: Any) -> "Recipe":
         """Returns a copy with other values, checked as at construction."""
         return dataclasses.replace(self, **_known_fields(changes))
 
@@ -366,7 +369,7 @@ class Recipe(InputFields):
         quarters = {round(self.epochs * share / 4) for share in (1, 2, 3)}
         return tuple(sorted(quarters - {0, self.epochs}))
 
-    def explain(self, model, dataset_size: int) -> str:
+    def explain(self, model: keras.Model, dataset_size: int) -> str:
         """Says what training will do, before it does it.
 
         Args:

@@ -4,9 +4,12 @@ import keras
 from keras import ops
 
 from keras_tricks import _checks
+from keras_tricks._types import Tensor
 
 
-def cosine_decay(step, peak: float, decay_steps: int, end: float = 0.0):
+def cosine_decay(
+    step: Tensor, peak: float, decay_steps: int, end: float = 0.0
+) -> Tensor:
     """Half a cosine from `peak` at step 0 to `end` at step `decay_steps`.
 
     Formula, with `t = min(step, decay_steps)`:
@@ -63,16 +66,16 @@ class CosineDecay(keras.optimizers.schedules.LearningRateSchedule):
         arXiv 1608.03983.
     """
 
-    def __init__(self, peak, decay_steps, end=0.0):
+    def __init__(self, peak: float, decay_steps: int, end: float = 0.0):
         super().__init__()
         self.end = _checks.check_real("end", end, low=0)
         self.peak = _checks.check_real("peak", peak, low=self.end)
         self.decay_steps = _checks.check_int("decay_steps", decay_steps, 1)
 
-    def __call__(self, step):
+    def __call__(self, step: Tensor) -> Tensor:
         return cosine_decay(step, self.peak, self.decay_steps, self.end)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             "peak": self.peak,
             "decay_steps": self.decay_steps,

@@ -1,10 +1,15 @@
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
 from keras_tricks import _checks
+from keras_tricks._types import Tensor
 
 
-def step_decay(step, peak: float, boundaries, factor: float = 0.1):
+def step_decay(
+    step: Tensor, peak: float, boundaries: Sequence[int], factor: float = 0.1
+) -> Tensor:
     """Multiply `peak` by `factor` once for each boundary reached.
 
     Formula: `peak * factor ** n`, with `n` the number of boundaries that
@@ -61,7 +66,9 @@ class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
         arXiv 1812.01187, section 2.2.
     """
 
-    def __init__(self, peak, boundaries, factor=0.1):
+    def __init__(
+        self, peak: float, boundaries: Sequence[int], factor: float = 0.1
+    ):
         super().__init__()
         self.peak = _checks.check_real("peak", peak, low=0)
         self.boundaries = [
@@ -77,10 +84,10 @@ class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
             "factor", factor, low=0, high=1, open_low=True
         )
 
-    def __call__(self, step):
+    def __call__(self, step: Tensor) -> Tensor:
         return step_decay(step, self.peak, self.boundaries, self.factor)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             "peak": self.peak,
             "boundaries": self.boundaries,

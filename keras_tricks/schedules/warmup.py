@@ -1,12 +1,12 @@
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_tricks import _checks
+from keras_tricks._types import Tensor
 
-Schedule = keras.optimizers.schedules.LearningRateSchedule
 
-
-def warmup(step, peak, warmup_steps: int):
+def warmup(step: Tensor, peak: Tensor, warmup_steps: int) -> Tensor:
     """Linear ramp: step i of m, counted from 1, has `i * peak / m`.
 
     Args:
@@ -30,7 +30,7 @@ def warmup(step, peak, warmup_steps: int):
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
-class Warmup(Schedule):
+class Warmup(LearningRateSchedule):
     """Linear warmup in front of any schedule.
 
     Formula, with m warmup steps and `step` counted from 0:
@@ -61,9 +61,13 @@ class Warmup(Schedule):
         arXiv 1812.01187, section 3.1; Goyal et al., arXiv 1706.02677.
     """
 
-    def __init__(self, schedule_or_peak, warmup_steps):
+    def __init__(
+        self,
+        schedule_or_peak: float | LearningRateSchedule,
+        warmup_steps: int,
+    ):
         super().__init__()
-        if not isinstance(schedule_or_peak, Schedule):
+        if not isinstance(schedule_or_peak, LearningRateSchedule):
             if callable(schedule_or_peak):
                 raise ValueError(
                     "`schedule_or_peak` must be a LearningRateSchedule or a "
@@ -76,11 +80,11 @@ class Warmup(Schedule):
         self.warmup_steps = _checks.check_int("warmup_steps", warmup_steps)
 
     def _main(self, step):
-        if isinstance(self.schedule_or_peak, Schedule):
+        if isinstance(self.schedule_or_peak, LearningRateSchedule):
             return ops.cast(self.schedule_or_peak(step), "float32")
         return ops.convert_to_tensor(self.schedule_or_peak, "float32")
 
-    def __call__(self, step):
+    def __call__(self, step: Tensor) -> Tensor:
         step = ops.convert_to_tensor(step)
         if self.warmup_steps == 0:
             return self._main(step)
@@ -89,14 +93,16 @@ class Warmup(Schedule):
         main = self._main(ops.maximum(step - self.warmup_steps, 0))
         return ops.where(step < self.warmup_steps, ramp, main)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         inner = self.schedule_or_peak
-        if isinstance(inner, Schedule):
+        if isinstance(inner, LearningRateSchedule):
             inner = keras.saving.serialize_keras_object(inner)
         return {"schedule_or_peak": inner, "warmup_steps": self.warmup_steps}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict, custom_objects: dict | None = None
+    ) -> "Warmup":
         config = dict(config)
         if isinstance(config["schedule_or_peak"], dict):
             config["schedule_or_peak"] = keras.saving.deserialize_keras_object(

@@ -3,6 +3,7 @@ import numpy as np
 from keras import ops
 
 from keras_tricks._model_facts.activations import ACTIVATION_LAYERS, NEUTRAL
+from keras_tricks._types import Activation
 from keras_tricks.layers.conv_norm import get_activation
 from keras_tricks.surgery.graph import Node, flatten
 from keras_tricks.surgery.nodes import is_function, is_linear
@@ -22,7 +23,7 @@ OUTPUT_ACTIVATIONS = ("softmax", "sigmoid", "log_softmax", "tanh")
 
 
 def swap_activations(
-    model: keras.Model, activation, old="relu"
+    model: keras.Model, activation: Activation, old: Activation = "relu"
 ) -> tuple[keras.Model, SurgeryReport]:
     """Builds a model again with one activation in place of another.
 

@@ -103,7 +103,7 @@ def build_optimizer(recipe: Recipe, dataset_size: int) -> SGD:
     )
 
 
-def build_loss(recipe: Recipe, distill: bool = False):
+def build_loss(recipe: Recipe, distill: bool = False) -> keras.losses.Loss:
     """Returns the loss of a recipe.
 
     Args:

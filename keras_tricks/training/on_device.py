@@ -1,5 +1,7 @@
 """The end of the input pipeline, inside the training step."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -59,7 +61,7 @@ class DeviceFinish:
             "data_format", data_format, ("channels_last", "channels_first")
         )
 
-    def __call__(self, data, mixes: bool = True):
+    def __call__(self, data: Any, mixes: bool = True) -> Any:
         batch, labels = data
         x = self.preprocessing.normalize(batch["images"])
         if self.data_format == "channels_first":
@@ -72,7 +74,7 @@ class DeviceFinish:
 
 
 def finish_on_device(
-    model: keras.Model, finish: DeviceFinish, first_batch
+    model: keras.Model, finish: DeviceFinish, first_batch: Any
 ) -> None:
     """Lets the steps of `fit` and `evaluate` finish their batches.
 
