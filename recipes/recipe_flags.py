@@ -7,7 +7,7 @@ from typing import get_args
 from absl import app, flags
 
 from keras_tricks import Recipe
-from keras_tricks.recipe.recipe import PRESETS
+from keras_tricks.recipe import PRESETS
 
 FLAGFILES = Path(__file__).with_name("flags")
 """Folder of the flagfiles of the paper's tables."""

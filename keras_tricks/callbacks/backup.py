@@ -108,8 +108,9 @@ class Backup(keras.callbacks.Callback):
         self.parts = parts or {}
         self.distribution = distribution or Distribution()
         self.step = 0
-        self._at, self._damaged = None, []
+        self._at: tuple[int, int] | None = None
         self._state: dict | None = None
+        self._damaged = []
 
     def backups(self) -> list[Path]:
         """The backups that have their name, the last one first."""

@@ -3,4 +3,3 @@
 from keras_tricks.distribute.base import Distribution as Distribution
 from keras_tricks.distribute.base import ProcessFailed as ProcessFailed
 from keras_tricks.distribute.distribute import distribute as distribute
-from keras_tricks.distribute.local_batches import LocalBatches as LocalBatches

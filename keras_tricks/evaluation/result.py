@@ -7,7 +7,10 @@ import numpy as np
 
 from keras_tricks._checks import check_int
 from keras_tricks.data.sources.class_names import ClassNames
-from keras_tricks.metrics import calibration_bins, calibration_error
+from keras_tricks.metrics.calibration_error import (
+    calibration_bins,
+    calibration_error,
+)
 from keras_tricks.report.page import missing_extra
 
 
@@ -152,7 +155,7 @@ class Evaluation:
         return Share(int((self.ranks < k).sum()), len(self))
 
     def calibration_bins(self, bins: int = 15):
-        """See `keras_tricks.metrics.calibration_bins`."""
+        """Count, summed confidence and hits of each bin of confidence."""
         return calibration_bins(self.confidences, self.ranks == 0, bins)
 
     def calibration_error(self, bins: int = 15) -> float:

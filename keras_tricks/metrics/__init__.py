@@ -4,9 +4,6 @@ from keras_tricks.metrics.calibration_error import (
     CalibrationError as CalibrationError,
 )
 from keras_tricks.metrics.calibration_error import (
-    calibration_bins as calibration_bins,
-)
-from keras_tricks.metrics.calibration_error import (
     calibration_error as calibration_error,
 )
 from keras_tricks.metrics.crossentropy import Crossentropy as Crossentropy

@@ -18,7 +18,7 @@ def reliability_figure(
 
     Args:
         count: Predictions in each bin, shape (B,), from
-            `keras_tricks.metrics.calibration_bins`.
+            `Evaluation.calibration_bins`.
         confidence: Sum of their confidences.
         right: Number of those that are right.
 

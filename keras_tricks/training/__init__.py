@@ -10,9 +10,6 @@ from keras_tricks.training.input import build_data as build_data
 from keras_tricks.training.input import build_mix_up as build_mix_up
 from keras_tricks.training.input import build_stages as build_stages
 from keras_tricks.training.input import load_data as load_data
-from keras_tricks.training.input import (
-    run_preprocessing as run_preprocessing,
-)
 from keras_tricks.training.on_device import DeviceFinish as DeviceFinish
 from keras_tricks.training.on_device import finish_on_device as finish_on_device
 from keras_tricks.training.run import PreparedRun as PreparedRun

@@ -9,7 +9,8 @@ from keras_tricks import Recipe
 from keras_tricks.data import Batches
 from keras_tricks.data.pipeline.bad_records import BadRecords
 from keras_tricks.data.pipeline.base import RestOfEpoch
-from keras_tricks.distribute import Distribution, LocalBatches, ProcessFailed
+from keras_tricks.distribute import Distribution, ProcessFailed
+from keras_tricks.distribute.local_batches import LocalBatches
 from keras_tricks.training.run_state import OfAllProcesses, SameDevices
 
 from .several import Foreign

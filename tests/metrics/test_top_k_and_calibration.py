@@ -6,10 +6,10 @@ from keras_tricks.losses import pack_targets
 from keras_tricks.metrics import (
     CalibrationError,
     TopKAccuracy,
-    calibration_bins,
     calibration_error,
     top_k_accuracy,
 )
+from keras_tricks.metrics.calibration_error import calibration_bins
 
 RNG = np.random.default_rng(0)
 Z = (3 * RNG.normal(size=(400, 7))).astype("float32")
