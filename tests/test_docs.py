@@ -1,5 +1,6 @@
 """The documentation's code runs, and it names what there is."""
 
+import configparser
 import re
 from inspect import ismodule
 from pathlib import Path
@@ -98,3 +99,17 @@ def test_the_flagfiles_of_the_documentation_exist():
     for name in names:
         own = ROOT / "recipes" / "flags" / f"{name}.flags"
         assert own.exists() or (ROOT / name).exists(), name
+
+
+def test_the_extras_that_docs_and_errors_name_exist():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    code = [*(ROOT / "keras_tricks").rglob("*.py"), *ROOT.glob("recipes/*.py")]
+    named = set()
+    for path in [*PAGES, *code]:
+        for extras in re.findall(
+            r"(?:keras_tricks|\"\.)\[([a-z_,]+)\]", path.read_text("utf-8")
+        ):
+            named |= set(extras.split(","))
+    assert {"tensorflow", "report", "data", "records"} <= named
+    assert named <= set(setup["options.extras_require"])
