@@ -1,7 +1,7 @@
 """All that must know which backend runs, and nothing else."""
 
-from keras_tricks._backend.array_ops import array_ops as array_ops
-from keras_tricks._backend.array_ops import as_array as as_array
+from keras_tricks._backend.array_families import array_ops as array_ops
+from keras_tricks._backend.array_families import as_array as as_array
 from keras_tricks._backend.arrays import concrete as concrete
 from keras_tricks._backend.arrays import is_symbolic as is_symbolic
 from keras_tricks._backend.arrays import is_tf_tensor as is_tf_tensor

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_tricks._backend.array_ops import as_array
+from keras_tricks._backend.array_families import as_array
 from keras_tricks._backend.arrays import is_tf_tensor
 from keras_tricks._checks import labels_outside
 

@@ -85,6 +85,24 @@ def check_label_values(labels, classes, kind):
         )
 
 
+def check_targets(name, labels, logits, packed=False):
+    """Validate labels beside logits, as `kind_of_labels` names them.
+
+    Args:
+        name: What the logits are called, for the messages.
+        labels: Tensor of labels.
+        logits: Tensor of shape (..., K).
+        packed: Whether labels with teacher logits (..., 2K) are allowed.
+
+    Returns:
+        The kind of the labels.
+    """
+    classes = check_logits(name, logits)
+    kind = kind_of_labels(labels, logits, packed)
+    check_label_values(labels, classes, kind)
+    return kind
+
+
 def check_logit_values(name, logits):
     """Refuse probabilities where logits belong, if the values can be read.
 

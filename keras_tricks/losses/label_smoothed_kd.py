@@ -37,14 +37,12 @@ def pack_targets(labels: Tensor, teacher_logits: Tensor) -> Tensor:
     Reference:
         arXiv 1812.01187, section 5.3.
     """
-    classes = _targets.check_logits("teacher_logits", teacher_logits)
-    kind = _targets.kind_of_labels(labels, teacher_logits)
-    _targets.check_label_values(labels, classes, kind)
+    kind = _targets.check_targets("teacher_logits", labels, teacher_logits)
     _targets.check_logit_values("teacher_logits", teacher_logits)
     array = _backend.array_ops(teacher_logits)
     if kind == "integer":
         labels = array.reshape(labels, (-1,))
-        labels = array.one_hot(labels, classes)
+        labels = array.one_hot(labels, teacher_logits.shape[-1])
     return array.concatenate(
         [array.float32(labels), array.float32(teacher_logits)]
     )
@@ -201,12 +199,11 @@ class LabelSmoothedKD(_targets.LogitsLoss):
 
     def check(self, y_true: Tensor, y_pred: Tensor) -> None:
         """Refuses targets and logits that do not fit, by their values too."""
-        classes = _targets.check_logits("y_pred", y_pred)
-        kind = _targets.kind_of_labels(y_true, y_pred, packed=True)
-        _targets.check_label_values(y_true, classes, kind)
+        kind = _targets.check_targets("y_pred", y_true, y_pred, packed=True)
         _targets.check_logit_values("y_pred", y_pred)
         if kind == "packed":
-            _targets.check_logit_values("teacher_logits", y_true[..., classes:])
+            teacher_logits = y_true[..., y_pred.shape[-1] :]
+            _targets.check_logit_values("teacher_logits", teacher_logits)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return _both_terms(

@@ -208,9 +208,7 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
 
     def check(self, y_true: Tensor, y_pred: Tensor) -> None:
         """Refuses targets and logits that do not fit, by their values too."""
-        classes = _targets.check_logits("y_pred", y_pred)
-        kind = _targets.kind_of_labels(y_true, y_pred)
-        _targets.check_label_values(y_true, classes, kind)
+        _targets.check_targets("y_pred", y_true, y_pred)
         if self.from_logits:
             _targets.check_logit_values("y_pred", y_pred)
 

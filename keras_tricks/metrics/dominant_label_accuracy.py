@@ -32,6 +32,27 @@ def hard_targets(y_true, y_pred):
     return y_true, kind
 
 
+def dominant_labels(y_true: Tensor, y_pred: Tensor) -> Tensor:
+    """Return the label of the largest weight of each sample.
+
+    Args:
+        y_true: Labels (B,), (B, 1) or (B, K), or packed targets (B, 2K).
+        y_pred: Logits (B, K).
+
+    Returns:
+        An int32 tensor of shape (B,).
+
+    Example:
+    >>> z = np.zeros((1, 3), "float32")
+    >>> int(dominant_labels(np.array([[0.2, 0.8, 0.0]]), z)[0])
+    1
+    """
+    labels, kind = hard_targets(y_true, y_pred)
+    if kind == "dense":
+        labels = ops.argmax(labels, axis=-1)
+    return ops.cast(labels, "int32")
+
+
 def dominant_label_accuracy(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Whether the top logit is the label of the largest weight.
 
@@ -54,10 +75,8 @@ def dominant_label_accuracy(y_true: Tensor, y_pred: Tensor) -> Tensor:
     >>> dominant_label_accuracy(np.array([[0.7, 0.3], [0.3, 0.7]]), z).shape[0]
     2
     """
-    labels, kind = hard_targets(y_true, y_pred)
-    if kind == "dense":
-        labels = ops.argmax(labels, axis=-1)
-    hits = ops.equal(ops.argmax(y_pred, axis=-1), ops.cast(labels, "int32"))
+    labels = dominant_labels(y_true, y_pred)
+    hits = ops.equal(ops.argmax(y_pred, axis=-1), labels)
     return ops.cast(hits, "float32")
 
 

@@ -3,7 +3,7 @@ from keras import ops
 
 from keras_tricks._checks import check_int
 from keras_tricks._types import DType, Tensor
-from keras_tricks.metrics.dominant_label_accuracy import hard_targets
+from keras_tricks.metrics.dominant_label_accuracy import dominant_labels
 
 
 def top_k_accuracy(y_true: Tensor, y_pred: Tensor, k: int = 5) -> Tensor:
@@ -33,11 +33,8 @@ def top_k_accuracy(y_true: Tensor, y_pred: Tensor, k: int = 5) -> Tensor:
     [1.0, 0.0]
     """
     check_int("k", k, 1)
-    labels, kind = hard_targets(y_true, y_pred)
     y_pred = ops.convert_to_tensor(y_pred)
-    if kind == "dense":
-        labels = ops.argmax(labels, axis=-1)
-    labels = ops.expand_dims(ops.cast(labels, "int32"), -1)
+    labels = ops.expand_dims(dominant_labels(y_true, y_pred), -1)
     own = ops.take_along_axis(y_pred, labels, axis=-1)
     indices = ops.arange(y_pred.shape[-1], dtype="int32")
     before = ops.logical_or(

@@ -1,6 +1,6 @@
 import keras
 
-from keras_tricks.surgery.graph import has_graph
+from keras_tricks.surgery.graph import check_built, has_graph
 from keras_tricks.surgery.rebuild import is_its_graph
 from keras_tricks.surgery.report import SurgeryReport
 
@@ -47,11 +47,7 @@ def freeze_batch_norm(model: keras.Model) -> SurgeryReport:
     Reference:
         [He et al., 2017](https://arxiv.org/abs/1703.06870), section 3.1.
     """
-    if not isinstance(model, keras.Model) or not model.built:
-        raise ValueError(
-            "`model` must be a Keras model that is built. "
-            f"Received: model={model!r}"
-        )
+    check_built(model)
     norms = {id(norm): (norm, *rest) for norm, *rest in _norms(model)}
     active = [entry for entry in norms.values() if entry[0].trainable]
     if not active:

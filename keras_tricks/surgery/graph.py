@@ -66,6 +66,15 @@ def functional(operation):
     return getattr(operation, "_functional", None) or operation
 
 
+def check_built(model):
+    """Refuses what is no Keras model with its variables."""
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ValueError(
+            "`model` must be a Keras model that is built. "
+            f"Received: model={model!r}"
+        )
+
+
 def has_graph(operation) -> bool:
     """Whether an operation is a functional or a built `Sequential` model."""
     return hasattr(functional(operation), "_nodes_by_depth")

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_tricks.layers.conv_norm import ConvNorm
-from keras_tricks.surgery.graph import Node, flatten
+from keras_tricks.surgery.graph import Node, check_built, flatten
 from keras_tricks.surgery.nodes import (
     is_activation,
     is_linear,
@@ -90,11 +90,7 @@ def zero_gamma(model: keras.Model) -> ZeroGammaReport:
     Reference:
         [He et al., 2018](https://arxiv.org/abs/1812.01187), section 3.1.
     """
-    if not isinstance(model, keras.Model) or not model.built:
-        raise ValueError(
-            "`model` must be a Keras model that is built. "
-            f"Received: model={model!r}"
-        )
+    check_built(model)
     norms = {
         id(layer.residual_norm): layer.residual_norm
         for layer in model._flatten_layers()
