@@ -178,7 +178,7 @@ class Slices(EpochBatches):
 def test_two_cores_take_the_steps_of_one_device():
     """Of the last batch of 33 rows the second core has none."""
     code = f"""
-from keras_tricks.distribute import mirrored, tpu
+from keras_tricks.distribute.tensorflow import mirrored, tpu
 tpu._strategy = lambda name: mirrored._strategy(("CPU:0", "CPU:1"))
 print(json.dumps(train_all(["none", "tpu"], {PAIRS[:1]})))
 """
