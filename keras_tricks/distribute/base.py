@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -107,7 +109,7 @@ class Distribution:
         """
         return model
 
-    def batches(self, x):
+    def batches(self, x: Any) -> Any:
         """Returns what `fit`, `evaluate` and `predict` are to take.
 
         Args:
@@ -139,7 +141,7 @@ class Distribution:
         """Whether a flag is true in any process; each must call it."""
         return bool(self.sum(np.int32(flag)) > 0)
 
-    def gather(self, value) -> list:
+    def gather(self, value: Any) -> list:
         """What every process has; each must call it.
 
         Args:
@@ -180,7 +182,7 @@ class Distribution:
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array.sum(0, dtype=array.dtype))
 
-    def together(self, function, chief_first: bool = False):
+    def together(self, function: Callable, chief_first: bool = False) -> Any:
         """Calls a function in every process; if one fails, all do.
 
         Args:

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -25,7 +26,7 @@ def load_classifier(
     weights: str | os.PathLike | None = None,
     classes: str | os.PathLike | None = None,
     model_args: dict | None = None,
-    **changes,
+    **changes: Any,
 ) -> Classifier:
     """Loads a network with all that it needs to classify images.
 

@@ -154,7 +154,7 @@ class Evaluation:
         check_int("k", k, 1)
         return Share(int((self.ranks < k).sum()), len(self))
 
-    def calibration_bins(self, bins: int = 15):
+    def calibration_bins(self, bins: int = 15) -> tuple[np.ndarray, ...]:
         """Count, summed confidence and hits of each bin of confidence."""
         return calibration_bins(self.confidences, self.ranks == 0, bins)
 

@@ -1,9 +1,12 @@
 """What the layers that mix the samples of a batch have in common."""
 
+from typing import Any
+
 import keras
 
 from keras_tricks import _backend
 from keras_tricks._checks import check_choice, check_int, check_real
+from keras_tricks._types import Shape, Tensor
 
 PER = ("batch", "sample")
 _NOT_GIVEN = -1
@@ -17,14 +20,14 @@ class StepLayer(keras.layers.Layer):
         **kwargs: Of `keras.layers.Layer`.
     """
 
-    def __init__(self, seed, **kwargs):
+    def __init__(self, seed: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.seed = check_int("seed", seed)
         self.epoch = 0
         self._next_step = 0
         self.built = True
 
-    def set_epoch(self, epoch):
+    def set_epoch(self, epoch: int) -> None:
         """Sets the epoch of the next batches and restarts the step counter."""
         self.epoch = check_int("epoch", epoch)
         self._next_step = 0
@@ -43,7 +46,7 @@ class StepLayer(keras.layers.Layer):
             self._next_step += 1
         return epoch, int(step)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "seed": self.seed}
 
     def __reduce__(self):
@@ -78,7 +81,15 @@ class BatchMixer(StepLayer):
         **kwargs: Of `keras.layers.Layer`.
     """
 
-    def __init__(self, alpha, per, num_classes, off_from_epoch, seed, **kwargs):
+    def __init__(
+        self,
+        alpha: float,
+        per: str,
+        num_classes: int | None,
+        off_from_epoch: int | None,
+        seed: int,
+        **kwargs: Any,
+    ):
         super().__init__(seed, **kwargs)
         self.alpha = check_real("alpha", alpha, 0)
         self.per = check_choice("per", per, PER)
@@ -98,8 +109,13 @@ class BatchMixer(StepLayer):
         return ()
 
     def __call__(
-        self, images, labels=None, epoch=None, step=None, training=True
-    ):
+        self,
+        images: Tensor,
+        labels: Tensor = None,
+        epoch: int | None = None,
+        step: int | None = None,
+        training: bool = True,
+    ) -> Any:
         name = type(self).__name__
         images, labels = check_inputs(images, labels, name)
         sizes = self._sizes(images)
@@ -129,11 +145,13 @@ class BatchMixer(StepLayer):
         off = self.off_from_epoch
         return 0.0 if off is not None and epoch >= off else self.alpha
 
-    def compute_output_shape(self, images_shape, labels_shape):
+    def compute_output_shape(
+        self, images_shape: Shape, labels_shape: Shape
+    ) -> Any:
         classes = self.num_classes or labels_shape[-1]
         return tuple(images_shape), (labels_shape[0], classes)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "alpha": self.alpha,

@@ -1,6 +1,9 @@
+from typing import Any
+
 import keras
 
 from keras_tricks._checks import check_choice, check_int, check_real
+from keras_tricks._types import Activation, Shape, Tensor
 from keras_tricks.layers.conv_norm import (
     VARIANTS,
     ConvNorm,
@@ -18,17 +21,17 @@ class _ResidualBlock(keras.layers.Layer):
 
     def __init__(
         self,
-        filters,
-        strides=1,
-        variant="D",
-        zero_gamma=True,
-        activation="relu",
-        data_format=None,
-        drop_path=0.0,
-        dilation=1,
-        keep_resolution=False,
-        frozen_norm=False,
-        **kwargs,
+        filters: int,
+        strides: int = 1,
+        variant: str = "D",
+        zero_gamma: bool = True,
+        activation: Activation = "relu",
+        data_format: str | None = None,
+        drop_path: float = 0.0,
+        dilation: int = 1,
+        keep_resolution: bool = False,
+        frozen_norm: bool = False,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.filters = check_int("filters", filters, 1)
@@ -90,18 +93,18 @@ class _ResidualBlock(keras.layers.Layer):
             )
 
     @property
-    def residual_norm(self):
+    def residual_norm(self) -> keras.layers.Layer:
         """The batch norm that ends the residual branch."""
         return self.convs[-1].norm
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.shortcut.build(input_shape)
         for conv in self.convs:
             conv.build(input_shape)
             input_shape = conv.compute_output_shape(input_shape)
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         x = inputs
         for conv in self.convs:
             x = conv(x, training=training)
@@ -109,10 +112,10 @@ class _ResidualBlock(keras.layers.Layer):
             x = self._drop_path(x, training=training)
         return self.activation(x + self.shortcut(inputs, training=training))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return self.shortcut.compute_output_shape(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "filters": self.filters,

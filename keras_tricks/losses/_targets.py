@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_tricks import _backend
 from keras_tricks._checks import labels_outside
+from keras_tricks._types import DType, Tensor
 
 # Rows looked at when a tensor of values is checked: enough to find a softmax
 # at the end of a model, too few to cost anything.
@@ -131,7 +132,7 @@ def shifted(logits):
 class LogitsLoss(keras.losses.Loss):
     """A loss that looks at its inputs before they are cast to float32."""
 
-    def __init__(self, reduction, name, dtype):
+    def __init__(self, reduction: str | None, name: str, dtype: DType):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         if self.dtype not in ("float32", "float64"):
             # A float16 label or T² times a float16 loss loses bits.
@@ -139,11 +140,13 @@ class LogitsLoss(keras.losses.Loss):
             self._dtype = "float32"
         self._called = False
 
-    def check(self, y_true, y_pred):
+    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
         """Raise ValueError for inputs that cannot be meant."""
         raise NotImplementedError
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
+    ) -> Tensor:
         y_true = ops.convert_to_tensor(y_true)
         y_pred = ops.convert_to_tensor(y_pred)
         # An accelerator is waited for at the first batch alone.

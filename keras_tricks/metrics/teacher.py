@@ -42,7 +42,9 @@ def teacher_agreement(teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
 class _PackedMetric(keras.metrics.Mean):
     """A mean over the samples of packed targets; NaN if there were none."""
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
+    ) -> None:
         y_true = ops.convert_to_tensor(y_true)
         y_pred = ops.convert_to_tensor(y_pred)
         classes = _targets.check_logits("y_pred", y_pred)
@@ -51,7 +53,7 @@ class _PackedMetric(keras.metrics.Mean):
             values = self._values(y_true[..., classes:], y_pred)
             super().update_state(values, sample_weight)
 
-    def result(self):
+    def result(self) -> Tensor:
         return ops.where(self.count > 0, super().result(), float("nan"))
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -66,7 +67,7 @@ class BatchStages:
 
 def batch_stages(
     batches: Batches | ImageBatches,
-    class_names,
+    class_names: Sequence[str] | None,
     epoch: int = 0,
     step: int = 0,
     rows: int = 8,

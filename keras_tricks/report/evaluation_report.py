@@ -1,4 +1,5 @@
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,8 @@ _ROWS = 50
 
 def write_evaluation_report(
     path: str | Path,
-    evaluation,
-    images=None,
+    evaluation: Any,
+    images: Any = None,
     facts: dict | None = None,
     title: str = "Evaluation",
 ) -> Path:
