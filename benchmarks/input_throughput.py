@@ -30,18 +30,20 @@ from keras_tricks.data import (
     ImageFiles,
     Preprocessing,
     TrainTransform,
-    add_lighting,
-    decode_image,
-    draw_crop,
-    draw_lighting,
-    open_image,
     open_image_files,
     read_class_names,
 )
 from keras_tricks.data.pipeline.engines.choose import choose_engine
 from keras_tricks.data.pipeline.sample_loader import SampleLoader
+from keras_tricks.data.transforms import (
+    add_lighting,
+    decode_image,
+    draw_crop,
+    draw_lighting,
+    open_image,
+)
 from keras_tricks.data.transforms.random_crops import cut
-from keras_tricks.data.transforms.resize import resize_square
+from keras_tricks.data.transforms.resize import resize
 
 _DATA = flags.DEFINE_string("data_dir", None, "Folder or .tar of images.")
 _CLASSES = flags.DEFINE_string("classes", None, "File of the classes.")
@@ -72,12 +74,12 @@ class Settings:
 class Ours:
     """A contender: `ImageBatches`, some batches at a time."""
 
-    def __init__(self, settings, engine, finish_on, **view):
+    def __init__(self, settings, engine, finish_on, **transform):
         self.batches = ImageBatches(
             settings.files,
             Preprocessing(settings.image_size),
             settings.batch_size,
-            view=TrainTransform(settings.image_size, **view),
+            transform=TrainTransform(settings.image_size, **transform),
             engine=engine,
             finish_on=finish_on,
             max_bad_records=len(settings.files),
@@ -183,7 +185,7 @@ class Resize:
         size = self.settings.image_size
         for i in range(self.settings.images):
             part = self.parts[i % len(self.parts)]
-            resize_square(part, size, "bilinear", self.resizer)
+            resize(part, size, "bilinear", self.resizer)
 
 
 class TorchLoader:
@@ -289,13 +291,13 @@ def contenders():
         options = {"resizer": resizer}
         found[f"resize crops only, {name}"] = (Resize, options, "Pillow")
     for engine, decoder in {"tf.data": "TensorFlow", "grain": "Pillow"}.items():
-        for what, finish_on, view in (
+        for what, finish_on, transform in (
             ("crop, flip, uint8", "device", CROP),
             ("crop, flip, normalized", "host", CROP),
             ("+ jitter, lighting", "device", {}),
             ("+ jitter, lighting, normalized", "host", {}),
         ):
-            options = {"engine": engine, "finish_on": finish_on, **view}
+            options = {"engine": engine, "finish_on": finish_on, **transform}
             found[f"{engine}: {what}"] = (Ours, options, decoder)
     for what, colors in (("crop, flip", False), ("+ jitter, lighting", True)):
         name = f"torch DataLoader, Pillow: {what}, normalized"

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_tricks._checks import check_int
 
-ORDER, AUGMENT, MIX, SPLIT, CUT, SWITCH, VIEW = range(7)
+ORDER, AUGMENT, MIX, SPLIT, CUT, SWITCH, TRANSFORM = range(7)
 
 
 def random_generator(
@@ -18,8 +18,8 @@ def random_generator(
 
     Args:
         seed: Integer, at least 0.
-        stream: What the numbers are for: `ORDER`, `AUGMENT`, `MIX`, `SPLIT`,
-            `CUT`, `SWITCH`, `VIEW`.
+        stream: What the numbers are for, an integer that sets them apart from
+            other numbers of the same seed. Those below 100 are used here.
         epoch: Integer, at least 0.
         step: Integer, at least 0.
 
@@ -27,9 +27,9 @@ def random_generator(
         A `numpy.random.Generator`.
 
     Example:
-    >>> from keras_tricks._random import MIX, random_generator
-    >>> a = random_generator(7, MIX, epoch=2, step=5).random()
-    >>> a == random_generator(7, MIX, epoch=2, step=5).random()
+    >>> from keras_tricks.data import random_generator
+    >>> a = random_generator(7, 100, epoch=2, step=5).random()
+    >>> a == random_generator(7, 100, epoch=2, step=5).random()
     True
     """
     key = np.random.SeedSequence(

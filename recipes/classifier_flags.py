@@ -6,8 +6,7 @@ import dataclasses
 from absl import flags
 
 from keras_tricks import evaluation
-from keras_tricks.data.transforms.crops import INTERPOLATIONS
-from keras_tricks.data.transforms.preprocessing import CHANNELS
+from keras_tricks.data.transforms import CHANNELS, INTERPOLATIONS
 from keras_tricks.evaluation.load_classifier import read_preprocessing_file
 
 _MODEL = flags.DEFINE_string(

@@ -41,7 +41,7 @@ def classify(classifier, paths, top_k, ten_crop, batch_size):
         classifier: An `evaluation.Classifier`.
         paths: List of paths.
         top_k: How many classes to give of each.
-        ten_crop: Whether to average over ten views.
+        ten_crop: Whether to average over ten crops.
         batch_size: Views that the network gets at a time.
 
     Returns:
@@ -49,10 +49,10 @@ def classify(classifier, paths, top_k, ten_crop, batch_size):
         first, or its `error`.
     """
     own = evaluation.check_preprocessing(classifier)
-    view = own.ten_crops if ten_crop else own.view
+    transform = own.ten_crops if ten_crop else own.transform
     files = open_image_files(paths)
     size = min(batch_size, len(files) * (10 if ten_crop else 1))
-    batches = EvaluationBatches(files, view, own.normalize, size)
+    batches = EvaluationBatches(files, transform, own.normalize, size)
     results = [{"file": path} for path in paths]
     for x, indices in batches:
         log_p = evaluation.merge_crops(classifier.log_probabilities(x, size))

@@ -21,7 +21,7 @@ import recipe_flags
 from absl import app, flags
 
 from keras_tricks import training
-from keras_tricks.data.pipeline.bad_records import TooManyBadRecords
+from keras_tricks.data import TooManyBadRecords
 from keras_tricks.distribute import ProcessFailed, distribute
 
 _FAILURES = FloatingPointError, OSError, ProcessFailed, TooManyBadRecords

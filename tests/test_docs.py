@@ -47,7 +47,8 @@ def test_links_to_files_exist(page):
 
 
 def public_names():
-    for room in (getattr(keras_tricks, n) for n in keras_tricks.__all__):
+    rooms = [getattr(keras_tricks, name) for name in keras_tricks.__all__]
+    for room in [*rooms, keras_tricks.data.transforms]:
         for name, value in vars(room).items() if ismodule(room) else ():
             if not name.startswith("_") and not ismodule(value):
                 yield name

@@ -3,20 +3,21 @@
 import dataclasses
 import os
 
-from keras_tricks._checks import check_int, first_line
+from keras_tricks._checks import first_line
 from keras_tricks.data.shards.files import holds_shards
 from keras_tricks.data.shards.records import (
     is_record_shard,
     open_record_shards,
 )
 from keras_tricks.data.shards.tar import is_tar_shard, open_tar_shards
+from keras_tricks.data.sources.arrays import classes_in_turn
 from keras_tricks.data.sources.folder_split import open_folder_splits
 from keras_tricks.data.sources.hubs import open_huggingface, open_tfds
 from keras_tricks.data.sources.load import load, load_npz
 from keras_tricks.data.sources.records import (
     ArrayRecords,
     Records,
-    take_records,
+    SomeRecords,
 )
 from keras_tricks.data.transforms.preprocessing import Preprocessing
 
@@ -137,13 +138,16 @@ def open_images(
         ("test", test, test_samples, 0),
     ):
         if samples is not None:
-            check_int(f"{split}_samples", samples, 1)
-            if samples > len(records):
-                raise ValueError(
-                    f"`{split}_samples` must not exceed the {split} set, which "
-                    f"has {len(records)}. Received: {split}_samples={samples}"
-                )
-        splits.append(take_records(records, samples, split_seed))
+            chosen = classes_in_turn(
+                records.labels,
+                len(records),
+                samples,
+                split_seed,
+                name=f"{split}_samples",
+                of=f"the {split} set, which has {len(records)}",
+            )
+            records = SomeRecords(records, chosen)
+        splits.append(records)
     return ImageSet(*splits, preprocessing or Preprocessing(), name)
 
 

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 from keras import tree
 
-from keras_tricks.data.pipeline.base import EpochBatches, ViewOfBatches
+from keras_tricks.data.pipeline.base import EpochBatches, TransformedBatches
 
 
 def as_epoch_batches(x):
@@ -63,7 +63,7 @@ class _AnyBatches(EpochBatches):
             self.original.set_epoch(epoch)
 
 
-class LocalBatches(ViewOfBatches):
+class LocalBatches(TransformedBatches):
     """The rows of this process of batches over all processes.
 
     Of a batch of `batch_size` rows over `n` processes, process `i` has the
@@ -113,7 +113,7 @@ class LocalBatches(ViewOfBatches):
                 f"Received: batch_size={self.batch_size}"
             )
 
-    def _view(self, get, step):
+    def _transform(self, get, step):
         batch = get(step)
         return self._own_rows(batch) if self._cuts else batch
 

@@ -124,13 +124,13 @@ class Classifier:
     def log_probabilities(
         self, x: np.ndarray, batch_size: int | None = None
     ) -> np.ndarray:
-        """Logarithms of the probabilities of every view, by the network.
+        """Logarithms of the probabilities of every crop, by the network.
 
         Formula: `z - log Σ exp z` of logits, in float64, or `log p` where
         the network ends in a softmax.
 
         Args:
-            x: float32, shape `(B, V, H, W, C)`: V views of each of B images,
+            x: float32, shape `(B, V, H, W, C)`: V crops of each of B images,
                 channels last whatever the layout of the network.
             batch_size: Views that the network gets at a time, the last ones
                 padded to as many; all of them by default. A compiled network

@@ -22,7 +22,7 @@ def evaluate(
 ) -> Evaluation:
     """Classifies labeled images and keeps what all figures are made from.
 
-    Of several views of an image the probabilities are averaged. All is
+    Of several crops of an image the probabilities are averaged. All is
     computed in float64 from the float32 outputs of the network.
 
     Args:
@@ -94,7 +94,7 @@ def evaluate(
 
 
 def merge_crops(log_probabilities: np.ndarray) -> np.ndarray:
-    """Averages the probabilities of the views of each image.
+    """Averages the probabilities of the crops of each image.
 
     Formula: `log(1 / V Σ_v exp(log p_v))`.
 
@@ -108,10 +108,10 @@ def merge_crops(log_probabilities: np.ndarray) -> np.ndarray:
     >>> merge_crops(np.log([[[0.5, 0.5], [0.1, 0.9]]])).round(3).tolist()
     [[-1.204, -0.357]]
     """
-    views = log_probabilities.shape[1]
-    if views == 1:
+    crops = log_probabilities.shape[1]
+    if crops == 1:
         return log_probabilities[:, 0]
-    return np.logaddexp.reduce(log_probabilities, axis=1) - np.log(views)
+    return np.logaddexp.reduce(log_probabilities, axis=1) - np.log(crops)
 
 
 def _reduce(log_p, labels, indices):

@@ -7,20 +7,18 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from keras_tricks._checks import check_int
 from keras_tricks.data import (
-    DecodedRecords,
     EvaluationBatches,
     ImageSet,
     Preprocessing,
-    channel_statistics,
     open_image_files,
-    stratified_order,
-    take_records,
 )
 from keras_tricks.data import load as load_named
-from keras_tricks.data.sources.arrays import ImageData
+from keras_tricks.data.sources.arrays import ImageData, classes_in_turn
 from keras_tricks.data.sources.class_names import ClassNames
+from keras_tricks.data.sources.decoded_records import DecodedRecords
+from keras_tricks.data.sources.records import take_records
+from keras_tricks.data.transforms import channel_statistics
 from keras_tricks.data.transforms.preprocessing import normalize
 from keras_tricks.evaluation.classifier import Classifier
 from keras_tricks.training import load_data
@@ -36,12 +34,13 @@ class LabeledImages:
         images: `images[i]` is uint8 `(H, W, C)`, or raises a `ValueError`.
         labels: Integers, shape `(N,)`.
         names: What each image is called.
-        view: `function(image)`: one view or several, see `EvaluationBatches`.
-        normalize: `function(views)`: float32.
+        transform: `function(image)`: one crop or several, see
+            `EvaluationBatches`.
+        normalize: `function(crops)`: float32.
         classes: The classes that the labels count; `None` if unknown.
         source: Where they come from, for reports.
-        preprocessing: What `view` and `normalize` are of, for reports; `None`
-            if the images are seen as training saw them.
+        preprocessing: What `transform` and `normalize` are of, for reports;
+            `None` if the images are seen as training saw them.
 
     Raises:
         ValueError: If the lengths differ.
@@ -51,7 +50,7 @@ class LabeledImages:
     >>> preprocessing = Preprocessing(8)
     >>> images = LabeledImages(
     ...     np.zeros((2, 9, 9, 3), "uint8"), np.array([0, 1]), ("a", "b"),
-    ...     preprocessing.view, preprocessing.normalize,
+    ...     preprocessing.transform, preprocessing.normalize,
     ... )
     >>> len(images)
     2
@@ -60,7 +59,7 @@ class LabeledImages:
     images: Sequence[np.ndarray]
     labels: np.ndarray
     names: Sequence[str]
-    view: Callable
+    transform: Callable
     normalize: Callable
     classes: ClassNames | None = None
     source: str = "images"
@@ -84,7 +83,7 @@ class LabeledImages:
         own = self.preprocessing
         if own is None:
             return "as in training"
-        crops = "central" if self.view == own.view else "ten crops of"
+        crops = "central" if self.transform == own.transform else "ten crops of"
         return (
             f"short side {own.short_side} ({own.interpolation}), {crops} "
             f"{own.image_size}, {own.channels}"
@@ -93,10 +92,10 @@ class LabeledImages:
     def batches(
         self, batch_size: int = 64, workers: int | None = None
     ) -> EvaluationBatches:
-        """Batches of the views, see `keras_tricks.data.EvaluationBatches`."""
+        """Batches of the crops, see `keras_tricks.data.EvaluationBatches`."""
         return EvaluationBatches(
             self.images,
-            self.view,
+            self.transform,
             self.normalize,
             batch_size,
             workers,
@@ -120,8 +119,8 @@ def load_images(
         dataset: The name of a data set, see `keras_tricks.data.load`, whose
             test split is taken. With neither of the two, the validation
             images of the training run, exactly as training saw them.
-        ten_crop: Whether to look at ten views of each image, see
-            `keras_tricks.data.ten_crop`. Defaults to `False`.
+        ten_crop: Whether to look at ten crops of each image, see
+            `keras_tricks.data.transforms.ten_crop`. Defaults to `False`.
         samples: How many images to take, the classes in turn; all by default.
 
     Returns:
@@ -177,7 +176,7 @@ def _of_run(classifier, ten_crop, samples):
     return _arrays(
         data,
         samples,
-        view=np.asarray,
+        transform=np.asarray,
         normalize=training_normalize(classifier, data),
     )
 
@@ -190,7 +189,7 @@ def _of_records(data, classifier, samples):
         images,
         images.labels,
         images.names,
-        own.view,
+        own.transform,
         own.normalize,
         ClassNames(data.class_names),
         f"{data.name}, test split",
@@ -207,7 +206,7 @@ def training_normalize(classifier: Classifier, data: ImageData) -> Callable:
 
     Returns:
         `function(images)`: that of the model's preprocessing; of images that
-        no `Preprocessing` describes, by their mean and deviation.
+        no `Preprocessing` describes, by their mean and standard deviation.
     """
     own = getattr(classifier.model, "preprocessing", None)
     if own is not None:
@@ -219,12 +218,7 @@ def training_normalize(classifier: Classifier, data: ImageData) -> Callable:
 def _arrays(data: ImageData, samples, **options):
     x, y, chosen = data.x_test, data.y_test, range(len(data.y_test))
     if samples is not None:
-        if check_int("samples", samples, 1) > len(y):
-            raise ValueError(
-                f"`samples` must not exceed the {len(y)} images. "
-                f"Received: samples={samples}"
-            )
-        chosen = np.sort(stratified_order(y)[:samples])
+        chosen = np.sort(classes_in_turn(y, len(y), samples))
         x, y = x[chosen], y[chosen]
     return LabeledImages(
         x,
@@ -239,7 +233,9 @@ def _arrays(data: ImageData, samples, **options):
 def _from_elsewhere(classifier, data_dir, dataset, ten_crop, samples):
     preprocessing = check_preprocessing(classifier)
     options = {
-        "view": preprocessing.ten_crops if ten_crop else preprocessing.view,
+        "transform": preprocessing.ten_crops
+        if ten_crop
+        else preprocessing.transform,
         "normalize": preprocessing.normalize,
         "preprocessing": preprocessing,
     }

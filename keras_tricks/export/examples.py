@@ -6,13 +6,13 @@ import numpy as np
 
 from keras_tricks._checks import check_int
 from keras_tricks.data import (
-    DecodedRecords,
     EvaluationBatches,
     ImageSet,
     load,
     open_image_files,
-    take_records,
 )
+from keras_tricks.data.sources.decoded_records import DecodedRecords
+from keras_tricks.data.sources.records import take_records
 from keras_tricks.evaluation import Classifier, check_preprocessing
 from keras_tricks.evaluation.images import training_normalize
 from keras_tricks.training import load_data
@@ -93,8 +93,8 @@ def _from_files(classifier, data_dir, samples):
 
 def _from_images(classifier, images, samples):
     own = check_preprocessing(classifier)
-    batches = EvaluationBatches(images, own.view, own.normalize, samples)
-    x = [views[:, 0] for views, _ in batches]
+    batches = EvaluationBatches(images, own.transform, own.normalize, samples)
+    x = [crops[:, 0] for crops, _ in batches]
     if not x:
         raise ValueError(
             "`data_dir` must hold images that can be read. Received: "

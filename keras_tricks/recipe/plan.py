@@ -1,6 +1,7 @@
 """How many steps a recipe takes, and with which learning rate."""
 
 import dataclasses
+import functools
 
 from keras_tricks.schedules import CosineDecay, StepDecay, Warmup
 
@@ -23,6 +24,7 @@ class Plan:
     warmup_updates: int
 
 
+@functools.lru_cache
 def make_plan(recipe, dataset_size: int) -> Plan:
     """Returns the lengths of a run on `dataset_size` training images.
 

@@ -5,17 +5,12 @@ import numpy as np
 
 from keras_tricks._checks import check_int
 from keras_tricks._random import AUGMENT, random_generator
-from keras_tricks.data import (
-    Batches,
-    CropBox,
-    ImageBatches,
-    TrainTransform,
-    open_image,
-)
+from keras_tricks.data import Batches, ImageBatches, TrainTransform
+from keras_tricks.data.transforms import CropBox, open_image
 from keras_tricks.data.transforms.random_crops import image_extent
 from keras_tricks.layers import CutMix, MixUpOrCutMix
 
-# What a view does after the crop, in its order, and the parameter of each.
+# What a transform does after the crop, in its order, and the parameter of each.
 _STEPS = ("flip", "policy", "jitter", "lighting", "erasing")
 _OFF = {
     "flip": False,
@@ -93,7 +88,8 @@ def batch_stages(
             be read.
 
     Example:
-    >>> from keras_tricks.data import augmentation, load
+    >>> from keras_tricks.data import load
+    >>> from keras_tricks.data.transforms import augmentation
     >>> data = load("digits")
     >>> batches = Batches(
     ...     data.x_train, data.y_train, 64, augment=augmentation("shift")
@@ -136,49 +132,49 @@ def _arrays(batches, epoch, step, rows):
 
 
 def _files(batches, epoch, step, rows):
-    """Of image files, each of which gets a view of its own."""
-    read = batches.views(epoch, step)
+    """Of image files, each of which is transformed in its own way."""
+    read = batches.transformed(epoch, step)
     try:
         samples, x, y = next(read)
     finally:
         read.close()
     names, stages = [], []
-    for sample, view in zip(samples[:rows].tolist(), x, strict=False):
+    for sample, found in zip(samples[:rows].tolist(), x, strict=False):
         index = sample // batches.repeats
         name = batches.records.name(index)
         data, _ = batches.records.record(index)
         image = open_image(data, name) if isinstance(data, bytes) else data
         names.append(name)
-        if isinstance(batches.loader.view, TrainTransform):
+        if isinstance(batches.loader.transform, TrainTransform):
             steps = _view_stages(batches.loader, image, epoch, sample)
             # Of a JPEG tf.data decodes the crop alone, whose last columns
             # then differ a little; training sees those.
-            steps[-1] = dataclasses.replace(steps[-1], image=view)
+            steps[-1] = dataclasses.replace(steps[-1], image=found)
             stages.append(steps)
         else:
             original = Stage("original", np.asarray(image))
-            stages.append([original, Stage("central crop", view)])
+            stages.append([original, Stage("central crop", found)])
     return names, stages, x, y
 
 
 def _view_stages(loader, image, epoch, sample):
-    """The steps of a view, each with all steps after it left out."""
-    view = loader.view
+    """The steps of a transform, each with all steps after it left out."""
+    transform = loader.transform
     drawn = loader.draw(epoch, sample, *image_extent(image))
     box = drawn.box
     size = f"{box.height} x {box.width}"
     parameters = dataclasses.replace(drawn, **_OFF)
     stages = [
         Stage("original", np.asarray(image), box=box),
-        Stage("crop", view.apply(image, parameters), size),
+        Stage("crop", transform.apply(image, parameters), size),
     ]
     for name in _STEPS:
-        if not getattr(view, name):
+        if not getattr(transform, name):
             continue
         field = "erased" if name == "erasing" else name
         value = getattr(drawn, field)
         parameters = dataclasses.replace(parameters, **{field: value})
-        pixels = view.apply(image, parameters)
+        pixels = transform.apply(image, parameters)
         stages.append(Stage(name, pixels, _NOTES[name](value)))
     return stages
 

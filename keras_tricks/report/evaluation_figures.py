@@ -187,11 +187,11 @@ def _short(name, most=28):
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
-def thumbnail(view: np.ndarray) -> str:
+def thumbnail(image: np.ndarray) -> str:
     """Makes a small picture of what the network sees.
 
     Args:
-        view: uint8, shape (H, W, C); of other than 3 channels the first is
+        image: uint8, shape (H, W, C); of other than 3 channels the first is
             shown.
 
     Returns:
@@ -202,7 +202,7 @@ def thumbnail(view: np.ndarray) -> str:
     'data:image/png;'
     """
     pillow = import_pillow()
-    pixels = view if view.shape[2] == 3 else view[..., 0]
+    pixels = image if image.shape[2] == 3 else image[..., 0]
     image = pillow.fromarray(np.ascontiguousarray(pixels))
     small = max(image.size) <= 64
     if not small:

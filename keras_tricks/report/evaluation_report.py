@@ -169,18 +169,18 @@ def _mistakes(evaluation, images):
 
 
 def _mistake(evaluation, images, position):
-    view = images.view(images.images[evaluation.indices[position]])
+    image = images.transform(images.images[evaluation.indices[position]])
     # Of ten crops the fifth is the central one.
-    view = view if view.ndim == 3 else view[len(view) // 2 - 1]
+    image = image if image.ndim == 3 else image[len(image) // 2 - 1]
     label_share = float(np.exp(evaluation.label_log_probabilities[position]))
     return {
-        "source": figures.thumbnail(view),
+        "source": figures.thumbnail(image),
         "name": PurePath(evaluation.names[position]).name,
         "label": evaluation.class_name(evaluation.labels[position]),
         "label_share": _percent(label_share, 1),
         "taken_for": evaluation.class_name(evaluation.predicted[position]),
         "share": _percent(float(evaluation.confidences[position]), 1),
-        "small": max(view.shape) <= 64,
+        "small": max(image.shape) <= 64,
     }
 
 

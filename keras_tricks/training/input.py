@@ -5,17 +5,16 @@ import dataclasses
 from keras_tricks import _backend
 from keras_tricks.data import (
     Batches,
+    EpochBatches,
     ImageBatches,
     ImageData,
     ImageSet,
     Preprocessing,
     TrainTransform,
-    augmentation,
-    channel_statistics,
     load,
     open_images,
 )
-from keras_tricks.data.pipeline.base import EpochBatches
+from keras_tricks.data.transforms import augmentation, channel_statistics
 from keras_tricks.distribute import Distribution
 from keras_tricks.layers import CutMix, MixUp, MixUpOrCutMix
 from keras_tricks.recipe import Recipe
@@ -85,8 +84,8 @@ def build_batches(
         recipe: The recipe.
         data: Its data set.
         preprocessing: What the network's weights expect: its order of the
-            channels, mean and deviation are taken. `None` for the mean and the
-            deviation of the training images, or of ImageNet if they stream.
+            channels, mean and standard deviation are taken. `None` for those
+            of the training images, or of ImageNet if they stream.
 
     Returns:
         Two `Batches`, or two `ImageBatches` if the recipe streams: the
@@ -129,7 +128,7 @@ def build_stages(
     ...     augmentation="crop", image_size=24, progressive_sizes=(16, 24)
     ... )
     >>> stages, _ = build_stages(recipe, load_data(recipe))
-    >>> [(end, batches.loader.view.image_size) for end, batches in stages]
+    >>> [(end, batches.loader.transform.image_size) for end, batches in stages]
     [(10, 16), (20, 24)]
     """
     distribution = distribution or Distribution()
@@ -190,7 +189,7 @@ def _streams(recipe, data, preprocessing, train, distribution):
     stages = [
         ImageBatches(
             data.train,
-            view=build_view(recipe, size),
+            transform=build_transform(recipe, size),
             shuffle=True,
             repeats=recipe.repeated_augmentation,
             **train,
@@ -211,12 +210,12 @@ def _streams(recipe, data, preprocessing, train, distribution):
     return list(zip(ends, stages, strict=True)), validation
 
 
-def build_view(recipe: Recipe, image_size: int) -> TrainTransform | None:
-    """Returns the random view of a recipe, or None for the central one.
+def build_transform(recipe: Recipe, image_size: int) -> TrainTransform | None:
+    """Returns the random transform of a recipe, or None for the central crop.
 
     Example:
     >>> from keras_tricks import Recipe
-    >>> build_view(Recipe(augmentation="crop", lighting=0.0), 64).lighting
+    >>> build_transform(Recipe(augmentation="crop", lighting=0.0), 64).lighting
     0.0
     """
     if recipe.augmentation != "crop":
@@ -267,7 +266,7 @@ def run_preprocessing(
             there are any and it is known.
 
     Returns:
-        The view of `data` with the normalization of the weights, or else of
+        The crop of `data` with the normalization of the weights, or else of
         `data`. `None` if the images are not square.
 
     Example:

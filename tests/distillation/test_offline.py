@@ -8,7 +8,8 @@ from keras import ops
 
 from keras_tricks import _backend, losses
 from keras_tricks.callbacks import SetEpoch
-from keras_tricks.data import Batches, augmentation
+from keras_tricks.data import Batches
+from keras_tricks.data.transforms import augmentation
 from keras_tricks.distillation import AdaptImages
 from keras_tricks.distillation._store import Store
 from keras_tricks.distillation.offline import (

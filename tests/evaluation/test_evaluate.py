@@ -7,13 +7,8 @@ import numpy as np
 import pytest
 
 from keras_tricks import Recipe, training
-from keras_tricks.data import (
-    ClassNames,
-    Preprocessing,
-    channel_statistics,
-    decode_image,
-    load_digits,
-)
+from keras_tricks.data import ClassNames, Preprocessing, load_digits
+from keras_tricks.data.transforms import channel_statistics, decode_image
 from keras_tricks.data.transforms.crops import to_channels
 from keras_tricks.evaluation import (
     Classifier,
@@ -69,7 +64,7 @@ def reference(model, folder, ten_crop=False, own=OWN):
         if path.name == "k0_8.png":
             continue
         image = decode_image(path)
-        views = own.ten_crops(image) if ten_crop else own.view(image)[None]
+        views = own.ten_crops(image) if ten_crop else own.transform(image)[None]
         x = (views.astype("float64") - own.mean) / own.std
         z = x.reshape(len(x), -1) @ kernel + bias
         probabilities.append(softmax(z).mean(0))
@@ -173,7 +168,7 @@ def test_what_a_run_knows_of_other_images(digits_run):
     assert classifier.classes.names == tuple("0123456789")
     # Digits through files are the digits of the run.
     image = load_digits().x_test[0]
-    np.testing.assert_array_equal(own.view(to_channels(image, 3)), image)
+    np.testing.assert_array_equal(own.transform(to_channels(image, 3)), image)
 
 
 def test_preprocessing_beside_a_model(tmp_path):

@@ -182,7 +182,11 @@ def test_a_central_crop_and_unknown_mixers(folder):
         return images[::-1], labels
 
     batches = ImageBatches(
-        data.train, Preprocessing(16), 6, view=TrainTransform(16), mix_up=swap
+        data.train,
+        Preprocessing(16),
+        6,
+        transform=TrainTransform(16),
+        mix_up=swap,
     )
     found = check_last_column(batches, data.class_names, 0, 1)
     assert found.rows[0][-1].note == ""

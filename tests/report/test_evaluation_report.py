@@ -43,7 +43,7 @@ def images_of(result, size=100):
     own = Preprocessing(size, 1.0)
     pixels = RNG.integers(0, 256, (len(result), size, size + 7, 3), "uint8")
     return LabeledImages(
-        pixels, result.labels, result.names, own.view, own.normalize
+        pixels, result.labels, result.names, own.transform, own.normalize
     )
 
 
@@ -86,7 +86,7 @@ def test_the_worst_mistakes_are_shown(read_page, tmp_path):
     assert len(page.photos) == 24
     for photo, position in zip(page.photos, result.mistakes(), strict=False):
         shown = np.asarray(Image.open(io.BytesIO(photo)))
-        own = images.view(images.images[result.indices[position]])
+        own = images.transform(images.images[result.indices[position]])
         np.testing.assert_array_equal(shown, own)
         assert f"image{position}.png" in page.text
         share = f"taken for, {100 * result.confidences[position]:.1f} %"
@@ -105,7 +105,7 @@ def test_of_ten_crops_the_central_one_is_shown(read_page, tmp_path):
     )
     position = result.mistakes()[0]
     shown = np.asarray(Image.open(io.BytesIO(page.photos[0])))
-    np.testing.assert_array_equal(shown, own.view(pixels[position]))
+    np.testing.assert_array_equal(shown, own.transform(pixels[position]))
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_the_seed_decides_images_order_and_augmentation():
 @pytest.mark.parametrize("name", ["none", "shift", "shift_flip"])
 def test_only_training_images_are_augmented_and_shuffled(name):
     train, validation = batches_of(augmentation=name)
-    assert train.augment is data.augmentation(name)
+    assert train.augment is data.transforms.augmentation(name)
     assert train.shuffle
     assert validation.augment is validation.mix_up is None
     assert not validation.shuffle
@@ -53,7 +53,7 @@ def test_only_training_images_are_augmented_and_shuffled(name):
 
 def test_validation_is_normalized_as_training_is():
     train, validation = batches_of()
-    mean, std = data.channel_statistics(train.images)
+    mean, std = data.transforms.channel_statistics(train.images)
     pixels = (validation.images[:16] - mean.astype("float64")) / std
     np.testing.assert_allclose(validation[0][0], pixels, atol=1e-6)
     np.testing.assert_array_equal(validation[0][1], validation.labels[:16])

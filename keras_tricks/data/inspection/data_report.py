@@ -92,7 +92,7 @@ class DataReport:
             images if there are any.
         mean: Mean of the channels R, G, B over the training images, in
             0 ... 255, or `None` if none can be used.
-        std: Their deviation.
+        std: Their standard deviation.
         duplicates: Groups of images that are the same or look alike.
 
     Example:

@@ -5,7 +5,6 @@ import itertools
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from keras_tricks.data.inspection.inspect_record import (
     inspect_record,
 )
 from keras_tricks.data.open_images import ImageSet
+from keras_tricks.data.pipeline.read_ahead import map_ahead
 from keras_tricks.data.sources.records import Records
 
 _AT_A_TIME = 32
@@ -39,9 +39,9 @@ def inspect_images(
     """Reads and decodes every record of a data set and reports on it.
 
     Nothing that a record holds ends it. Images are let go as soon as they
-    were looked at; what stays is about 70 bytes for each. Mean and deviation
-    are those of the training images, each with the same weight, whatever its
-    size, as training sees them:
+    were looked at; what stays is about 70 bytes for each. Mean and standard
+    deviation are those of the training images, each with the same weight,
+    whatever its size, as training sees them:
 
         mean = average over images of the average over pixels
         std  = sqrt(average of the squares, likewise, - mean^2)
@@ -71,8 +71,8 @@ def inspect_images(
     >>> len(report.bad), report.train.formats
     (0, {'array': 100})
     """
-    if workers is not None:
-        check_int("workers", workers, 1)
+    workers = os.cpu_count() if workers is None else workers
+    check_int("workers", workers, 1)
     name = getattr(images, "name", "images")
     if isinstance(images, ImageSet):
         splits = {"train": images.train, "test": images.test}
@@ -80,15 +80,12 @@ def inspect_images(
         splits = _check_splits(images)
     classes = tuple(splits["train"].class_names)
     done, seen = itertools.count(1), []
-    with (
-        warnings.catch_warnings(),
-        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
-    ):
+    with warnings.catch_warnings():
         # Of the decoders, about files that they decode all the same.
         warnings.simplefilter("ignore")
         for split, records in splits.items():
             table = _Table(split, len(records), len(classes))
-            for index, found in _look(pool, records, split):
+            for index, found in _look(records, split, workers):
                 table.add(index, found)
                 if progress is not None:
                     progress(next(done))
@@ -116,20 +113,16 @@ def _check_splits(splits):
     }
 
 
-def _look(pool, records, split):
-    """Numbers of all records and what they hold, in order, a few ahead."""
+def _look(records, split, workers):
+    """Numbers of all records and what they hold, in order."""
 
     def look(first):
         several = range(first, min(first + _AT_A_TIME, len(records)))
         return [(i, inspect_record(records, i, split)) for i in several]
 
-    waiting = collections.deque()
-    for first in range(0, len(records), _AT_A_TIME):
-        waiting.append(pool.submit(look, first))
-        if len(waiting) > 4 * pool._max_workers:
-            yield from waiting.popleft().result()
-    while waiting:
-        yield from waiting.popleft().result()
+    firsts = range(0, len(records), _AT_A_TIME)
+    for found in map_ahead(look, firsts, workers, ahead=4 * workers):
+        yield from found
 
 
 class _Table:
@@ -165,7 +158,7 @@ class _Table:
         self._sums += found.mean, found.square
 
     def statistics(self):
-        """Mean and deviation of the channels, or `None` of no image."""
+        """Mean and standard deviation of the channels, if there is one."""
         count = self.formats.total()
         if not count:
             return None, None

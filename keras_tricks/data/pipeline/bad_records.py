@@ -10,7 +10,16 @@ _SHOWN = 20
 
 
 class TooManyBadRecords(ValueError):
-    """More records are unreadable than a run allows."""
+    """More records are unreadable than a run allows.
+
+    Example:
+    >>> bad = BadRecords(limit=0)
+    >>> try:
+    ...     bad.add(7, "cat/1.jpg", "image file is truncated")
+    ... except TooManyBadRecords as error:
+    ...     len(bad), "cat/1.jpg" in str(error)
+    (1, True)
+    """
 
 
 class BadRecords:

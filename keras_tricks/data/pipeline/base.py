@@ -60,18 +60,18 @@ class EpochBatches(keras.utils.PyDataset):
         return self.batch(self.epoch, step)
 
 
-class ViewOfBatches(EpochBatches):
+class TransformedBatches(EpochBatches):
     """Batches that are made of other batches, of which they state the epoch.
 
-    A subclass says with `_view` what becomes of a batch, and which ones there
-    are.
+    A subclass says with `_transform` what becomes of a batch, and which ones
+    there are.
 
     Args:
         batches: `Batches`, `ImageBatches` or other `EpochBatches`.
 
     Example:
-    >>> class Doubled(ViewOfBatches):
-    ...     def _view(self, get, step):
+    >>> class Doubled(TransformedBatches):
+    ...     def _transform(self, get, step):
     ...         return 2 * get(step)
     >>> class Numbers(EpochBatches):
     ...     num_batches, batch_size = 3, 1
@@ -96,7 +96,7 @@ class ViewOfBatches(EpochBatches):
 
     @property
     def original(self):
-        """The batches behind all views."""
+        """The batches behind all transforms."""
         return getattr(self.batches, "original", self.batches)
 
     @property
@@ -118,17 +118,17 @@ class ViewOfBatches(EpochBatches):
 
     def batch(self, epoch, step):
         """Returns one batch of any epoch."""
-        return self._view(lambda i: self.batches.batch(epoch, i), step)
+        return self._transform(lambda i: self.batches.batch(epoch, i), step)
 
     def _get(self, step):
-        return self._view(self.batches.__getitem__, step)
+        return self._transform(self.batches.__getitem__, step)
 
-    def _view(self, get, step):
+    def _transform(self, get, step):
         """Batch `step`, made of what `get` returns for any step."""
         return get(step)
 
 
-class RestOfEpoch(ViewOfBatches):
+class RestOfEpoch(TransformedBatches):
     """The batches of an epoch from a step on, for one that was interrupted.
 
     Item `i` is item `start + i` of the batches.
@@ -166,5 +166,5 @@ class RestOfEpoch(ViewOfBatches):
         """Number of batches that are left."""
         return self.batches.num_batches - self.start
 
-    def _view(self, get, step):
+    def _transform(self, get, step):
         return get(self.start + step)

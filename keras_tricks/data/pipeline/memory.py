@@ -28,7 +28,7 @@ def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
         A permutation of 0 ... `size` - 1.
 
     Example:
-    >>> from keras_tricks.data import epoch_order
+    >>> from keras_tricks.data.pipeline.memory import epoch_order
     >>> sorted(epoch_order(seed=0, epoch=3, size=4).tolist())
     [0, 1, 2, 3]
     """
@@ -57,11 +57,11 @@ class Batches(EpochBatches):
         shuffle: Whether to reorder the samples in each epoch. Defaults to
             `True`.
         augment: `function(images, rng)` that returns images, see
-            `keras_tricks.data.augmentation`. Defaults to `None`.
+            `keras_tricks.data.transforms.augmentation`. Defaults to `None`.
         mix_up: A `keras_tricks.layers.MixUp`, or a function with the same
             call. It is told epoch and step. Defaults to `None`.
         mean: Mean of each channel, in 0 ... 255. Defaults to the images' own.
-        std: Deviation of each channel. Defaults to the images' own.
+        std: Standard deviation of each channel. Defaults to the images' own.
         normalize: `function(images)` that returns float32, in place of mean
             and std; that of a `keras_tricks.data.Preprocessing`, say. Defaults
             to `None`.
@@ -84,7 +84,8 @@ class Batches(EpochBatches):
         ValueError: If an argument is not as described.
 
     Example:
-    >>> from keras_tricks.data import Batches, augmentation, load
+    >>> from keras_tricks.data import Batches, load
+    >>> from keras_tricks.data.transforms import augmentation
     >>> data = load("digits")
     >>> batches = Batches(
     ...     data.x_train, data.y_train, 64, augment=augmentation("shift")
@@ -145,7 +146,7 @@ class Batches(EpochBatches):
         self._order = None
 
     def _set_statistics(self, mean, std):
-        """Normalizes with a mean and a deviation, by default the images'."""
+        """Normalizes with statistics that default to the images' own."""
         if mean is None or std is None:
             own_mean, own_std = channel_statistics(self.images)
             mean = own_mean if mean is None else mean

@@ -1,8 +1,43 @@
-"""Runs an iterator in a thread, a few elements ahead."""
+"""Runs work in threads, a few elements ahead, in order."""
 
+import collections
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+
+def map_ahead(
+    function: Callable, items: Iterable, workers: int, ahead: int
+) -> Iterator:
+    """Calls a function in threads, and yields the results in order.
+
+    Unlike `Executor.map`, it takes only a few items beforehand, and none once
+    it is closed or a call fails.
+
+    Args:
+        function: Takes an item; called in several threads at once.
+        items: What it is called with.
+        workers: Number of threads.
+        ahead: How many calls may be begun beyond the one that is waited for.
+
+    Yields:
+        `function(item)` for each item.
+
+    Example:
+    >>> list(map_ahead(abs, [-1, 2, -3], workers=2, ahead=4))
+    [1, 2, 3]
+    """
+    pool, pending = ThreadPoolExecutor(workers), collections.deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class ReadAhead:

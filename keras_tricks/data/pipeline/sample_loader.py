@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_tricks._random import VIEW, random_generator
+from keras_tricks._random import TRANSFORM, random_generator
 from keras_tricks.data.sources.records import Records, check_label
 from keras_tricks.data.transforms.decode import open_image
 from keras_tricks.data.transforms.jpeg_header import read_jpeg_header
@@ -15,15 +15,16 @@ from keras_tricks.data.transforms.train_transform import TrainTransform
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class SampleLoader:
-    """Reads records and computes their views, as a function of numbers.
+    """Reads records and transforms them, as a function of numbers.
 
-    Sample `i` is record `i // repeats`; its view is drawn from (seed, epoch,
-    i) alone. So every engine, worker and host computes the same.
+    Sample `i` is record `i // repeats`; its transform is drawn from (seed,
+    epoch, i) alone. So every engine, worker and host computes the same.
 
     Args:
         records: The source.
-        view: A `TrainTransform`, or the central view of a `Preprocessing`.
-        seed: Seed of the views.
+        transform: A `TrainTransform`, or the central crop of a
+            `Preprocessing`.
+        seed: Seed of the transforms.
         repeats: How many samples a record has.
 
     Example:
@@ -32,51 +33,54 @@ class SampleLoader:
     ...     np.zeros((2, 9, 9, 3), "uint8"), np.array([0, 1]), ("a", "b")
     ... )
     >>> loader = SampleLoader(records, Preprocessing(8), seed=0)
-    >>> view, label = loader.load(epoch=0, sample=1)
-    >>> view.shape, label
+    >>> image, label = loader.load(epoch=0, sample=1)
+    >>> image.shape, label
     ((8, 8, 3), 1)
     """
 
     records: Records
-    view: TrainTransform | Preprocessing
+    transform: TrainTransform | Preprocessing
     seed: int = 0
     repeats: int = 1
 
     @property
-    def view_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of a view."""
-        return self.view.view_shape
+    def output_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of a transformed image."""
+        return self.transform.output_shape
 
     @property
-    def view_dtype(self) -> str:
+    def output_dtype(self) -> str:
         """uint8, or float32 where colors are changed."""
-        return self.view.view_dtype
+        return self.transform.output_dtype
 
     def load(self, epoch: int, sample: int) -> tuple[np.ndarray, int]:
-        """Reads a record and computes a view of it.
+        """Reads a record and transforms it.
 
         Returns:
-            The view and the label.
+            The transformed image and the label.
 
         Raises:
             ValueError: If the record cannot be read; the message names it.
         """
         data, label = self._record(sample)
-        return self._view(data, epoch, sample), label
+        return self._transformed(data, epoch, sample), label
 
     def read(self, epoch: int, sample: int):
         """The first half of `load`, for a decoder that reads parts of JPEGs.
 
         Returns:
-            The bytes of a JPEG, the parameters of its view, and the label:
-            `view.apply_to_crop` of what is in the box is then the view. Where
-            such a decoder is of no use, no bytes, `None` and the label.
+            The bytes of a JPEG, the parameters of its transform, and the
+            label: `transform.apply_to_crop` of what is in the box is then the
+            result. Where such a decoder is of no use, no bytes, `None` and the
+            label.
 
         Raises:
             ValueError: As `load`.
         """
         data, label = self._record(sample)
-        if isinstance(data, bytes) and isinstance(self.view, TrainTransform):
+        if isinstance(data, bytes) and isinstance(
+            self.transform, TrainTransform
+        ):
             header = read_jpeg_header(data)
             if header is not None:
                 size = header.height, header.width
@@ -84,9 +88,9 @@ class SampleLoader:
         return b"", None, label
 
     def draw(self, epoch: int, sample: int, height: int, width: int):
-        """The parameters of a view, see `TrainTransform.draw`."""
-        rng = random_generator(self.seed, VIEW, epoch, sample)
-        return self.view.draw(rng, height, width)
+        """The parameters of a transform, see `TrainTransform.draw`."""
+        rng = random_generator(self.seed, TRANSFORM, epoch, sample)
+        return self.transform.draw(rng, height, width)
 
     def _record(self, sample):
         """Bytes or pixels, and a label that is one."""
@@ -96,13 +100,13 @@ class SampleLoader:
         check_label(name, label, classes)
         return data, label
 
-    def _view(self, data, epoch, sample):
+    def _transformed(self, data, epoch, sample):
         name = self.records.name(sample // self.repeats)
         image = open_image(data, name) if isinstance(data, bytes) else data
-        if isinstance(self.view, TrainTransform):
+        if isinstance(self.transform, TrainTransform):
             parameters = self.draw(epoch, sample, *image_extent(image))
-            return self.view.apply(image, parameters)
+            return self.transform.apply(image, parameters)
         try:
-            return self.view.view(np.asarray(image))
+            return self.transform.transform(np.asarray(image))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None

@@ -26,8 +26,8 @@ class ImageBatches(EpochBatches):
     works ahead, tf.data or Grain, while training runs:
 
         order    = a permutation by (seed, epoch), each host its own slots
-        view     = view(image), drawn by (seed, epoch, sample)
-        x, y     = mix_up(normalize(views), labels), by (seed, epoch, step)
+        image    = transform(image), drawn by (seed, epoch, sample)
+        x, y     = mix_up(normalize(images), labels), by (seed, epoch, step)
 
     All of it is a function of the numbers, so the same batches come with any
     number of workers, on every backend and after a resume, and from either
@@ -47,16 +47,16 @@ class ImageBatches(EpochBatches):
 
     Args:
         records: The source, see `Records`.
-        preprocessing: Normalization, and the central view if `view` is
-            `None`.
+        preprocessing: Normalization, and the central crop if `transform`
+            is `None`.
         batch_size: Samples in a batch, over all hosts.
-        view: `TrainTransform`, or `None` (default) for the central view.
-        seed: Of order and views. Defaults to 0.
+        transform: `TrainTransform`, or `None` (default) for the central crop.
+        seed: Of order and transforms. Defaults to 0.
         shuffle: Whether to reorder the records in each epoch. Defaults to
-            whether there is a `view`.
+            whether there is a `transform`.
         mix_up: `function(images, labels, epoch=, step=)`, such as
             `keras_tricks.layers.MixUp`. Defaults to `None`.
-        repeats: How many views of an image are in a batch; an epoch then has
+        repeats: How many crops of an image are in a batch; an epoch then has
             `1 / repeats` of the images. Defaults to 1.
         drop_remainder: Whether to leave out an incomplete last batch.
             Defaults to `True`.
@@ -66,7 +66,7 @@ class ImageBatches(EpochBatches):
         finish_on: `"host"` (default) normalizes and mixes here. `"device"`
             leaves that to the training step, see
             `keras_tricks.training.finish_on_device`: the batch is then
-            `({"images", "lam", "partner"}, labels)` with the views as they
+            `({"images", "lam", "partner"}, labels)` with the images as they
             are, a quarter of the bytes if they are uint8.
         engine: `"tf.data"`, `"grain"`, or `"auto"` (default): tf.data where
             TensorFlow is installed.
@@ -94,7 +94,7 @@ class ImageBatches(EpochBatches):
     >>> data = load("digits")
     >>> records = ArrayRecords(data.x_train, data.y_train, data.class_names)
     >>> batches = ImageBatches(
-    ...     records, Preprocessing(16), 64, view=TrainTransform(16)
+    ...     records, Preprocessing(16), 64, transform=TrainTransform(16)
     ... )
     >>> x, y = batches[0]
     >>> len(batches), x.shape, y.dtype.name
@@ -106,7 +106,7 @@ class ImageBatches(EpochBatches):
         records: Records,
         preprocessing: Preprocessing,
         batch_size: int,
-        view: TrainTransform | None = None,
+        transform: TrainTransform | None = None,
         seed: int = 0,
         shuffle: bool | None = None,
         mix_up=None,
@@ -126,7 +126,7 @@ class ImageBatches(EpochBatches):
         self.records = records
         self.preprocessing = preprocessing
         self.seed = check_int("seed", seed)
-        self.shuffle = view is not None if shuffle is None else shuffle
+        self.shuffle = transform is not None if shuffle is None else shuffle
         self.mix_up = mix_up
         self.repeats = check_int("repeats", repeats, 1)
         self.drop_remainder = drop_remainder
@@ -142,7 +142,7 @@ class ImageBatches(EpochBatches):
         self._check_sizes()
         self.bad = BadRecords(max_bad_records, bad_records_path)
         self.loader = SampleLoader(
-            records, view or preprocessing, self.seed, self.repeats
+            records, transform or preprocessing, self.seed, self.repeats
         )
         if workers is not None:
             check_int("workers", workers)
@@ -259,23 +259,22 @@ class ImageBatches(EpochBatches):
         return dataset.apply(count).with_options(options).prefetch(1)
 
     def _finished(self, epoch, step):
-        for _, views, labels in self.views(epoch, step):
-            yield self._finish(views, labels, epoch, step)
+        for _, images, labels in self.transformed(epoch, step):
+            yield self._finish(images, labels, epoch, step)
             step += 1
 
-    def views(self, epoch, step):
-        """Samples, views and labels of each batch from a step on.
+    def transformed(self, epoch, step):
+        """Samples, images and labels of each batch from a step on.
 
         Raises:
             TooManyBadRecords: If there are more than allowed.
         """
-        own = self._own_batches
-        first, batch = min(step, own - 1), None
-        for number, batch in enumerate(self._own_views(epoch, first), first):
-            if number >= step:
-                yield batch
-        for _ in range(max(step, own), self.num_batches):
-            yield tuple(column[:0] for column in batch)
+        stream, size = self.samples(epoch), self.local_batch_size
+        if not self.drop_remainder:
+            return self._with_remainder(epoch, stream, step)
+        needed = (self.num_batches - step) * size
+        stream = np.resize(stream, 2 * len(stream))
+        return self._filled(epoch, stream, step * size, needed)
 
     @property
     def _own_batches(self):
@@ -283,27 +282,26 @@ class ImageBatches(EpochBatches):
         slots = host_slots(len(self.records), self.local_batch_size, self.shard)
         return -(-int(slots.sum()) // self.local_batch_size)
 
-    def _own_views(self, epoch, step):
-        size = self.local_batch_size
-        stream = self.samples(epoch)
-        place, needed = step * size, len(stream) - step * size
-        if self.drop_remainder:
-            needed = (self.num_batches - step) * size
-            stream = np.resize(stream, 2 * len(stream))
-        batches = self._filled(epoch, stream, place, needed)
-        if self.drop_remainder:
-            yield from batches
-            return
-        # Bad records can leave too few for the last batches: they share.
-        steps, last = self._own_batches - step, None
-        for batch in batches:
+    def _with_remainder(self, epoch, stream, step):
+        """Batches of all samples that can be read, however few there are."""
+        size, own = self.local_batch_size, self._own_batches
+        number, last = min(step, own - 1), None
+        place = number * size
+        for batch in self._filled(epoch, stream, place, len(stream) - place):
             if last is not None:
-                yield last
-                steps -= 1
+                if number >= step:
+                    yield last
+                number += 1
             last = batch
         if last is not None:
-            parts = [np.array_split(column, steps) for column in last]
-            yield from zip(*parts, strict=True)
+            # Bad records can leave too few for the last batches: they share.
+            parts = [np.array_split(column, own - number) for column in last]
+            for last in zip(*parts, strict=True):
+                if number >= step:
+                    yield last
+                number += 1
+        for _ in range(max(step, own), self.num_batches):
+            yield tuple(column[:0] for column in last)
 
     def _filled(self, epoch, stream, place, needed):
         """Batches of `needed` readable samples, from a place in the stream."""
@@ -363,8 +361,8 @@ class ImageBatches(EpochBatches):
             reason = str(error)
         self.bad.add(index, self.records.name(index), reason)
 
-    def _finish(self, views, labels, epoch, step):
-        """From views to what training takes."""
+    def _finish(self, images, labels, epoch, step):
+        """From transformed images to what training takes."""
         if self.finish_on == "device":
             lam = np.ones(len(labels), "float32")
             partner = np.arange(len(labels), dtype="int32")
@@ -372,8 +370,8 @@ class ImageBatches(EpochBatches):
                 lam[:], partner = self.mix_up.draw(
                     len(labels), epoch, self._key(step)
                 )
-            return {"images": views, "lam": lam, "partner": partner}, labels
-        images = self.preprocessing.normalize(views)
+            return {"images": images, "lam": lam, "partner": partner}, labels
+        images = self.preprocessing.normalize(images)
         if self.data_format == "channels_first":
             images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         if self.mix_up is None:

@@ -85,8 +85,8 @@ class ImageData:
     def preprocessing(self) -> Preprocessing | None:
         """What turns another image into one like these.
 
-        The short side becomes theirs, the mean and the deviation are those of
-        the training images. `None` if they are not square, or neither gray
+        The short side becomes theirs, mean and standard deviation are those
+        of the training images. `None` if they are not square, or neither gray
         nor RGB.
         """
         height, width, channels = self.image_shape
@@ -141,13 +141,15 @@ class ImageData:
                 continue
             images = getattr(self, f"x_{split}")
             labels = getattr(self, f"y_{split}")
-            check_int(f"{split}_samples", count, self.num_classes)
-            if count > len(images):
-                raise ValueError(
-                    f"`{split}_samples` must not exceed the {split} set, which "
-                    f"has {len(images)}. Received: {split}_samples={count}"
-                )
-            chosen = stratified_order(labels, split_seed)[:count]
+            chosen = classes_in_turn(
+                labels,
+                len(images),
+                count,
+                split_seed,
+                name=f"{split}_samples",
+                of=f"the {split} set, which has {len(images)}",
+                least=self.num_classes,
+            )
             kept |= {f"x_{split}": images[chosen], f"y_{split}": labels[chosen]}
         return dataclasses.replace(self, **kept) if kept else self
 
@@ -164,7 +166,7 @@ def stratified_order(labels: np.ndarray, seed: int = 0) -> np.ndarray:
 
     Example:
     >>> import numpy as np
-    >>> from keras_tricks.data import stratified_order
+    >>> from keras_tricks.data.sources.arrays import stratified_order
     >>> order = stratified_order(np.array([0, 0, 0, 0, 1, 1]), seed=1)
     >>> sorted((order[:3] // 4).tolist())
     [0, 0, 1]
@@ -176,6 +178,48 @@ def stratified_order(labels: np.ndarray, seed: int = 0) -> np.ndarray:
         members = np.flatnonzero(labels[shuffled] == label)
         place[members] = np.arange(len(members)) / len(members)
     return shuffled[np.argsort(place, kind="stable")]
+
+
+def classes_in_turn(
+    labels: np.ndarray | None,
+    size: int,
+    samples: int,
+    seed: int = 0,
+    name: str = "samples",
+    of: str | None = None,
+    least: int = 1,
+) -> np.ndarray:
+    """Chooses the first samples of an order in which the classes alternate.
+
+    Args:
+        labels: Integers, shape `(size,)`, or `None` where they are unknown:
+            the order is then not by classes.
+        size: How many samples there are.
+        samples: How many are chosen.
+        seed: Seed of the order.
+        name: What messages call `samples`.
+        of: What messages call all samples. Defaults to their number.
+        least: The smallest number that may be chosen.
+
+    Returns:
+        Numbers of the chosen samples, in that order.
+
+    Raises:
+        ValueError: If `samples` is no integer from `least` to `size`.
+
+    Example:
+    >>> chosen = classes_in_turn(np.arange(20) % 2, 20, samples=4)
+    >>> sorted((chosen % 2).tolist())
+    [0, 0, 1, 1]
+    """
+    check_int(name, samples, least)
+    if samples > size:
+        raise ValueError(
+            f"`{name}` must not exceed {of or f'the {size} images'}. "
+            f"Received: {name}={samples}"
+        )
+    groups = np.zeros(size, int) if labels is None else labels
+    return stratified_order(groups, seed)[:samples]
 
 
 def stratified_split(
@@ -194,7 +238,7 @@ def stratified_split(
 
     Example:
     >>> import numpy as np
-    >>> from keras_tricks.data import stratified_split
+    >>> from keras_tricks.data.sources.arrays import stratified_split
     >>> train, test = stratified_split(np.arange(20) % 2)
     >>> len(train), len(test)
     (16, 4)

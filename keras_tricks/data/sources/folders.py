@@ -8,8 +8,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from keras_tricks._checks import check_int
-from keras_tricks.data.sources.arrays import stratified_order
+from keras_tricks.data.sources.arrays import classes_in_turn
 from keras_tricks.data.sources.class_names import ClassNames, read_class_names
 from keras_tricks.data.sources.walk_folders import (
     is_image,
@@ -112,15 +111,8 @@ class ImageFiles:
         """
         if samples is None:
             return self
-        check_int("samples", samples, 1)
-        if samples > len(self):
-            raise ValueError(
-                f"`samples` must not exceed the {len(self)} images. "
-                f"Received: samples={samples}"
-            )
         labels = self.labels
-        groups = np.zeros(len(self), int) if labels is None else labels
-        chosen = np.sort(stratified_order(groups)[:samples])
+        chosen = np.sort(classes_in_turn(labels, len(self), samples))
         return dataclasses.replace(
             self,
             names=tuple(self.names[i] for i in chosen),

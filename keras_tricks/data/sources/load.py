@@ -44,9 +44,9 @@ def load(
             `keras.datasets` downloads).
         data_dir: A folder of class folders, see `load_folder`, or an `.npz`
             file, see `load_npz`.
-        image_size: Side of the square images made from a folder, in pixels;
-            for a folder it defaults to 64. Elsewhere the images are as they
-            are, and it must be `None` or their size.
+        image_size: Height and width of the images made from a folder, in
+            pixels; for a folder it defaults to 64. Elsewhere the images are as
+            they are, and it must be `None` or their size.
         train_samples: Keep this many training images, see `ImageData.take`.
         test_samples: Keep this many test images.
         seed: Seed of `train_samples`; not of a train and test split, which

@@ -26,8 +26,8 @@ def load_folder(
 
     Which images there are, of which split and class, `open_folder_splits`
     says.
-    Every image becomes RGB, its short side `image_size`, and is cropped to
-    the central square: see `decode_image` and `Preprocessing` with a
+    Every image becomes RGB, its short side `image_size`, and the middle of it
+    is cropped: see `decode_image` and `Preprocessing` with a
     `crop_ratio` of 1.
 
     Args:
@@ -87,7 +87,7 @@ def _decode(files, size, max_bad_records):
 
     def read(file):
         try:
-            return preprocessing.view(decode_image(file))
+            return preprocessing.transform(decode_image(file))
         except ValueError as error:
             return str(error)
 

@@ -6,8 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from keras_tricks._checks import check_int
-from keras_tricks.data.sources.arrays import stratified_order
+from keras_tricks.data.sources.arrays import classes_in_turn
 
 
 class LabelError(ValueError):
@@ -179,12 +178,11 @@ def take_records(
     """
     if samples is None:
         return records
-    check_int("samples", samples, 1)
-    if samples > len(records):
-        raise ValueError(
-            f"`samples` must not exceed the {len(records)} records. "
-            f"Received: samples={samples}"
-        )
-    labels = records.labels
-    groups = np.zeros(len(records), "int32") if labels is None else labels
-    return SomeRecords(records, stratified_order(groups, seed)[:samples])
+    chosen = classes_in_turn(
+        records.labels,
+        len(records),
+        samples,
+        seed,
+        of=f"the {len(records)} records",
+    )
+    return SomeRecords(records, chosen)

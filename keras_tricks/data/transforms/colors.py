@@ -150,7 +150,7 @@ def add_lighting(
 ) -> np.ndarray:
     """Adds the same color to every pixel, along the colors of ImageNet.
 
-    Formula: `x + E (a * d)`, with the deviations d along the principal
+    Formula: `x + E (a * d)`, with the standard deviations d along the principal
     components (55.46, 4.794, 1.148 in 0 ... 255) and the directions E.
 
     Args:

@@ -64,7 +64,7 @@ def resize_short_side(
 
 
 def center_crop(image: np.ndarray, size: int) -> np.ndarray:
-    """The square in the middle of an image.
+    """Crops the middle of an image.
 
     Formula: the first row is `round((H - size) / 2)`, the first column
     `round((W - size) / 2)`; halves go to the even number.
@@ -92,7 +92,7 @@ def ten_crop(image: np.ndarray, size: int) -> np.ndarray:
 
     Args:
         image: Shape `(H, W, C)`, at least `size` in height and width.
-        size: Side of the squares in pixels.
+        size: Side of a crop in pixels.
 
     Returns:
         A new array of shape `(10, size, size, C)`: top left, top right,

@@ -1,12 +1,14 @@
 """Random erasing: a rectangle of an image is painted over."""
 
-import math
-
 import numpy as np
 
 from keras_tricks._checks import check_int, check_real
 from keras_tricks.data.transforms.policies import FILL
-from keras_tricks.data.transforms.random_crops import CropBox, check_range
+from keras_tricks.data.transforms.random_crops import (
+    CropBox,
+    check_range,
+    draw_box,
+)
 
 
 def draw_erasing(
@@ -63,17 +65,7 @@ def draw_erasing(
     check_int("attempts", attempts, 0)
     if rng.random() >= probability:
         return None
-    logs = [math.log(value) for value in aspect]
-    for _ in range(attempts):
-        pixels = rng.uniform(*area) * height * width
-        ratio = math.exp(rng.uniform(*logs))
-        w = round(math.sqrt(pixels * ratio))
-        h = round(math.sqrt(pixels / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            top = int(rng.integers(0, height - h + 1))
-            left = int(rng.integers(0, width - w + 1))
-            return CropBox(top, left, h, w)
-    return None
+    return draw_box(rng, height, width, area, aspect, attempts)
 
 
 def erase(

@@ -40,7 +40,7 @@ class Preprocessing:
     numbers than those of the training cost accuracy, and no error tells.
 
     Args:
-        image_size: Side of the square that the network sees, in pixels.
+        image_size: Height and width that the network sees, in pixels.
             Defaults to 224.
         crop_ratio: `image_size` over the short side of the resized image,
             in (0, 1]. Defaults to 0.875.
@@ -98,16 +98,16 @@ class Preprocessing:
         return (self.image_size, self.image_size, len(self.channels))
 
     @property
-    def view_shape(self) -> tuple[int, int, int]:
-        """Shape of a view, whose channels are still in the order of RGB."""
+    def output_shape(self) -> tuple[int, int, int]:
+        """Shape of a transformed image, still in the order of RGB."""
         return self.input_shape
 
     @property
-    def view_dtype(self) -> str:
-        """Of a view, before it is normalized."""
+    def output_dtype(self) -> str:
+        """Dtype of a transformed image, before it is normalized."""
         return "uint8"
 
-    def view(self, image: np.ndarray) -> np.ndarray:
+    def transform(self, image: np.ndarray) -> np.ndarray:
         """The central crop, not yet normalized.
 
         Args:
@@ -126,34 +126,34 @@ class Preprocessing:
         """The ten crops of `ten_crop`, not yet normalized.
 
         Args:
-            image: As for `view`.
+            image: As for `transform`.
 
         Returns:
             uint8, shape `(10, image_size, image_size, C)`.
         """
         return ten_crop(self._resize(image), self.image_size)
 
-    def normalize(self, views):
+    def normalize(self, images):
         """Puts the channels into order, subtracts `mean`, divides by `std`.
 
         Args:
-            views: Shape `(..., H, W, C)`, from `view`: a NumPy array, uint8,
-                or a tensor, uint8 or float32.
+            images: Shape `(..., H, W, C)`, from `transform`: a NumPy array,
+                uint8, or a tensor, uint8 or float32.
 
         Returns:
             A new float32 array or tensor of the same shape.
         """
         if self.channels == "BGR":
-            views = _backend.array_ops(views).reverse(views)
+            images = _backend.array_ops(images).reverse(images)
         return normalize(
-            views,
+            images,
             np.asarray(self.mean, "float32"),
             np.asarray(self.std, "float32"),
         )
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """The central crop, normalized: float32, channels last."""
-        return self.normalize(self.view(image))
+        return self.normalize(self.transform(image))
 
     def _resize(self, image):
         wanted = 1 if self.channels == "L" else 3
@@ -195,7 +195,7 @@ class Preprocessing:
 
 
 def normalize(images, mean: np.ndarray, std: np.ndarray):
-    """Subtracts a mean from each channel and divides by a deviation.
+    """Subtracts a mean from each channel, divides by a standard deviation.
 
     Formula: `(x - mean) * (1 / std)`, in float32.
 
@@ -232,11 +232,11 @@ def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         Two float32 arrays of shape `(C,)`, in the units of the pixels
-        (0 ... 255). A constant channel has the deviation 1.
+        (0 ... 255). A constant channel has the standard deviation 1.
 
     Example:
     >>> import numpy as np
-    >>> from keras_tricks.data import channel_statistics
+    >>> from keras_tricks.data.transforms import channel_statistics
     >>> images = np.array([0, 10], "uint8").reshape(2, 1, 1, 1)
     >>> [float(value[0]) for value in channel_statistics(images)]
     [5.0, 5.0]

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_tricks._checks import check_int, check_real
 from keras_tricks.data.transforms.crops import check_image
-from keras_tricks.data.transforms.resize import resize_square
+from keras_tricks.data.transforms.resize import resize
 
 AREA = (0.08, 1.0)
 ASPECT = (3 / 4, 4 / 3)
@@ -90,16 +90,9 @@ def draw_crop(
     check_int("attempts", attempts, 0)
     area = check_range("area", area, 1.0)
     aspect = check_range("aspect", aspect, None)
-    logs = [math.log(value) for value in aspect]
-    for _ in range(attempts):
-        pixels = rng.uniform(*area) * height * width
-        ratio = math.exp(rng.uniform(*logs))
-        w = round(math.sqrt(pixels * ratio))
-        h = round(math.sqrt(pixels / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            top = int(rng.integers(0, height - h + 1))
-            left = int(rng.integers(0, width - w + 1))
-            return CropBox(top, left, h, w)
+    box = draw_box(rng, height, width, area, aspect, attempts)
+    if box is not None:
+        return box
     own = width / height
     if own < aspect[0]:
         w, h = width, min(height, round(width / aspect[0]))
@@ -111,13 +104,38 @@ def draw_crop(
     return CropBox((height - h) // 2, (width - w) // 2, h, w)
 
 
+def draw_box(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    area: tuple[float, float],
+    aspect: tuple[float, float],
+    attempts: int,
+) -> CropBox | None:
+    """Draws a rectangle inside an image, or None if no attempt fits.
+
+    The share of the area is uniform, the logarithm of the aspect likewise.
+    """
+    logs = [math.log(value) for value in aspect]
+    for _ in range(attempts):
+        pixels = rng.uniform(*area) * height * width
+        ratio = math.exp(rng.uniform(*logs))
+        w = round(math.sqrt(pixels * ratio))
+        h = round(math.sqrt(pixels / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            top = int(rng.integers(0, height - h + 1))
+            left = int(rng.integers(0, width - w + 1))
+            return CropBox(top, left, h, w)
+    return None
+
+
 def crop_and_resize(
     image,
     box: CropBox,
     size: int,
     interpolation: str = "bilinear",
 ) -> np.ndarray:
-    """Cuts a rectangle out of an image and makes it a square.
+    """Cuts a rectangle out of an image and resizes it.
 
     Nothing outside of the rectangle is seen.
 
@@ -125,7 +143,7 @@ def crop_and_resize(
         image: uint8, shape `(H, W, 3)` or `(H, W, 1)`, or an image of Pillow
             from `open_image`.
         box: The rectangle, inside the image.
-        size: Side of the square in pixels.
+        size: Side of the result in pixels.
         interpolation: Filter, see `Preprocessing`. Defaults to `"bilinear"`,
             antialiased.
 
@@ -141,7 +159,7 @@ def crop_and_resize(
     >>> crop_and_resize(image, CropBox(2, 3, 10, 20), 8).shape
     (8, 8, 3)
     """
-    return resize_square(cut(image, box), size, interpolation)
+    return resize(cut(image, box), size, interpolation)
 
 
 def cut(image, box: CropBox):

@@ -1,4 +1,4 @@
-"""Resizing a crop to a square, with the fastest kernel there is."""
+"""Resizes a crop to the size of training, with the fastest kernel there is."""
 
 import functools
 import importlib.util
@@ -14,21 +14,21 @@ RESIZERS = ("auto", "pillow", "torch")
 _OF_TORCH = ("bilinear", "bicubic")
 
 
-def resize_square(
-    part,
+def resize(
+    image,
     size: int,
     interpolation: str = "bilinear",
     resizer: str = "pillow",
     flip: bool = False,
 ) -> np.ndarray:
-    """Makes an image a square.
+    """Resizes an image to the same height and width.
 
     Both kernels are antialiased, with the same weights. That of torch uses
     the processor's vectors: a third of the time. Some values differ by 1 of
     255, none by more, since the weights are rounded differently.
 
     Args:
-        part: uint8, shape `(h, w, 3)` or `(h, w, 1)`, or an image of Pillow.
+        image: uint8, shape `(h, w, 3)` or `(h, w, 1)`, or an image of Pillow.
         size: Side in pixels.
         interpolation: See `Preprocessing`.
         resizer: `"pillow"` (default), `"torch"`, or `"auto"`: torch's where it
@@ -44,25 +44,25 @@ def resize_square(
         ImportError: If Pillow, or torch if it is asked for, is missing.
 
     Example:
-    >>> resize_square(np.zeros((5, 7, 3), "uint8"), 4).shape
+    >>> resize(np.zeros((5, 7, 3), "uint8"), 4).shape
     (4, 4, 3)
     """
     check_int("size", size, 1)
     check_choice("interpolation", interpolation, INTERPOLATIONS)
     check_choice("resizer", resizer, RESIZERS)
     if resizer != "pillow" and _torch_resizes(interpolation, resizer):
-        return _with_torch(np.asarray(part), size, interpolation, flip)
+        return _with_torch(np.asarray(image), size, interpolation, flip)
     pillow = import_pillow()
-    if isinstance(part, np.ndarray):
-        if part.shape[:2] == (size, size):
-            return _mirrored(part) if flip else part
-        flat = part[..., 0] if part.shape[2] == 1 else part
-        part = pillow.fromarray(np.ascontiguousarray(flat))
+    if isinstance(image, np.ndarray):
+        if image.shape[:2] == (size, size):
+            return _mirrored(image) if flip else image
+        flat = image[..., 0] if image.shape[2] == 1 else image
+        image = pillow.fromarray(np.ascontiguousarray(flat))
     filter_ = pillow.Resampling[interpolation.upper()]
-    part = part.resize((size, size), filter_)
+    image = image.resize((size, size), filter_)
     if flip:
-        part = part.transpose(pillow.Transpose.FLIP_LEFT_RIGHT)
-    return np.asarray(part).reshape(size, size, -1)
+        image = image.transpose(pillow.Transpose.FLIP_LEFT_RIGHT)
+    return np.asarray(image).reshape(size, size, -1)
 
 
 def _torch_resizes(interpolation, resizer):
@@ -87,16 +87,16 @@ def _torch_is_fast():
     return torch.backends.cpu.get_cpu_capability().startswith("AVX")
 
 
-def _with_torch(part, size, interpolation, flip):
+def _with_torch(image, size, interpolation, flip):
     import torch
 
-    batch = torch.from_numpy(part).permute(2, 0, 1)[None]
+    batch = torch.from_numpy(image).permute(2, 0, 1)[None]
     with torch.no_grad():
         resized = torch.nn.functional.interpolate(
             batch, size=(size, size), mode=interpolation, antialias=True
         )
-    image = resized[0].permute(1, 2, 0).numpy()
-    return _mirrored(image) if flip else image
+    result = resized[0].permute(1, 2, 0).numpy()
+    return _mirrored(result) if flip else result
 
 
 def _mirrored(image):

@@ -40,7 +40,7 @@ def random_shift_flip(
 
     Example:
     >>> import numpy as np
-    >>> from keras_tricks.data import random_shift_flip
+    >>> from keras_tricks.data.transforms import random_shift_flip
     >>> images = np.zeros((2, 8, 8, 3), "uint8")
     >>> random_shift_flip(images, np.random.default_rng(0)).shape
     (2, 8, 8, 3)
@@ -95,7 +95,7 @@ def augmentation(name: str) -> Callable | None:
         ValueError: If the name is unknown.
 
     Example:
-    >>> from keras_tricks.data import augmentation
+    >>> from keras_tricks.data.transforms import augmentation
     >>> augmentation("none") is None
     True
     """

@@ -30,12 +30,12 @@ from keras_tricks.data.transforms.random_crops import (
     draw_crop,
     image_extent,
 )
-from keras_tricks.data.transforms.resize import RESIZERS, resize_square
+from keras_tricks.data.transforms.resize import RESIZERS, resize
 
 
 @dataclasses.dataclass(frozen=True)
 class TransformParameters:
-    """All that was drawn for one view of an image.
+    """All that was drawn to transform one image.
 
     Args:
         box: The rectangle that is cut out.
@@ -43,7 +43,7 @@ class TransformParameters:
         jitter: Factors of the colors, or `None`.
         lighting: Coefficients of the PCA noise, or `None`.
         policy: Changes of an augmentation policy, none by default.
-        erased: The rectangle of the view that is painted over, or `None`.
+        erased: The rectangle of the result that is painted over, or `None`.
 
     Example:
     >>> TransformParameters(CropBox(0, 0, 8, 8)).flip
@@ -61,7 +61,7 @@ class TransformParameters:
 @keras.saving.register_keras_serializable("keras_tricks")
 @dataclasses.dataclass(frozen=True)
 class TrainTransform:
-    """A random view of an image, as the paper trains on.
+    """Transforms an image at random, as the paper does for training.
 
     In this order, each a function of its own:
 
@@ -79,7 +79,7 @@ class TrainTransform:
     generator.
 
     Args:
-        image_size: Side of the view in pixels. Defaults to 224.
+        image_size: Side of the result in pixels. Defaults to 224.
         area: Smallest and largest share of the area. Defaults to
             `(0.08, 1)`.
         aspect: Smallest and largest width over height. Defaults to
@@ -92,8 +92,8 @@ class TrainTransform:
             to 0.4.
         jitter_convention: `"paper"` (default) or `"gluon"`, see
             `draw_jitter`.
-        lighting: Deviation of the coefficients of the PCA noise; 0 for none.
-            Defaults to 0.1.
+        lighting: Standard deviation of the coefficients of the PCA noise; 0
+            for none. Defaults to 0.1.
         erasing: Probability of random erasing, beyond the paper. Defaults to
             0.
         interpolation: Filter, see `Preprocessing`. Defaults to `"bilinear"`.
@@ -113,13 +113,13 @@ class TrainTransform:
         ValueError: If an argument is not as described.
 
     Example:
-    >>> view = TrainTransform(image_size=8)
+    >>> transform = TrainTransform(image_size=8)
     >>> image = np.full((30, 40, 3), 100, "uint8")
-    >>> x = view(image, np.random.default_rng(0))
+    >>> x = transform(image, np.random.default_rng(0))
     >>> x.shape, x.dtype.name
     ((8, 8, 3), 'float32')
-    >>> parameters = view.draw(np.random.default_rng(0), 30, 40)
-    >>> bool((view.apply(image, parameters) == x).all())
+    >>> parameters = transform.draw(np.random.default_rng(0), 30, 40)
+    >>> bool((transform.apply(image, parameters) == x).all())
     True
 
     Reference:
@@ -157,19 +157,19 @@ class TrainTransform:
         check_choice("resizer", self.resizer, RESIZERS)
 
     @property
-    def view_shape(self) -> tuple[int, int, int]:
-        """Shape of a view."""
+    def output_shape(self) -> tuple[int, int, int]:
+        """Shape of a transformed image."""
         return (self.image_size, self.image_size, 3)
 
     @property
-    def view_dtype(self) -> str:
+    def output_dtype(self) -> str:
         """uint8, or float32 where colors are changed."""
         return "float32" if self.jitter or self.lighting else "uint8"
 
     def draw(
         self, rng: np.random.Generator, height: int, width: int
     ) -> TransformParameters:
-        """Draws the parameters of a view of an image of H x W pixels."""
+        """Draws how to transform an image of H x W pixels."""
         box = draw_crop(rng, height, width, self.area, self.aspect)
         flip = self.flip and bool(rng.random() < 0.5)
         policy, jitter, lighting, erased = (), None, None, None
@@ -185,23 +185,23 @@ class TrainTransform:
         return TransformParameters(box, flip, jitter, lighting, policy, erased)
 
     def apply(self, image, parameters: TransformParameters) -> np.ndarray:
-        """Computes the view that the parameters say."""
+        """Transforms an image as the parameters say."""
         if isinstance(image, np.ndarray):
             image = to_channels(image, 3)
         return self.apply_to_crop(cut(image, parameters.box), parameters)
 
     def apply_to_crop(
-        self, part, parameters: TransformParameters
+        self, crop, parameters: TransformParameters
     ) -> np.ndarray:
         """The same, of what was cut out of the image already.
 
         Args:
-            part: uint8, shape `(h, w, 3)`, or an image of Pillow: the
+            crop: uint8, shape `(h, w, 3)`, or an image of Pillow: the
                 rectangle `parameters.box`.
             parameters: From `draw`.
         """
-        x = resize_square(
-            part,
+        x = resize(
+            crop,
             self.image_size,
             self.interpolation,
             self.resizer,
@@ -215,7 +215,7 @@ class TrainTransform:
         return erase(x, parameters.erased)
 
     def __call__(self, image, rng: np.random.Generator) -> np.ndarray:
-        """A random view of an image."""
+        """Draws the parameters and applies them."""
         height, width = image_extent(image)
         return self.apply(image, self.draw(rng, height, width))
 

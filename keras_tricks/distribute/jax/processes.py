@@ -96,7 +96,7 @@ class _Rows(LocalBatches):
         super().__init__(batches, distribution.shard)
         self._distribution = distribution
 
-    def _view(self, get, step):
+    def _transform(self, get, step):
         batch = get(step)
         rows = len(keras.tree.flatten(batch)[0])
         if self._cuts:

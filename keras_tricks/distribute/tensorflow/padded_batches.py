@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops, tree
 
-from keras_tricks.data.pipeline.base import ViewOfBatches
+from keras_tricks.data.pipeline.base import TransformedBatches
 from keras_tricks.distribute.loss_checks import check_losses
 
 _REAL = ContextVar("real", default=None)
@@ -27,7 +27,7 @@ class Padded(NamedTuple):
     real: Any
 
 
-class PaddedBatches(ViewOfBatches):
+class PaddedBatches(TransformedBatches):
     """Batches of which incomplete ones are filled up with their first row.
 
     Copies, since a row of zeros may give NaN, which weighs more than nothing.
@@ -48,7 +48,7 @@ class PaddedBatches(ViewOfBatches):
     ([2, 2], [1.0, 0.0])
     """
 
-    def _view(self, get, step):
+    def _transform(self, get, step):
         batch = tree.map_structure(np.asarray, get(step))
         rows = len(tree.flatten(batch)[0])
         places = np.arange(self.batch_size)

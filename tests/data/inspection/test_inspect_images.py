@@ -11,7 +11,6 @@ from keras_tricks.data import (
     ArrayRecords,
     ImageSet,
     Preprocessing,
-    channel_statistics,
     inspect_images,
     open_folder_splits,
     open_images,
@@ -27,6 +26,7 @@ from keras_tricks.data.inspection.inspect_record import (
     difference_hash,
 )
 from keras_tricks.data.sources.records import LabelError
+from keras_tricks.data.transforms import channel_statistics
 
 from ..damaged_images import (
     damaged_folder,

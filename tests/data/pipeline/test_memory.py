@@ -3,12 +3,11 @@ import numpy as np
 import pytest
 
 from keras_tricks.callbacks import SetEpoch
-from keras_tricks.data import (
-    Batches,
-    Preprocessing,
+from keras_tricks.data import Batches, Preprocessing
+from keras_tricks.data.pipeline.memory import epoch_order
+from keras_tricks.data.transforms import (
     augmentation,
     channel_statistics,
-    epoch_order,
     random_shift_flip,
 )
 from keras_tricks.layers import MixUp, draw_mixup

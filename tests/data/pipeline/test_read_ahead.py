@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from keras_tricks.data.pipeline.read_ahead import ReadAhead
+from keras_tricks.data.pipeline.read_ahead import ReadAhead, map_ahead
 
 
 def wait_for(condition):
@@ -64,3 +64,37 @@ def test_closing_ends_the_thread_and_the_iterator():
     next(ahead)
     ahead.close()
     assert closed.wait(5) and not ahead._thread.is_alive()
+
+
+def test_several_threads_keep_the_order_and_stay_within_their_lead():
+    begun, finished = [], threading.Event()
+
+    def slow_first(i):
+        begun.append(i)
+        if i == 0:
+            finished.wait(5)
+        return i
+
+    results = map_ahead(slow_first, range(100), workers=3, ahead=5)
+    threading.Timer(0.2, finished.set).start()
+    assert next(results) == 0
+    assert max(begun) <= 6 and len(begun) > 1
+    assert list(results) == list(range(1, 100))
+
+
+def test_a_closed_map_begins_no_further_call():
+    begun = []
+    results = map_ahead(begun.append, range(100), workers=2, ahead=4)
+    next(results)
+    results.close()
+    count = len(begun)
+    assert count <= 6
+    time.sleep(0.1)
+    assert len(begun) == count
+
+
+def test_an_error_of_a_call_comes_in_its_place():
+    results = map_ahead(lambda x: 6 // x, [3, 2, 0, 1], workers=2, ahead=2)
+    assert next(results) == 2 and next(results) == 3
+    with pytest.raises(ZeroDivisionError):
+        next(results)

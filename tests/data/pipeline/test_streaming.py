@@ -5,16 +5,16 @@ import keras
 import numpy as np
 import pytest
 
-from keras_tricks._random import VIEW, random_generator
+from keras_tricks._random import TRANSFORM, random_generator
 from keras_tricks.data import (
     ArrayRecords,
     ImageBatches,
     Preprocessing,
     TrainTransform,
     open_folder_splits,
-    open_image,
 )
 from keras_tricks.data.pipeline.bad_records import TooManyBadRecords
+from keras_tricks.data.transforms import open_image
 from keras_tricks.layers import MixUp
 
 from ..damaged_images import damaged_folder, encode, photo, write
@@ -55,7 +55,7 @@ def make(records=None, batch_size=6, engine="auto", **options):
         Preprocessing(16),
         batch_size,
         engine=engine,
-        **{"view": TrainTransform(16), **options},
+        **{"transform": TrainTransform(16), **options},
     )
 
 
@@ -83,7 +83,7 @@ def test_an_epoch_is_a_permutation_by_seed_and_epoch(engine):
     [TrainTransform(16), TrainTransform(16, jitter=0, lighting=0), None],
 )
 def test_engines_agree(view):
-    one, two = (make(engine=name, view=view, seed=3) for name in ENGINES)
+    one, two = (make(engine=name, transform=view, seed=3) for name in ENGINES)
     for epoch in (0, 1):
         for (x, y), (u, v) in zip(
             (one.batch(epoch, i) for i in range(3)),
@@ -101,7 +101,7 @@ def test_a_batch_is_what_the_functions_compute(engine):
     x, y = batches.batch(2, 1)
     view, own = TrainTransform(16), Preprocessing(16)
     for image, label in zip(x, y, strict=True):
-        rng = random_generator(5, VIEW, epoch=2, step=int(label))
+        rng = random_generator(5, TRANSFORM, epoch=2, step=int(label))
         expected = own.normalize(view(open_image(records.files[label]), rng))
         assert np.abs(image - expected).mean() < 0.01
 
@@ -327,7 +327,11 @@ def test_validation_that_loses_images_keeps_its_batches(tmp_path):
     write(tmp_path / "b", {"bad.png": b"", "good.png": encode(photo(1))})
     _, test = open_folder_splits(tmp_path, 0.9)
     batches = make(
-        test, batch_size=3, view=None, drop_remainder=False, max_bad_records=1
+        test,
+        batch_size=3,
+        transform=None,
+        drop_remainder=False,
+        max_bad_records=1,
     )
     sizes = [len(batches[i][1]) for i in range(len(batches))]
     assert sum(sizes) == len(test) - len(batches.bad) and min(sizes) > 0

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_tricks.data import decode_example, encode_example
+from keras_tricks.data.shards.example_proto import (
+    decode_example,
+    encode_example,
+)
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 VALUES = st.one_of(

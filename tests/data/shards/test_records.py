@@ -11,11 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_tricks.data import (
-    ClassNames,
-    encode_example,
-    open_record_shards,
-)
+from keras_tricks.data import ClassNames, open_record_shards
+from keras_tricks.data.shards.example_proto import encode_example
 from keras_tricks.data.shards.index import index_content
 
 CLASSES = ClassNames(("ant", "bee", "cat"))

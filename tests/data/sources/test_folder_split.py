@@ -4,7 +4,8 @@ import pickle
 import numpy as np
 import pytest
 
-from keras_tricks.data import load_folder, open_folder_splits, stratified_split
+from keras_tricks.data import load_folder, open_folder_splits
+from keras_tricks.data.sources.arrays import stratified_split
 
 
 @pytest.fixture

@@ -211,7 +211,7 @@ def test_views_come_in_order_without_bad_images(workers, ten_crop, write):
     files = open_image_files(root)
     batches = EvaluationBatches(
         files,
-        preprocessing.ten_crops if ten_crop else preprocessing.view,
+        preprocessing.ten_crops if ten_crop else preprocessing.transform,
         preprocessing.normalize,
         batch_size=40 if ten_crop else 4,
         workers=workers,
@@ -234,9 +234,9 @@ def test_a_pass_may_be_left(write):
     root = write([f"{i:02}.png" for i in range(9)])
     own = Preprocessing(8)
     batches = EvaluationBatches(
-        open_image_files(root), own.view, own.normalize, 2
+        open_image_files(root), own.transform, own.normalize, 2
     )
     _, indices = next(iter(batches))
     assert indices.tolist() == [0, 1]
     with pytest.raises(ValueError, match="`images` must be at least one"):
-        EvaluationBatches([], own.view, own.normalize)
+        EvaluationBatches([], own.transform, own.normalize)

@@ -13,9 +13,8 @@ from keras_tricks.data import (
     load_folder,
     load_keras_dataset,
     load_npz,
-    stratified_order,
-    stratified_split,
 )
+from keras_tricks.data.sources.arrays import stratified_order, stratified_split
 
 RNG = np.random.default_rng(0)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from keras_tricks.data import (
+from keras_tricks.data.transforms import (
     Jitter,
     add_lighting,
     draw_jitter,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_tricks.data import Preprocessing, decode_image, load_folder
+from keras_tricks.data import Preprocessing, load_folder
+from keras_tricks.data.transforms import decode_image
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (6, 4, 3), dtype="uint8")
@@ -132,7 +133,7 @@ def test_folders_are_read_in_the_same_way(tmp_path):
             file = tmp_path / name / f"{i}.png"
             Image.fromarray(pixels).save(file)
     data = load_folder(tmp_path, image_size=16, test_share=0.5)
-    view = Preprocessing(16, crop_ratio=1.0).view
+    transform = Preprocessing(16, crop_ratio=1.0).transform
     for name, x in zip("ab", data.x_train, strict=True):
-        expected = view(decode_image(tmp_path / name / "0.png"))
+        expected = transform(decode_image(tmp_path / name / "0.png"))
         np.testing.assert_array_equal(x, expected)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from keras_tricks.data import CropBox, draw_erasing, erase
+from keras_tricks.data.transforms import CropBox, draw_erasing, erase
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (12, 10, 3)).astype("uint8")

@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from keras_tricks.data import (
+from keras_tricks.data.transforms import (
     Jitter,
     add_lighting,
     draw_jitter,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_tricks.data import decode_image
+from keras_tricks.data.transforms import decode_image
 from keras_tricks.data.transforms.jpeg_header import (
     JpegHeader,
     read_jpeg_header,

@@ -7,7 +7,12 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 from scipy import stats
 
-from keras_tricks.data import POLICIES, PolicyOp, apply_policy, draw_policy
+from keras_tricks.data.transforms import (
+    POLICIES,
+    PolicyOp,
+    apply_policy,
+    draw_policy,
+)
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(20, 240, (24, 32, 3)).astype("uint8")

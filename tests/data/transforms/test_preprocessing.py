@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_tricks.data import (
-    Preprocessing,
+from keras_tricks.data import Preprocessing
+from keras_tricks.data.transforms import (
     center_crop,
     resize_short_side,
     ten_crop,
@@ -110,7 +110,7 @@ def test_a_view_is_the_crop_of_the_resized_image():
     preprocessing = Preprocessing(12, 0.8, "bicubic")
     image = noise(40, 33, 3)
     resized = np.asarray(Image.fromarray(image).resize((15, 18), 3))
-    view = preprocessing.view(image)
+    view = preprocessing.transform(image)
     np.testing.assert_array_equal(view, resized[3:15, 2:14])
     ten = preprocessing.ten_crops(image)
     np.testing.assert_array_equal(ten[4], view)
@@ -191,7 +191,7 @@ def test_wrong_json_is_refused(text):
 )
 def test_wrong_images_are_refused(image):
     with pytest.raises(ValueError, match="`image` must be uint8 of shape"):
-        Preprocessing(8).view(image)
+        Preprocessing(8).transform(image)
 
 
 def test_a_thread_of_pixels_does_not_take_all_memory():

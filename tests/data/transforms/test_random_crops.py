@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from keras_tricks.data import CropBox, crop_and_resize, draw_crop
+from keras_tricks.data.transforms import CropBox, crop_and_resize, draw_crop
 
 COUNT = 100_000
 

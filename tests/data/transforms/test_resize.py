@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_tricks.data.transforms.resize import resize_square
+from keras_tricks.data.transforms.resize import resize
 
 from ..damaged_images import photo
 
@@ -38,7 +38,7 @@ def triangles(image, size):
 @pytest.mark.parametrize("flip", [False, True])
 def test_each_kernel_against_float64(resizer, shape, flip):
     image = photo(3, *shape)
-    found = resize_square(image, 24, "bilinear", resizer, flip)
+    found = resize(image, 24, "bilinear", resizer, flip)
     expected = triangles(image.astype("float64"), 24)
     if flip:
         expected = expected[:, ::-1]
@@ -57,7 +57,7 @@ def test_arrays_and_images_of_pillow_against_pillow(resizer, interpolation):
     filter_ = Image.Resampling[interpolation.upper()]
     expected = np.asarray(Image.fromarray(image).resize((32, 32), filter_))
     for part in (image, Image.fromarray(image)):
-        found = resize_square(part, 32, interpolation, resizer).astype(int)
+        found = resize(part, 32, interpolation, resizer).astype(int)
         assert np.abs(found - expected).max() <= 1
         assert (found != expected).mean() < 0.2
 
@@ -65,11 +65,11 @@ def test_arrays_and_images_of_pillow_against_pillow(resizer, interpolation):
 @pytest.mark.parametrize("resizer", kernels())
 def test_gray_keeps_its_channel(resizer):
     image = photo(5)[..., :1]
-    assert resize_square(image, 16, "bilinear", resizer).shape == (16, 16, 1)
+    assert resize(image, 16, "bilinear", resizer).shape == (16, 16, 1)
 
 
 def test_mistakes():
     with pytest.raises(ValueError, match="`resizer` must be one of"):
-        resize_square(photo(0), 16, "bilinear", "opencv")
+        resize(photo(0), 16, "bilinear", "opencv")
     with pytest.raises(ValueError, match="`interpolation` must be one of"):
-        resize_square(photo(0), 16, "lanczos", "torch")
+        resize(photo(0), 16, "lanczos", "torch")

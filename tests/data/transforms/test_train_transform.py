@@ -4,11 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_tricks.data import (
+from keras_tricks.data import Preprocessing, TrainTransform
+from keras_tricks.data.transforms import (
     CropBox,
     Jitter,
-    Preprocessing,
-    TrainTransform,
     TransformParameters,
     add_lighting,
     crop_and_resize,

@@ -36,7 +36,7 @@ class Engine:
     def batches(
         self, epoch: int, samples: np.ndarray, batch_size: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yields numbers of samples, views and labels, in batches.
+        """Yields numbers of samples, images and labels, in batches.
 
         Samples that cannot be read are left out.
         """
@@ -64,10 +64,10 @@ class _Load(grain.transforms.Map):
 
     def map(self, sample):
         try:
-            view, label = self.loader.load(self.epoch, int(sample))
+            image, label = self.loader.load(self.epoch, int(sample))
         except ValueError:
             return None  # Grain leaves it out; who asked for it will see.
-        return sample, view, np.int32(label)
+        return sample, image, np.int32(label)
 
 
 def _stack(batch):

@@ -9,7 +9,7 @@ from keras_tricks.data.pipeline.sample_loader import SampleLoader
 
 # libjpeg's exact inverse transform, which Pillow uses.
 _EXACT = "INTEGER_ACCURATE"
-# A call of Python from TensorFlow costs as much as drawing several views.
+# A call of Python from TensorFlow costs as much as drawing for several images.
 _CHUNK = 16
 
 
@@ -48,7 +48,7 @@ class Engine:
     def batches(
         self, epoch: int, samples: np.ndarray, batch_size: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yields numbers of samples, views and labels, in batches.
+        """Returns numbers of samples, images and labels, in batches.
 
         Samples that cannot be read are left out.
         """
@@ -68,7 +68,7 @@ class Engine:
         dataset = dataset.map(self._prepare, **parallel).unbatch()
         dataset = dataset.map(self._load, **parallel).ignore_errors()
         dataset = dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
-        yield from dataset.as_numpy_iterator()
+        return dataset.as_numpy_iterator()
 
     def _trace_prepare(self, keys):
         tf = self.tf
@@ -80,21 +80,21 @@ class Engine:
 
     def _trace_load(self, key, jpeg, box):
         tf, loader = self.tf, self.loader
-        part = tf.cond(
+        crop = tf.cond(
             tf.strings.length(jpeg) > 0,
             lambda: tf.io.decode_and_crop_jpeg(
                 jpeg, box, channels=3, dct_method=_EXACT
             ),
             lambda: tf.zeros((0, 0, 3), "uint8"),
         )
-        view, label = tf.numpy_function(
+        image, label = tf.numpy_function(
             self._finish,
-            (part, key),
-            (loader.view_dtype, tf.int32),
+            (crop, key),
+            (loader.output_dtype, tf.int32),
             stateful=False,
         )
-        view = tf.ensure_shape(view, loader.view_shape)
-        return key[2], view, tf.ensure_shape(label, ())
+        image = tf.ensure_shape(image, loader.output_shape)
+        return key[2], image, tf.ensure_shape(label, ())
 
     def _read(self, keys):
         """Reads samples, and draws where only a crop has to be decoded."""
@@ -111,13 +111,13 @@ class Engine:
             jpegs.append(jpeg)
         return np.array(jpegs, object), boxes
 
-    def _finish(self, part, key):
-        """The view of a crop, or of what has to be decoded otherwise."""
+    def _finish(self, crop, key):
+        """What becomes of a crop, or of what has to be decoded otherwise."""
         number, epoch, sample = key.tolist()
         drawn = self._drawn.pop((number, sample), None)
         if drawn is None:
-            view, label = self.loader.load(epoch, sample)
+            image, label = self.loader.load(epoch, sample)
         else:
             parameters, label = drawn
-            view = self.loader.view.apply_to_crop(part, parameters)
-        return view, np.int32(label)
+            image = self.loader.transform.apply_to_crop(crop, parameters)
+        return image, np.int32(label)
