@@ -203,12 +203,12 @@ def thumbnail(image: np.ndarray) -> str:
     """
     pillow = import_pillow()
     pixels = image if image.shape[2] == 3 else image[..., 0]
-    image = pillow.fromarray(np.ascontiguousarray(pixels))
-    small = max(image.size) <= 64
+    picture = pillow.fromarray(np.ascontiguousarray(pixels))
+    small = max(picture.size) <= 64
     if not small:
-        image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+        picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
     buffer = io.BytesIO()
     kind = "png" if small else "jpeg"
-    image.save(buffer, kind, **({} if small else {"quality": 80}))
+    picture.save(buffer, kind, **({} if small else {"quality": 80}))
     code = base64.b64encode(buffer.getvalue()).decode("ascii")
     return f"data:image/{kind};base64,{code}"
