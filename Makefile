@@ -2,11 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-BACKENDS := tensorflow jax torch
+BACKENDS := torch tensorflow jax
+# Tests that compute nothing on the backend run on this one, which starts first.
+ONCE := torch
 # The CPU build of torch: plain `torch` would bring gigabytes of CUDA.
 TORCH := torch==2.13.0
 
-.PHONY: demo test compat lint docs bench clean
+.PHONY: demo test check compat lint docs bench clean
 
 ## Trains with and without the bag of tricks on handwritten digits.
 demo: $(VENV)/demo.done
@@ -14,12 +16,22 @@ demo: $(VENV)/demo.done
 	  --seeds=3 --epochs=15 --folder=runs/demo \
 	  --title="Handwritten digits, with and without the bag of tricks"
 
+# A worker that has nothing left takes half of what waits for the other.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist=worksteal
+
 ## Lint, then the whole suite once on each backend.
 test: lint
 	@for backend in $(BACKENDS); do \
 	  echo "== $$backend"; \
-	  KERAS_BACKEND=$$backend $(BIN)/python -m pytest -q -n 2 || exit 1; \
+	  which=; test $$backend = $(ONCE) || which="not once"; \
+	  KERAS_BACKEND=$$backend $(PYTEST) -m "$$which" || exit 1; \
 	done
+
+## Lint, then the tests of what changed against main, on one backend.
+check: lint
+	@$(BIN)/python tests/changed.py > $(VENV)/changed
+	@test ! -s $(VENV)/changed || \
+	  KERAS_BACKEND=$(BACKEND) xargs $(PYTEST) < $(VENV)/changed
 
 ## The suite on the oldest and the newest Keras, on one backend.
 KERAS := 3.13 3.15

@@ -74,10 +74,15 @@ def test_each_process_has_its_environment(tmp_path):
     ],
 )
 def test_one_that_fails_ends_all(tmp_path, fails, code, said):
-    hangs = "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
-    result, _, errors = run(
-        f"if rank == 1: {fails}\n{hangs}", "--grace=0.2", tmp_path=tmp_path
-    )
+    ready = str(tmp_path / "ready")
+    script = f"""
+while rank == 1:
+    if os.path.exists({ready!r}): {fails}
+    time.sleep(0.01)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open({ready!r}, "w").close()
+time.sleep(600)"""
+    result, _, errors = run(script, "--grace=0.2", tmp_path=tmp_path)
     assert result == code
     assert said in errors
     assert "The others did not end in 0.2 s: killed" in errors

@@ -10,6 +10,8 @@ import numpy as np
 
 from keras_tricks.report import read_run
 
+from ..distribute.training import time_limit
+
 ROOT = pathlib.Path(__file__).parents[2]
 SPEC = {
     "tensorflow": "multi_worker",
@@ -64,7 +66,7 @@ def run(folder, kills=False):
             os.kill(int(pids[1]), 9)
             kills = False
     process.stdout.close()
-    assert process.wait(30) == 0, "".join(lines[-40:])
+    assert process.wait(time_limit(30)) == 0, "".join(lines[-40:])
     return "".join(lines)
 
 

@@ -63,7 +63,7 @@ def test_closing_ends_the_thread_and_the_iterator():
     ahead = ReadAhead(make())
     next(ahead)
     ahead.close()
-    assert closed.wait(5) and not ahead._thread.is_alive()
+    assert closed.wait(60) and not ahead._thread.is_alive()
 
 
 def test_several_threads_keep_the_order_and_stay_within_their_lead():
