@@ -138,15 +138,14 @@ def tests_of(path):
 
 def choose(paths, most=MOST):
     """Chooses tests of changed files; also tells how many are left out."""
-    tiers = zip(*map(tests_of, paths), strict=True)
-    chosen, left_out = [], 0
-    for number, tier in enumerate(tiers):
-        more = dict.fromkeys(file for files in tier for file in files)
-        more = [file for file in more if file not in chosen]
+    chosen, left_out = [], set()
+    for number, tier in enumerate(zip(*map(tests_of, paths), strict=True)):
+        files = dict.fromkeys(file for files in tier for file in files)
+        more = [file for file in files if file not in chosen]
         room = max(most - len(chosen), 0) if number else len(more)
         chosen += more[:room]
-        left_out += len(more[room:])
-    return chosen, left_out
+        left_out |= set(more[room:])
+    return chosen, len(left_out)
 
 
 def main():
