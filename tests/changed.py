@@ -6,6 +6,7 @@ a quick answer, the farther ones are left out, which it says.
 """
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -53,6 +54,7 @@ def defined(path):
     return {name for name in names if not name.startswith("_")}
 
 
+@functools.cache
 def used(path):
     """Collects modules and names of the package that a file uses."""
     modules, names, parts = set(), set(), {"keras_tricks"}
