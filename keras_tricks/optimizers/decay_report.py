@@ -14,7 +14,8 @@ class DecayReport:
     Args:
         decayed: Tuple of (path, number of values) of decayed variables.
         excluded: The same for the others.
-        weight_decay: The weight decay, as the optimizer holds it.
+        weight_decay: The weight decay, as the optimizer holds it; the
+            largest of the parts of a `keras.optimizers.MultiOptimizer`.
 
     Example:
     >>> kernel, bias = ("dense/kernel", 40), ("dense/bias", 4)
@@ -51,19 +52,31 @@ def unwrap(optimizer):
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
+def parts(optimizer, model):
+    """Return each trainable variable of a model and what updates it.
+
+    That is the optimizer itself, or one of those that a
+    `keras.optimizers.MultiOptimizer` is made of.
+    """
+    inner = unwrap(optimizer)
+    choose = getattr(inner, "_optimizer_map", lambda variable: inner)
+    return [(v, choose(v)) for v in model.trainable_variables]
+
+
 def make_report(optimizer, model) -> DecayReport:
     """`decay_report` without printing."""
-    inner = unwrap(optimizer)
-    weight_decay = inner.weight_decay or 0.0
+    largest = 0.0
     decayed, excluded = [], []
-    for variable in model.trainable_variables:
-        if isinstance(inner, SGD):
-            chosen = decays(variable, inner.decay)
+    for variable, part in parts(optimizer, model):
+        weight_decay = part.weight_decay or 0.0
+        largest = max(largest, weight_decay)
+        if isinstance(part, SGD):
+            chosen = decays(variable, part.decay)
         else:
-            chosen = inner._use_weight_decay(_backend.native_variable(variable))
+            chosen = part._use_weight_decay(_backend.native_variable(variable))
         row = (variable.path, math.prod(variable.shape))
         (decayed if chosen and weight_decay else excluded).append(row)
-    return DecayReport(tuple(decayed), tuple(excluded), weight_decay)
+    return DecayReport(tuple(decayed), tuple(excluded), largest)
 
 
 def decay_report(
@@ -73,7 +86,8 @@ def decay_report(
 
     Args:
         optimizer: A `keras_tricks.optimizers.SGD`, any core Keras
-            optimizer, or a `LossScaleOptimizer` around one.
+            optimizer, a `MultiOptimizer` of them, or a
+            `LossScaleOptimizer` around one.
         model: A built Keras model; its trainable variables are listed.
 
     Returns:

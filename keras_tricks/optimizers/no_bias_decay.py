@@ -3,7 +3,7 @@ import keras
 from keras_tricks.optimizers.decay_report import (
     DecayReport,
     make_report,
-    unwrap,
+    parts,
 )
 from keras_tricks.optimizers.sgd import SGD, decays
 
@@ -13,13 +13,15 @@ def no_bias_decay(
 ) -> DecayReport:
     """Make any core Keras optimizer decay kernels only.
 
-    Variables of rank 0 and 1 (biases, γ, β) are excluded by identity, the
-    same on every backend, also through a `LossScaleOptimizer`. Core Keras
+    What is no kernel (see `SGD(decay="kernels")`) is excluded by identity,
+    the same on every backend, also through a `LossScaleOptimizer` and in each
+    part of a `MultiOptimizer` that has a weight decay. Core Keras
     does not save exclusions: call this again after loading a model.
     `keras_tricks.optimizers.SGD` saves its rule and needs no call.
 
     Args:
-        optimizer: A core Keras optimizer with `weight_decay` set.
+        optimizer: A core Keras optimizer with `weight_decay` set, or a
+            `MultiOptimizer` of such.
         model: A built Keras model.
 
     Returns:
@@ -39,24 +41,30 @@ def no_bias_decay(
     Reference:
         arXiv 1812.01187, section 3.1, "no bias decay".
     """
-    inner = unwrap(optimizer)
-    if isinstance(inner, SGD):
+    pairs = parts(optimizer, model)
+    kernels = [v for v, _ in pairs if decays(v, "kernels")]
+    if not kernels:
         raise ValueError(
-            "`optimizer` must be a core Keras optimizer; "
-            'keras_tricks.optimizers.SGD takes decay="kernels" instead. '
-            f"Received: optimizer={inner.name!r}"
+            "`model` must be built and have a trainable kernel, of rank 2 "
+            f"or above. Received: {len(pairs)} trainable variables"
         )
-    if not inner.weight_decay:
+    used = {id(part): part for _, part in pairs}.values()
+    for part in used:
+        if isinstance(part, SGD):
+            raise ValueError(
+                "`optimizer` must be a core Keras optimizer; "
+                'keras_tricks.optimizers.SGD takes decay="kernels" instead. '
+                f"Received: optimizer={part.name!r}"
+            )
+    if not any(part.weight_decay for part in used):
         raise ValueError(
             "`optimizer` must have a weight decay above 0. "
-            f"Received: weight_decay={inner.weight_decay}"
+            f"Received: weight_decay={next(iter(used)).weight_decay}"
         )
-    variables = model.trainable_variables
-    excluded = [v for v in variables if not decays(v, "kernels")]
-    if len(excluded) == len(variables):
-        raise ValueError(
-            "`model` must be built and have a trainable variable of rank 2 "
-            f"or above. Received: {len(variables)} trainable variables"
-        )
-    inner.exclude_from_weight_decay(var_list=excluded)
-    return make_report(inner, model)
+    for part in used:
+        if part.weight_decay:
+            mine = [v for v, its in pairs if its is part]
+            part.exclude_from_weight_decay(
+                var_list=[v for v in mine if not decays(v, "kernels")]
+            )
+    return make_report(optimizer, model)

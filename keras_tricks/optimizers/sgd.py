@@ -11,13 +11,21 @@ from keras_tricks.optimizers import _torch_sgd
 MOMENTUM_FORMS = ("pytorch", "keras")
 
 
-def decays(variable, rule: str) -> bool:
-    """Whether a decay rule covers a variable.
+# How layers name what is no kernel, whatever its rank: a bias of attention, a
+# slope of PReLU and a norm over several axes have rank 2 and above.
+_NO_KERNEL = re.compile(r"(^|_)(bias|gamma|beta|scale|alpha)$")
+_EMBEDDING = re.compile(r"(^|_)embeddings?$")
+
+
+def decays(variable: keras.Variable, rule: str) -> bool:
+    """Return whether a decay rule covers a variable.
 
     Args:
         variable: A `keras.Variable`.
-        rule: `"kernels"` for variables of rank 2 and above, `"all"`, or a
-            regular expression searched in `variable.path`.
+        rule: `"kernels"` for what layers do not call bias, gamma, beta, scale,
+            alpha or embeddings, of rank 2 and above;
+            `"kernels_and_embeddings"`; `"all"`; or a regular expression
+            searched in `variable.path`.
 
     Returns:
         True if weight decay applies to the variable.
@@ -33,7 +41,11 @@ def decays(variable, rule: str) -> bool:
     Reference:
         arXiv 1812.01187, section 3.1, "no bias decay".
     """
-    if rule == "kernels":
+    if rule in ("kernels", "kernels_and_embeddings"):
+        if _NO_KERNEL.search(variable.name):
+            return False
+        if rule == "kernels" and _EMBEDDING.search(variable.name):
+            return False
         return len(variable.shape) >= 2
     return rule == "all" or re.search(rule, variable.path) is not None
 
@@ -65,9 +77,10 @@ class SGD(keras.optimizers.SGD):
         momentum: μ, in [0, 1). Defaults to 0.9.
         nesterov: Whether to use Nesterov momentum. Defaults to True.
         weight_decay: λ, at least 0. Defaults to 1e-4.
-        decay: Which variables decay: `"kernels"` (rank 2 and above: no
-            bias, γ or β), `"all"`, or a regular expression searched in
-            `variable.path`. Defaults to `"kernels"`.
+        decay: Which variables decay: `"kernels"` (rank 2 and above, but
+            nothing that its layer calls bias, gamma, beta, scale, alpha or
+            embeddings), `"kernels_and_embeddings"`, `"all"`, or a regular
+            expression searched in `variable.path`. Defaults to `"kernels"`.
         momentum_form: `"pytorch"` (learning rate outside the momentum
             buffer, the paper's form) or `"keras"` (inside).
         name: Name of the optimizer.
@@ -189,6 +202,14 @@ class SGD(keras.optimizers.SGD):
             inside=self.momentum_form == "keras",
         )
 
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """Refuse core Keras' way, which is not saved: the rule is `decay`."""
+        raise ValueError(
+            "`exclude_from_weight_decay` must not be called: give "
+            "`decay`, a regular expression on the paths of what decays. "
+            f"Received: var_list={var_list}, var_names={var_names}"
+        )
+
     def _apply_weight_decay(self, variables):
         """Nothing: the decay is part of the gradient in `update_step`."""
 
@@ -244,6 +265,7 @@ def _check_rule(rule):
         re.compile(rule)
     except (TypeError, re.error) as error:
         raise ValueError(
-            '`decay` must be "kernels", "all" or a regular expression. '
+            '`decay` must be "kernels", "kernels_and_embeddings", "all" or a '
+            "regular expression. "
             f"Received: decay={rule!r}"
         ) from error

@@ -117,3 +117,70 @@ def test_no_bias_decay_refuses_what_it_cannot_do():
     )
     with pytest.raises(ValueError, match="rank 2"):
         no_bias_decay(keras.optimizers.AdamW(weight_decay=0.1), norm)
+
+
+def test_what_layers_do_not_call_a_kernel_does_not_decay():
+    inputs = keras.Input((4, 6))
+    x = keras.layers.MultiHeadAttention(2, 3)(inputs, inputs)
+    x = keras.layers.PReLU()(x)
+    x = keras.layers.LayerNormalization(axis=[1, 2])(x)
+    x = keras.layers.EinsumDense("abc,cde->abde", (4, 2, 3), bias_axes="de")(x)
+    x = keras.layers.Reshape((4, 6))(x)
+    x = keras.layers.GRU(3)(x)
+    ids = keras.Input((4,), dtype="int32")
+    y = keras.layers.Embedding(5, 3)(ids)
+    y = keras.layers.GlobalAveragePooling1D()(y)
+    model = keras.Model([inputs, ids], keras.layers.Add()([x, y]))
+
+    def decayed(rule):
+        report = decay_report(SGD(0.1, decay=rule), model)
+        assert any(len(v.shape) > 1 for v in model.trainable_variables)
+        return {path.rsplit("/")[-1] for path, _ in report.decayed}
+
+    assert decayed("kernels") == {"kernel", "recurrent_kernel"}
+    assert decayed("kernels_and_embeddings") == {
+        "kernel",
+        "recurrent_kernel",
+        "embeddings",
+    }
+    optimizer = keras.optimizers.AdamW(weight_decay=0.1)
+    report = no_bias_decay(optimizer, model)
+    # 4 of attention, 1 of EinsumDense, 2 of the GRU.
+    assert len(report.decayed) == 7
+
+
+def test_exclusions_of_core_keras_are_refused_not_ignored():
+    with pytest.raises(ValueError, match="give `decay`.*Received: var_list"):
+        SGD(0.1).exclude_from_weight_decay(var_names=["bias"])
+
+
+@pytest.mark.skipif(
+    not hasattr(keras.optimizers, "MultiOptimizer"), reason="of Keras 3.15"
+)
+def test_the_parts_of_a_multi_optimizer_are_seen():
+    model = make_model()
+    head, rest = keras.optimizers.AdamW(weight_decay=0.1), SGD(0.1)
+    choose = keras.optimizers.OptimizerMap(
+        keras.optimizers.AdamW(1.0, weight_decay=0.3), {".*unbiased/.*": head}
+    )
+    optimizer = keras.optimizers.MultiOptimizer(choose)
+    report = no_bias_decay(optimizer, model)
+    assert {p.rsplit("/")[-1] for p, _ in report.decayed} == {"kernel"}
+    assert len(report.decayed) == 2 and len(report.excluded) == 4
+    assert report.weight_decay == 0.3
+    assert decay_report(optimizer, model) == report
+    before = [ops.convert_to_numpy(v) + 1.0 for v in model.trainable_variables]
+    for variable, value in zip(model.trainable_variables, before, strict=True):
+        variable.assign(value)
+    optimizer.build(model.trainable_variables)
+    zeros = [ops.zeros(v.shape) for v in model.trainable_variables]
+    optimizer.apply(zeros, model.trainable_variables)
+    # Of a rate of 1.0, what decay leaves of the dense kernel and its bias.
+    for index, factor in ((4, 0.7), (5, 1.0)):
+        after = ops.convert_to_numpy(model.trainable_variables[index])
+        np.testing.assert_allclose(after, factor * before[index], rtol=1e-5)
+    mixed = keras.optimizers.MultiOptimizer(
+        keras.optimizers.OptimizerMap(rest, {".*unbiased/.*": head})
+    )
+    with pytest.raises(ValueError, match="core Keras optimizer"):
+        no_bias_decay(mixed, model)
