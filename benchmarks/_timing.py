@@ -19,7 +19,7 @@ from keras_tricks import _backend  # noqa: E402
 
 
 def environment() -> str:
-    """Returns one line on backend, versions, cores and load."""
+    """Return one line on backend, versions, cores and load."""
     backend = keras.backend.backend()
     library = __import__(backend)
     # Not `os.cpu_count()`: a container may have fewer.
@@ -37,7 +37,7 @@ def interleave(
     repeats: int,
     warmup: int = 2,
 ) -> dict[str, list[float]]:
-    """Times contenders in turn, so that noise hits all of them.
+    """Time contenders in turn, so that noise hits all of them.
 
     Args:
         contenders: Functions that finish their work before they return. One
@@ -63,7 +63,7 @@ def interleave(
 
 
 def ratio(ours: list[float], peer: list[float]) -> tuple[float, float, float]:
-    """Median of the ratios of each round, with its 95 % interval.
+    """Return the median of the ratios of each round, with its 95 % interval.
 
     The interval is that of order statistics, which assumes no distribution;
     with fewer than 6 rounds it is the whole range.
@@ -78,7 +78,7 @@ def ratio(ours: list[float], peer: list[float]) -> tuple[float, float, float]:
 def comparison(
     seconds: dict[str, list[float]], peer: str, scale: float = 1e3
 ) -> list[list[str]]:
-    """Rows of name, median, minimum, spread, ratio to peer and interval.
+    """Return rows of name, median, minimum, spread, ratio to peer and interval.
 
     Args:
         seconds: What `interleave` returned.
@@ -108,13 +108,13 @@ COMPARISON_HEADER = ["", "median ms", "min ms", "spread", "ratio", "95 %"]
 
 
 def quartiles(values: list[float]) -> tuple[float, float, float]:
-    """Lower quartile, median and upper quartile."""
+    """Return the lower quartile, median and upper quartile."""
     low, middle, high = np.percentile(values, (25, 50, 75))
     return float(low), float(middle), float(high)
 
 
 def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
-    """Prints rows of text, the first column to the left, the rest right."""
+    """Print rows of text, the first column to the left, the rest right."""
     widths = [
         max(map(len, column)) for column in zip(header, *rows, strict=True)
     ]
@@ -178,7 +178,7 @@ class Fit:
 
 
 def random_batch(batch_size, image_size, classes, data_format, seed=0):
-    """Returns normally distributed float32 images and int32 labels."""
+    """Return normally distributed float32 images and int32 labels."""
     rng = np.random.default_rng(seed)
     shape = [batch_size, image_size, image_size]
     shape.insert(3 if data_format == "channels_last" else 1, 3)
@@ -187,7 +187,7 @@ def random_batch(batch_size, image_size, classes, data_format, seed=0):
 
 
 def settings(data_format: str, jit_compile: str) -> tuple[str, bool | str]:
-    """Resolves the two flags; "auto" is what recipes take."""
+    """Resolve the two flags; "auto" is what recipes take."""
     fastest = _backend.fastest_settings()
     if data_format == "auto":
         data_format = fastest[0]

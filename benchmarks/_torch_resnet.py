@@ -9,7 +9,7 @@ import time
 
 
 def build(classes):
-    """Returns the network; the usual torch defaults."""
+    """Return the network; the usual torch defaults."""
     from torch import nn
 
     def conv_norm(inputs, outputs, kernel, strides=1, relu=True):
@@ -53,7 +53,7 @@ def build(classes):
 
 
 def count_macs(model, image_size):
-    """Multiply-accumulates of one image, in convolutions and dense layers."""
+    """Count an image's multiply-accumulates in convolutions and dense."""
     import torch
 
     macs = []
@@ -76,7 +76,7 @@ def count_macs(model, image_size):
 
 
 def _work(pipe, images, labels, classes):
-    """Trains one step whenever asked, and answers with its seconds."""
+    """Train one step whenever asked, and answer with its seconds."""
     import torch
 
     model = build(classes).to(memory_format=torch.channels_last)
@@ -124,6 +124,6 @@ class TorchPeer:
         return self.pipe.recv()
 
     def close(self):
-        """Ends the process."""
+        """End the process."""
         self.pipe.send(None)
         self.process.join()

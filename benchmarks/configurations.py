@@ -40,7 +40,7 @@ _WORKER = flags.DEFINE_string(
 
 
 def _work():
-    """Times one configuration and prints it as JSON."""
+    """Time one configuration and print it as JSON."""
     import _timing
     import keras
 
@@ -74,7 +74,7 @@ def _work():
 
 
 def _measure(backend, data_format, jit):
-    """Returns the result of one process, or one line on why there is none."""
+    """Return the result of one process, or one line on why there is none."""
     command = [sys.executable, __file__, *sys.argv[1:]]
     command += [f"--worker={data_format}", f"--jit={jit}"]
     try:
@@ -106,7 +106,7 @@ def _row(configuration, results):
 
 
 def main(_):
-    """Prints the sorted table."""
+    """Print the sorted table."""
     if _WORKER.value is not None:
         return _work()
     formats = ["channels_last", "channels_first"]

@@ -46,7 +46,7 @@ def _network(depth, data_format):
 
 
 def _inference(teacher, images, jit):
-    """A contender: the teacher on the batch, in seconds per batch."""
+    """Return a contender: the teacher on the batch, in seconds per batch."""
     x = ops.convert_to_tensor(images)
 
     def plain(x):
@@ -93,7 +93,7 @@ def _compile(model, jit, **options):
 
 
 def main(argv):
-    """Prints the table."""
+    """Print the table."""
     data_format, jit = _timing.settings(_FORMAT.value, _JIT.value)
     images, labels = _timing.random_batch(
         _BATCH.value, _SIZE.value, _CLASSES.value, data_format

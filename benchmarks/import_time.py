@@ -29,7 +29,7 @@ print(seconds, len(ours))
 
 
 def measure(module, backend):
-    """Returns CPU seconds and the number of our modules."""
+    """Return CPU seconds and the number of our modules."""
     result = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(module=module)],
         env={**os.environ, "KERAS_BACKEND": backend},
@@ -43,7 +43,7 @@ def measure(module, backend):
 
 
 def main():
-    """Prints a table for each backend."""
+    """Print a table for each backend."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--backends", default="tensorflow,jax,torch")

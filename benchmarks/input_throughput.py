@@ -281,7 +281,7 @@ class KerasFolder:
 
 
 def contenders():
-    """All pipelines by their names: class, options, name of the decoder."""
+    """Return the pipelines by name: class, options, name of the decoder."""
     found = {
         "decode only, TensorFlow": (TensorFlowDecode, {}, "TensorFlow"),
         "decode only, Pillow": (PillowDecode, {}, "Pillow"),
@@ -312,7 +312,7 @@ def contenders():
 
 
 def serve(pipe, make, settings, options):
-    """Runs a pipeline whenever it is told to; answers with the seconds."""
+    """Run a pipeline whenever it is told to; answer with the seconds."""
     run = make(settings, **options)
     run()
     pipe.send(0.0)
@@ -342,13 +342,13 @@ class Process:
         return self.pipe.recv()
 
     def close(self):
-        """Ends the process."""
+        """End the process."""
         self.pipe.send(False)
         self.process.join()
 
 
 def measure(settings):
-    """Prints the table of images per second."""
+    """Print the table of images per second."""
     entries = contenders()
     runs = {
         name: Process(make, settings, options)
@@ -371,7 +371,7 @@ def measure(settings):
 
 
 def watch_memory(settings):
-    """Prints the memory of the process after each pass."""
+    """Print the memory of the process after each pass."""
     pipeline = Ours(settings, choose_engine(), "host")
     rows = []
     for index in range(_PASSES.value):
@@ -387,7 +387,7 @@ def watch_memory(settings):
 
 
 def main(argv):
-    """Measures what the flags say."""
+    """Measure what the flags say."""
     del argv
     classes = None
     if _CLASSES.value is not None:

@@ -42,7 +42,7 @@ _ROOT = Path(__file__).parents[1]
 
 
 def start(folder):
-    """Starts or continues the run."""
+    """Start or continue the run."""
     several = ["recipes/launch.py", f"-n={_PROCESSES.value}", "--grace=30"]
     command = [
         sys.executable,
@@ -69,7 +69,7 @@ def start(folder):
 
 
 def send(process, number, rng):
-    """Sends a signal to the process that trains, or to one of them."""
+    """Send a signal to the process that trains, or to one of them."""
     if _PROCESSES.value == 1:
         process.send_signal(number)
         return
@@ -81,7 +81,7 @@ def send(process, number, rng):
 
 
 def run_until(folder, seconds, number, rng):
-    """Runs; sends a signal some seconds after training has begun.
+    """Run; send a signal some seconds after training has begun.
 
     Args:
         folder: Folder of the run.
@@ -110,20 +110,20 @@ def run_until(folder, seconds, number, rng):
 
 
 def backups(folder):
-    """Names of the backups of a run."""
+    """Return the names of the backups of a run."""
     path = folder / "backup"
     found = path.iterdir() if path.is_dir() else []
     return sorted(p.name for p in found if p.name != "unfinished")
 
 
 def history(folder):
-    """The log, without what depends on the time."""
+    """Return the log, without what depends on the time."""
     found = read_run(folder).history
     return {k: v for k, v in found.items() if k != "images_per_second"}
 
 
 def same_weights(one, two):
-    """Whether two saved models have the same weights, bit for bit."""
+    """Return whether two saved models have the same weights, bit for bit."""
     models = [
         keras.saving.load_model(path, compile=False) for path in (one, two)
     ]
@@ -132,7 +132,7 @@ def same_weights(one, two):
 
 
 def main(argv):
-    """Kills, compares and prints a table."""
+    """Kill, compare and print a table."""
     del argv
     rng = random.Random(_SEED.value)
     root = Path(tempfile.mkdtemp(prefix="kill_and_resume"))

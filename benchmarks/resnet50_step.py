@@ -33,7 +33,7 @@ _PEER = "keras.applications"
 
 
 def count_macs(model):
-    """Multiply-accumulates of one image, in convolutions and dense layers."""
+    """Count an image's multiply-accumulates in convolutions and dense."""
     macs = []
 
     def counting(kind):
@@ -86,7 +86,7 @@ def _models(data_format):
 
 
 def _rows(seconds, macs):
-    """Adds images per second and the ratios to both peers per GMAC."""
+    """Add images per second and the ratios to both peers per GMAC."""
     names = [_PEER, "plain torch"]
     work = {
         name: [time / macs[name] for time in times]
@@ -112,7 +112,7 @@ def _rows(seconds, macs):
 
 
 def main(_):
-    """Prints the table."""
+    """Print the table."""
     data_format, jit_compile = _timing.settings(_FORMAT.value, _JIT.value)
     keras.config.set_image_data_format(data_format)
     x, y = _timing.random_batch(

@@ -95,7 +95,7 @@ class Cluster:
     input_per_host: float
 
     def seconds(self, devices: int) -> dict[str, float]:
-        """The parts of a step, and the whole of it."""
+        """Return the parts of a step, and the whole of it."""
         inside = min(devices, self.per_host)
         hosts = -(-devices // self.per_host)
         compute = self.device_batch / self.images_per_second
@@ -120,7 +120,7 @@ class Cluster:
 
 
 def child():
-    """Trains with one engine and writes the seconds of a step."""
+    """Train with one engine and write the seconds of a step."""
     spec, devices = _CHILD.value.rsplit("/", 1)
     _make_devices(int(devices))
     from keras_tricks.data import Batches
@@ -178,7 +178,7 @@ def _make_devices(count):
 
 
 def time_engine(spec, processes, devices):
-    """Starts the processes of an engine; returns the seconds of a step."""
+    """Start the processes of an engine; return the seconds of a step."""
     cores = len(os.sched_getaffinity(0))
     threads = str(max(1, cores // processes))
     environment = {
@@ -215,7 +215,7 @@ def time_engine(spec, processes, devices):
 
 
 def measure():
-    """Times the engines in turn and prints a table."""
+    """Time the engines in turn and print a table."""
     engines = _ENGINES[keras.backend.backend()]
     seconds = {engine: [] for engine in engines}
     for _ in range(_ROUNDS.value):
@@ -239,7 +239,7 @@ def measure():
 
 
 def predict():
-    """Prints, and draws, what the model of a step says."""
+    """Print, and draw, what the model of a step says."""
     cluster = Cluster(
         _IMAGES.value,
         _DEVICE_BATCH.value,
@@ -293,7 +293,7 @@ def _draw(counts, rates, cluster):
 
 
 def main(argv):
-    """Measures and predicts."""
+    """Measure and predict."""
     del argv
     if _CHILD.value:
         child()

@@ -91,7 +91,7 @@ def _updater_torch(optimizer, variables, grads, steps):
 
 
 def _torch_peer(variables, grads, steps):
-    """`torch.optim.SGD` with a group that decays and one that does not."""
+    """Return `torch.optim.SGD` with a group that decays and one without."""
     import torch
 
     parameters = [torch.nn.Parameter(v.value.clone()) for v in variables]
@@ -142,7 +142,7 @@ def _compare(width):
 
 
 def main(_):
-    """Prints one table for each width."""
+    """Print one table for each width."""
     print(_timing.environment())
     for width in _WIDTHS.value:
         _compare(int(width))

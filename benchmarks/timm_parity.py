@@ -34,7 +34,7 @@ _NETWORKS = flags.DEFINE_list("networks", list(NETWORKS), "Names in timm.")
 
 
 def random_network(name):
-    """Returns a network of timm whose norms hide no mistake."""
+    """Return a network of timm whose norms hide no mistake."""
     torch.manual_seed(0)
     model = timm.create_model(name, pretrained=False).eval()
     for module in model.modules():
@@ -47,7 +47,7 @@ def random_network(name):
 
 
 def compare(name, folder):
-    """Returns the differences in both formats, and the two counts."""
+    """Return the differences in both formats, and the two counts."""
     theirs = random_network(name)
     path = pathlib.Path(folder) / f"{name}.pth"
     torch.save(theirs.state_dict(), path)
@@ -75,7 +75,7 @@ def compare(name, folder):
 
 
 def main(argv):
-    """Compares, and prints a line for each network."""
+    """Compare, and print a line for each network."""
     del argv
     print(f"timm {timm.__version__}, {keras.backend.backend()}")
     with tempfile.TemporaryDirectory() as folder:

@@ -58,7 +58,7 @@ def _loggers():
 
 
 def _tricks():
-    """The arguments of `_contender` for each trick."""
+    """Return the arguments of `_contender` for each trick."""
     everything = {
         "zero_gamma": True,
         "decay": "kernels",
@@ -151,7 +151,7 @@ def _contender(
 
 
 def main(_):
-    """Prints the table."""
+    """Print the table."""
     print(_timing.environment())
     wanted = [_BASELINE, *_ONLY.value] if _ONLY.value else [""]
     contenders = {

@@ -48,7 +48,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    """Imports a room when it is first asked for."""
+    """Import a room when it is first asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "Recipe":

@@ -84,5 +84,5 @@ def labels_outside(labels, num_classes):
 
 
 def first_line(error):
-    """Returns the beginning of an error's text in one line, for messages."""
+    """Return the beginning of an error's text in one line, for messages."""
     return " ".join(str(error).split())[:160] or type(error).__name__

@@ -18,7 +18,7 @@ _STORAGE = {
 
 
 def write_atomically(path: str | os.PathLike, content: str | bytes) -> Path:
-    """Writes a file in one piece: the old one stays until then.
+    """Write a file in one piece: the old one stays until then.
 
     That holds for a power cut too.
 
@@ -53,7 +53,7 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> Path:
 
 
 def sync(path: str | Path) -> None:
-    """Waits until a file or the names in a folder are on the disk."""
+    """Wait until a file or the names in a folder are on the disk."""
     if os.name == "nt" and os.path.isdir(path):
         return  # Windows opens no folder.
     handle = os.open(path, os.O_RDONLY)
@@ -68,7 +68,7 @@ def sync(path: str | Path) -> None:
 
 
 def replace_durably(source: str | Path, target: str | Path) -> None:
-    """Gives a file or a whole folder its name, on the disk when it returns.
+    """Give a file or a whole folder its name, on the disk when it returns.
 
     A folder's files must be there already, see `sync`.
     """
@@ -78,7 +78,7 @@ def replace_durably(source: str | Path, target: str | Path) -> None:
 
 
 def write_sums(folder: Path) -> None:
-    """Writes the SHA-256 of each file of a folder, all of it to the disk."""
+    """Write the SHA-256 of each file of a folder, all of it to the disk."""
     lines = []
     for path in sorted(folder.iterdir()):
         sync(path)
@@ -87,7 +87,7 @@ def write_sums(folder: Path) -> None:
 
 
 def find_damage(folder: Path) -> str | None:
-    """What is wrong with a folder that `write_sums` finished, or None."""
+    """Say what is wrong with a folder that `write_sums` finished, or None."""
     try:
         lines = (folder / SUMS).read_text("ascii").splitlines()
         sums = {line[66:]: line[:64] for line in lines}
@@ -107,7 +107,7 @@ def _sha256(path):
 
 
 def storage_error(error: OSError, path: str | Path, kept: str) -> OSError:
-    """The error in one line that says what to do, if storage is the cause.
+    """Return the error in one line with what to do, if storage is the cause.
 
     Args:
         error: What was raised.

@@ -10,7 +10,7 @@ ORDER, AUGMENT, MIX, SPLIT, CUT, SWITCH, TRANSFORM = range(7)
 def random_generator(
     seed: int, stream: int, epoch: int = 0, step: int = 0
 ) -> np.random.Generator:
-    """Returns the generator that belongs to one step of one epoch.
+    """Return the generator that belongs to one step of one epoch.
 
     The generator is Philox, a counter-based one, keyed by a hash of all four
     numbers. Equal arguments give an equal stream in every thread, process and

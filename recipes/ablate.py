@@ -73,7 +73,7 @@ flags.adopt_module_key_flags(recipe_flags)
 
 
 def make_recipes(names, seeds, changes):
-    """Returns the recipes of a comparison.
+    """Return the recipes of a comparison.
 
     Args:
         names: Names of configurations.
@@ -108,7 +108,7 @@ def make_recipes(names, seeds, changes):
 
 
 def run_all(recipes, folder):
-    """Trains what is not complete; returns the folders by configuration."""
+    """Train what is not complete; return the folders by configuration."""
     folders = {}
     for number, ((name, seed), recipe) in enumerate(recipes.items(), start=1):
         run_folder = folder / f"{name}_seed{seed}"
@@ -132,7 +132,7 @@ def run_all(recipes, folder):
 
 
 def main(argv):
-    """Trains, prints the table and writes the comparison."""
+    """Train, print the table and write the comparison."""
     if len(argv) > 1:
         sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
     folder = Path(_FOLDER.value)

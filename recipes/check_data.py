@@ -55,7 +55,7 @@ _VERBOSE = flags.DEFINE_bool("verbose", True, "Show a progress bar.")
 
 
 def inspect(images):
-    """Inspects all images behind a progress bar on stderr."""
+    """Inspect all images behind a progress bar on stderr."""
     bar = keras.utils.Progbar(
         len(images.train) + len(images.test),
         width=24,
@@ -67,7 +67,7 @@ def inspect(images):
 
 
 def as_tsv(bad):
-    """Returns the bad records as a table, a line for each."""
+    """Return the bad records as a table, a line for each."""
     file = io.StringIO(newline="")
     rows = csv.writer(file, "excel-tab", lineterminator="\n")
     rows.writerow(["split", "index", "name", "kind", "reason"])
@@ -85,7 +85,7 @@ def as_tsv(bad):
 
 
 def print_table(report):
-    """Prints what was found, and some of the bad records on stderr."""
+    """Print what was found, and some of the bad records on stderr."""
     rows = [("data set", report.name), ("classes", len(report.class_names))]
     for one in report.splits:
         usable = f"{len(one.usable)} of {len(one)} records"
@@ -118,7 +118,7 @@ def print_table(report):
 
 
 def main(argv):
-    """Checks, or says in one line why it cannot."""
+    """Check, or say in one line why it cannot."""
     if len(argv) > 1:
         sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
     folder = pathlib.Path(_OUT_DIR.value)

@@ -59,7 +59,7 @@ _CHANNELS = flags.DEFINE_enum(
 
 
 def changes() -> dict:
-    """Returns the fields of `Preprocessing` that the command line sets.
+    """Return the fields of `Preprocessing` that the command line sets.
 
     Raises:
         ValueError: If a file is no preprocessing, or numbers are none.
@@ -80,7 +80,7 @@ def changes() -> dict:
 
 
 def load() -> evaluation.Classifier:
-    """Returns the network that the command line names.
+    """Return the network that the command line names.
 
     Raises:
         ValueError: As `keras_tricks.evaluation.load_classifier` does.
@@ -108,7 +108,7 @@ def _model_args(texts):
 
 
 def _literal(text):
-    """A number, True, False or None, or else the text itself."""
+    """Return a number, True, False or None, or else the text itself."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

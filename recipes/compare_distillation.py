@@ -46,7 +46,7 @@ _DEFAULTS = {"width": 4, "epochs": 15, "warmup_epochs": 1.0, "mixup_alpha": 0.0}
 
 
 def train_teacher(recipe, folder):
-    """Trains the teacher of a seed, or finds it; returns its path."""
+    """Train the teacher of a seed, or find it; return its path."""
     teacher = recipe.replace(
         width=_WIDTH.value,
         epochs=_EPOCHS.value,
@@ -67,7 +67,7 @@ def _compile_alone(student, teacher, recipe, size):
 
 
 def _compile_core(student, teacher, recipe, size):
-    """Core Keras' Distiller with its default distillation loss."""
+    """Compile core Keras' Distiller with its default distillation loss."""
     model = keras.distillation.Distiller(
         teacher=teacher,
         student=student,
@@ -96,7 +96,7 @@ METHODS = {
 
 
 def train_student(method, recipe, teacher):
-    """Trains one student; returns its accuracy and agreement."""
+    """Train one student; return its accuracy and agreement."""
     data, train, validation = training.build_data(recipe)
     size = len(data.x_train)
     student = training.build_model(recipe, data.image_shape, data.num_classes)
@@ -123,7 +123,7 @@ def train_student(method, recipe, teacher):
 
 
 def run_all(recipe, folder):
-    """Returns the results: method to a list with one dict for each seed."""
+    """Return the results: method to a list with one dict for each seed."""
     results = {method: [] for method in METHODS}
     first = recipe.seed
     for seed in range(first, first + _SEEDS.value):
@@ -146,7 +146,7 @@ def run_all(recipe, folder):
 
 
 def make_table(results):
-    """Returns a Markdown table: means and standard deviations over seeds."""
+    """Return a Markdown table: means and standard deviations over seeds."""
     lines = [
         "| | seeds | accuracy | agreement with the teacher |",
         "|---|---:|---:|---:|",
@@ -170,7 +170,7 @@ def _spread(values):
 
 
 def draw(results, path):
-    """Draws each seed as a point: agreement over accuracy."""
+    """Draw each seed as a point: agreement over accuracy."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -198,7 +198,7 @@ def draw(results, path):
 
 
 def main(argv):
-    """Trains, prints the table, writes it and the picture."""
+    """Train, print the table, write it and the picture."""
     if len(argv) > 1:
         sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
     folder = Path(_FOLDER.value)

@@ -50,7 +50,7 @@ flags.adopt_module_key_flags(classifier_flags)
 
 
 def check_flags():
-    """Refuses a preprocessing that the images of a run would not get.
+    """Refuse a preprocessing that the images of a run would not get.
 
     Raises:
         ValueError: If there is one, and no other images.
@@ -65,7 +65,7 @@ def check_flags():
 
 
 def describe(classifier, images):
-    """Returns what is evaluated, a dict of name to text."""
+    """Return what is evaluated, a dict of name to text."""
     end = "a softmax" if classifier.gives_probabilities else "logits"
     return {
         "model": classifier.source,
@@ -79,7 +79,7 @@ def describe(classifier, images):
 
 
 def print_table(result, facts, worst):
-    """Prints the figures, and the classes that fare worst."""
+    """Print the figures, and the classes that fare worst."""
     rows = [(name, facts[name]) for name in ("model", "images", "view")]
     if facts["ends in"] != "logits":
         rows.append(("note", "the network ends in a softmax: it is used as is"))
@@ -108,7 +108,7 @@ def print_table(result, facts, worst):
 
 
 def main(argv):
-    """Evaluates, or says in one line why it cannot."""
+    """Evaluate, or say in one line why it cannot."""
     if len(argv) > 1:
         sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
     folder = pathlib.Path(_FOLDER.value)

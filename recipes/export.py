@@ -56,7 +56,7 @@ flags.adopt_module_key_flags(classifier_flags)
 
 
 def describe(classifier, report):
-    """Returns what a user of the file must know, for JSON."""
+    """Return what a user of the file must know, for JSON."""
     own, classes = classifier.preprocessing, classifier.classes
     end = "probabilities" if classifier.gives_probabilities else "logits"
     return {
@@ -74,7 +74,7 @@ def describe(classifier, report):
 
 
 def main(argv):
-    """Exports, or says in one line why it cannot."""
+    """Export, or say in one line why it cannot."""
     if len(argv) > 1:
         sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
     try:

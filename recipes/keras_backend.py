@@ -22,7 +22,7 @@ BACKENDS = ("tensorflow", "torch", "jax")
 
 
 def choose() -> str:
-    """Sets `KERAS_BACKEND` if it is unset, and returns it.
+    """Set `KERAS_BACKEND` if it is unset, and return it.
 
     Raises:
         SystemExit: If the backend is unknown or not installed.
@@ -68,7 +68,7 @@ class _QuietTensorFlow:
 
 @contextlib.contextmanager
 def _filtered_stderr():
-    """Leaves out the log lines below `TF_CPP_MIN_LOG_LEVEL`."""
+    """Leave out the log lines below `TF_CPP_MIN_LOG_LEVEL`."""
     level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0")
     below = "IWE"[: int(level)] if level.isdecimal() else ""
     try:

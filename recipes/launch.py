@@ -51,7 +51,7 @@ _LOG_FOLDER = flags.DEFINE_string(
 
 
 def main(argv):
-    """Starts them, or says in one line why it cannot."""
+    """Start them, or say in one line why it cannot."""
     if len(argv) < 2:
         sys.exit("A script must follow the flags. Received: none")
     command = argv[1:]
@@ -82,7 +82,7 @@ def launch(
     gpus_per_process: int | None = None,
     log_folder: str | os.PathLike | None = None,
 ) -> int:
-    """Runs a command in several processes and waits for all of them.
+    """Run a command in several processes and wait for all of them.
 
     Each finds in its environment what `keras_tricks.distribute.distribute`
     needs on any backend: `TF_CONFIG`, `KERAS_DISTRIBUTION_*`, and
@@ -127,7 +127,7 @@ def launch(
 def process_environments(
     ports: list[int], gpus_per_process: int | None = None
 ) -> list[dict[str, str]]:
-    """What each process on this machine is to find in its environment.
+    """Return what each process on this machine is to find in its environment.
 
     Args:
         ports: A free port for each process.
@@ -160,7 +160,7 @@ def process_environments(
 
 
 def free_ports(count: int) -> list[int]:
-    """Returns ports of this machine that nobody uses now."""
+    """Return ports of this machine that nobody uses now."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
@@ -206,7 +206,7 @@ class _Group:
         self._pumps.append(pump)
 
     def wait(self, grace, asked):
-        """Waits for the end of all; returns the code of `launch`."""
+        """Wait for the end of all; return the code of `launch`."""
         first, deadline, passed_on, killed = 0, None, 0, False
         while True:
             codes = [process.poll() for process in self.processes]
@@ -234,7 +234,7 @@ class _Group:
         return 128 - first if first < 0 else first
 
     def signal(self, number):
-        """Sends a signal to the processes that are left."""
+        """Send a signal to the processes that are left."""
         for process in self.processes:
             if process.poll() is None:
                 try:
@@ -266,7 +266,7 @@ class _Signals:
 
 
 def _pump(index, source, log):
-    """Copies lines, with the number of the process before each."""
+    """Copy lines, with the number of the process before each."""
     with source:
         for line in source:
             text = line.decode("utf-8", "replace").rstrip("\r\n")

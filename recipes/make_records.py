@@ -62,7 +62,7 @@ _VERBOSE = flags.DEFINE_bool("verbose", True, "Show a progress bar.")
 
 
 def main(argv):
-    """Writes the shards, or says in one line why it cannot."""
+    """Write the shards, or say in one line why it cannot."""
     if len(argv) > 1:
         sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
     try:
@@ -97,7 +97,7 @@ def main(argv):
 
 
 def report(written):
-    """Prints what was written, and on stderr what was left out."""
+    """Print what was written, and on stderr what was left out."""
     kept = f", {written.kept} of them kept" if written.kept else ""
     print(
         f"{written.folder}: {written.records} images in "

@@ -35,7 +35,7 @@ flags.adopt_module_key_flags(classifier_flags)
 
 
 def classify(classifier, paths, top_k, ten_crop, batch_size):
-    """Classifies image files.
+    """Classify image files.
 
     Args:
         classifier: An `evaluation.Classifier`.
@@ -72,7 +72,7 @@ def classify(classifier, paths, top_k, ten_crop, batch_size):
 
 
 def print_table(results):
-    """Prints a block for each image that could be classified."""
+    """Print a block for each image that could be classified."""
     for result in results:
         if "error" in result:
             continue
@@ -83,7 +83,7 @@ def print_table(results):
 
 
 def main(argv):
-    """Classifies, or says in one line why it cannot."""
+    """Classify, or say in one line why it cannot."""
     paths = argv[1:]
     if not paths:
         sys.exit("Arguments must be image files. Received: none")

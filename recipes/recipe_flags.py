@@ -49,7 +49,7 @@ _PARSERS = {
 def define(
     flag_values: flags.FlagValues = flags.FLAGS, preset: bool = True
 ) -> None:
-    """Defines `--preset` and one flag for each field of `Recipe`.
+    """Define `--preset` and one flag for each field of `Recipe`.
 
     Only flags that are given change the preset.
 
@@ -99,7 +99,7 @@ def _define(field, flag_values):
 
 
 def given(flag_values: flags.FlagValues = flags.FLAGS) -> dict:
-    """Returns the fields of `Recipe` that the command line sets."""
+    """Return the fields of `Recipe` that the command line sets."""
     changes = {}
     for field in dataclasses.fields(Recipe):
         if flag_values[field.name].present:
@@ -110,7 +110,7 @@ def given(flag_values: flags.FlagValues = flags.FLAGS) -> dict:
 
 
 def recipe_from_flags(flag_values: flags.FlagValues = flags.FLAGS) -> Recipe:
-    """Returns the recipe that the command line asks for.
+    """Return the recipe that the command line asks for.
 
     Raises:
         ValueError: If values do not fit together, see `Recipe`.

@@ -33,7 +33,7 @@ flags.adopt_module_key_flags(recipe_flags)
 
 
 def stages_of(recipe, epoch, step, rows):
-    """Takes the batch of a recipe apart.
+    """Take the batch of a recipe apart.
 
     Args:
         recipe: A `keras_tricks.Recipe`.
@@ -62,7 +62,7 @@ def stages_of(recipe, epoch, step, rows):
 
 
 def main(argv):
-    """Draws, or says in one line why it cannot."""
+    """Draw, or say in one line why it cannot."""
     if len(argv) > 1:
         sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
     path = pathlib.Path(_OUT.value)

@@ -63,7 +63,7 @@ flags.adopt_module_key_flags(recipe_flags)
 
 
 def main(argv):
-    """Trains, or says in one line why it cannot."""
+    """Train, or say in one line why it cannot."""
     if len(argv) > 1:
         sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
     folder = _RUN_FOLDER.value or time.strftime("runs/%Y%m%d-%H%M%S")

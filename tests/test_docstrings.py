@@ -2,7 +2,10 @@
 
 import doctest
 import importlib
+import importlib.util
+import pathlib
 import pkgutil
+import re
 from inspect import ismodule
 
 import keras
@@ -17,6 +20,8 @@ MODULES = sorted(
         keras_tricks.__path__, prefix="keras_tricks."
     )
 )
+
+SPAN = re.MULTILINE | re.DOTALL
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -43,3 +48,16 @@ def public_objects():
 )
 def test_public_objects_have_a_docstring_with_an_example(value):
     assert ">>> " in (value.__doc__ or "")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_references_are_lists_of_one_form(name):
+    path = importlib.util.find_spec(name).origin
+    text = pathlib.Path(path).read_text("utf-8")
+    blocks = re.findall(
+        r"^( +)Reference:\n(.*?)(?:\n *\n| +\"\"\")", text, SPAN
+    )
+    for indent, block in blocks:
+        for line in block.rstrip().splitlines():
+            assert re.match(rf"{indent}    (- |  )\S", line), line
+    assert "arXiv " not in "".join(block for _, block in blocks)

@@ -54,7 +54,7 @@ class NumPyArrays:
         return len(x)
 
     def is_one(self, x):
-        """Whether all values are 1."""
+        """Return whether all values are 1."""
         return bool((x == 1).all())
 
     def cond(self, condition, if_true, if_false):
@@ -161,7 +161,7 @@ class TensorFlowArrays(KerasArrays):
 
 
 def _nan_outside(one_hot, x, k, arrays):
-    """Makes NaN of the rows of labels out of range: none must get lost."""
+    """Make NaN of the rows of labels out of range: none must get lost."""
     inside = (x >= 0) & (x < k)
     return arrays.where(inside[..., None], one_hot, float("nan"))
 
@@ -190,7 +190,7 @@ def array_ops(x) -> NumPyArrays:
 
 
 def as_array(x, like=None):
-    """Returns a tensor as it is and anything else as a NumPy array.
+    """Return a tensor as it is and anything else as a NumPy array.
 
     Args:
         x: Array, tensor or nested list.

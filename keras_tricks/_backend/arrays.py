@@ -7,13 +7,13 @@ import numpy as np
 
 
 def is_tf_tensor(x) -> bool:
-    """Whether `x` is a TensorFlow tensor, without importing TensorFlow."""
+    """Say whether `x` is a TensorFlow tensor, without importing TensorFlow."""
     tf = sys.modules.get("tensorflow")
     return tf is not None and isinstance(x, tf.Tensor)
 
 
 def is_symbolic(x) -> bool:
-    """Whether `x` has no value yet: a KerasTensor or a JAX tracer."""
+    """Return whether `x` has no value yet: a KerasTensor or a JAX tracer."""
     if isinstance(x, keras.KerasTensor):
         return True
     jax = sys.modules.get("jax")
@@ -21,7 +21,7 @@ def is_symbolic(x) -> bool:
 
 
 def concrete(x):
-    """The values of `x` as a NumPy array if they can be read.
+    """Return the values of `x` as a NumPy array if they can be read.
 
     Only PyTorch trains without compiling the step, so only there an
     accelerator would be waited for at each step: see `on_host`.
@@ -50,7 +50,7 @@ def concrete(x):
 
 
 def on_host(x):
-    """Copies a tensor of torch to the CPU, which waits for an accelerator.
+    """Copy a tensor of torch to the CPU, which waits for an accelerator.
 
     Args:
         x: Array or tensor.

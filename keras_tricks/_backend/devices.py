@@ -4,7 +4,7 @@ import keras
 
 
 def has_accelerator() -> bool:
-    """Whether the backend sees a GPU or a TPU."""
+    """Return whether the backend sees a GPU or a TPU."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -23,7 +23,7 @@ def has_accelerator() -> bool:
 
 
 def accelerators() -> list[str]:
-    """Names of the GPUs, or else TPUs, that this process sees.
+    """Return the names of the GPUs, or else TPUs, that this process sees.
 
     `"GPU:0"` on TensorFlow, `"gpu:0"` on JAX, `"cuda:0"` on PyTorch.
     """
@@ -48,7 +48,7 @@ def accelerators() -> list[str]:
 
 
 def cpus() -> list[str]:
-    """Names of the CPUs of this process, which may be cut into several."""
+    """List the CPUs of this process, which may be cut into several."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -67,7 +67,7 @@ def _logical_devices(tf, kind):
 
 
 def fastest_settings() -> tuple[str, bool | str]:
-    """Data format and `jit_compile` that train fastest.
+    """Return the data format and `jit_compile` that train fastest.
 
     Measured on CPUs with `benchmarks/configurations.py`; on accelerators the
     usual choice: Keras' own, and channels first for torch's kernels.

@@ -6,7 +6,7 @@ import keras
 
 
 def no_gradient():
-    """A context in which torch records no graph; no-op elsewhere.
+    """Return a context in which torch records no graph; no-op elsewhere.
 
     Elsewhere a gradient is taken only of what runs inside a tape or a
     transformed function.
@@ -19,7 +19,7 @@ def no_gradient():
 
 
 def inference(function, variables):
-    """A function of one batch as it runs fastest outside a training step.
+    """Return a function of a batch as it runs fastest outside a training step.
 
     On JAX it is compiled, with the variables as arguments: as constants they
     would be stored in the program, and changes of them would go unseen.

@@ -5,7 +5,7 @@ import numpy as np
 
 
 def get_random_state() -> dict:
-    """State of the backend's own random numbers, as NumPy arrays.
+    """Return the state of the backend's own random numbers, as NumPy arrays.
 
     Torch's are drawn by `keras.layers.Dropout` without a seed and by data
     loaders; elsewhere Keras has all state in variables.
@@ -21,7 +21,7 @@ def get_random_state() -> dict:
 
 
 def set_random_state(states: dict) -> None:
-    """Goes on with random numbers where `get_random_state` was called."""
+    """Go on with random numbers where `get_random_state` was called."""
     if keras.backend.backend() != "torch":
         return
     import torch

@@ -8,7 +8,7 @@ from keras_tricks._checks import labels_outside
 
 
 def check_label_range(labels, num_classes):
-    """Returns integer labels, checked to be in 0 ... `num_classes` - 1.
+    """Return integer labels, checked to be in 0 ... `num_classes` - 1.
 
     Raises:
         ValueError: If a label is out of range; in a TensorFlow graph,

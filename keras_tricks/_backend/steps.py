@@ -4,7 +4,7 @@ import keras
 
 
 def before_compiled_step(train_function, prepare):
-    """Lets `prepare` see each batch before the training step of JAX.
+    """Let `prepare` see each batch before the training step of JAX.
 
     The step of JAX gets all that it reads as its state; what must not
     become state has to be read before.
@@ -26,7 +26,7 @@ def before_compiled_step(train_function, prepare):
 
 
 def build_steps(model, batch):
-    """Builds what `fit` would build from its first batch.
+    """Build what `fit` would build from its first batch.
 
     Keras has no public way to do it with a batch that the step changes.
 

@@ -7,13 +7,13 @@ import keras
 
 
 def is_tf_dataset(x) -> bool:
-    """Whether `x` is a `tf.data.Dataset`, without importing TensorFlow."""
+    """Say whether `x` is a `tf.data.Dataset`, without importing TensorFlow."""
     tf = sys.modules.get("tensorflow")
     return tf is not None and isinstance(x, tf.data.Dataset)
 
 
 def import_tensorflow_for_data():
-    """Returns TensorFlow, for tf.data alone where another backend runs.
+    """Return TensorFlow, for tf.data alone where another backend runs.
 
     There it must not see the accelerators: it would take their memory.
 

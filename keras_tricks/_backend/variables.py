@@ -6,7 +6,7 @@ import keras
 
 
 def native_variable(variable):
-    """The variable that core optimizers match exclusions against."""
+    """Return the variable that core optimizers match exclusions against."""
     if keras.backend.backend() == "tensorflow":
         return variable.value
     return variable
@@ -14,7 +14,7 @@ def native_variable(variable):
 
 @functools.cache
 def _interpolate():
-    """The compiled or fused function behind `interpolate`."""
+    """Return the compiled or fused function behind `interpolate`."""
     if keras.backend.backend() == "torch":
         import torch
 
@@ -41,7 +41,7 @@ def _interpolate():
 
 
 def interpolate(starts: list, ends: list, weight: float) -> list:
-    """`start + weight * (end - start)` for lists of float32 tensors.
+    """Compute `start + weight * (end - start)` for lists of float32 tensors.
 
     One compiled call on JAX and TensorFlow and one fused one on PyTorch,
     where a loop over the tensors costs many times more.

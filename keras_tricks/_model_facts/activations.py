@@ -16,7 +16,7 @@ NEUTRAL = ("Identity", "Cast", "Reshape", "Squeeze", "Flatten", "Dropout")
 
 
 def is_linear_activation(operation) -> bool:
-    """Whether an operation is an `Activation` layer that does nothing.
+    """Return whether an operation is an `Activation` layer that does nothing.
 
     Example:
     >>> is_linear_activation(keras.layers.Activation("linear"))

@@ -2,7 +2,7 @@
 
 
 def data_formats(model, channels: int) -> list[str]:
-    """Returns the layouts in which a model can take images.
+    """Return the layouts in which a model can take images.
 
     Args:
         model: A Keras model.

@@ -8,7 +8,7 @@ from keras_tricks._model_facts.activations import (
 
 
 def last_activation(model: keras.Model) -> tuple[str, str] | None:
-    """Finds what turns the logits of a model into something else.
+    """Find what turns the logits of a model into something else.
 
     Args:
         model: Any Keras model. The graph of a functional model is followed
@@ -33,7 +33,7 @@ def last_activation(model: keras.Model) -> tuple[str, str] | None:
 
 
 def _activation_name(operation):
-    """Name of the activation that a layer has or is, or None."""
+    """Return the name of the activation that a layer has or is, or None."""
     activation = getattr(operation, "activation", operation)
     if activation is None or isinstance(activation, str):
         return None
@@ -45,7 +45,7 @@ def _activation_name(operation):
 
 
 def _last_operation(model):
-    """The operation that makes the output, and whether that is certain."""
+    """Find the operation that makes the output, and whether that is certain."""
     last, certain = model, True
     while isinstance(last, keras.Model):
         outputs = getattr(last, "outputs", None)

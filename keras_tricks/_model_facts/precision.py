@@ -4,7 +4,7 @@ import keras
 
 
 def compute_dtypes(model: keras.Model) -> collections.Counter:
-    """Counts the layers with weights of their own by what they compute in.
+    """Count the layers with weights of their own by what they compute in.
 
     The policy of the model itself may be another: a functional model has the
     global one, whatever its layers were given.

@@ -113,13 +113,13 @@ class Backup(keras.callbacks.Callback):
         self._damaged = []
 
     def backups(self) -> list[Path]:
-        """The backups that have their name, the last one first."""
+        """Return the backups that have their name, the last one first."""
         found = [] if not self.folder.is_dir() else self.folder.iterdir()
         places = {_place(path): path for path in found if _place(path)}
         return [places[place] for place in sorted(places, reverse=True)]
 
     def restore(self, model: keras.Model) -> int:
-        """Restores the last backup that is whole.
+        """Restore the last backup that is whole.
 
         Afterwards `step` is the number of batches that were done in the
         epoch that comes next.
@@ -231,7 +231,7 @@ class Backup(keras.callbacks.Callback):
             self._continue()
 
     def _continue(self):
-        """Puts in what `fit` has changed since the backup."""
+        """Put in what `fit` has changed since the backup."""
         variables = _variables(self.model)
         _assign(variables["seeds"], self._state["seeds"])
         if self._steps:
@@ -251,7 +251,7 @@ class Backup(keras.callbacks.Callback):
             self.save()
 
     def save(self) -> Path | None:
-        """Saves after the batch that just ended, for callbacks behind.
+        """Save after the batch that just ended, for callbacks behind.
 
         Returns:
             The backup; `None` if there is nothing to save: behind the last
@@ -287,7 +287,7 @@ class Backup(keras.callbacks.Callback):
         return final
 
     def _collect(self):
-        """The arrays by their part, and what else a backup holds."""
+        """Return the arrays by their part, and what else a backup holds."""
         variables = _variables(self.model)
         metrics = self.distribution.read_metrics(variables.pop("metrics"))
         state = {
@@ -331,13 +331,13 @@ class Backup(keras.callbacks.Callback):
 
 
 def _place(path):
-    """Epochs and steps done, of a folder with the name of a backup."""
+    """Read epochs and steps done from the name of a backup's folder."""
     match = _NAME.fullmatch(path.name)
     return match and (int(match[1]), int(match[2] or 0))
 
 
 def _variables(model):
-    """All variables that decide how training goes on."""
+    """Return all variables that decide how training goes on."""
     known = {id(variable) for variable in model.weights}
     return {
         "weights": model.weights,
@@ -371,7 +371,7 @@ def _flat(state):
 
 
 def _read(path):
-    """The arrays of a backup by their part, and what else it holds."""
+    """Return the arrays of a backup by their part, and what else it holds."""
     state = {part: {} for part in ("weights", "optimizer", *_IN_FIT)}
     try:
         with np.load(path / "state.npz", allow_pickle=False) as file:

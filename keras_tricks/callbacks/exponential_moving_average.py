@@ -14,7 +14,7 @@ from keras_tricks._types import PathLike
 def average_decay(
     decay: float, update: int, every: int = 1, warmup: bool = False
 ) -> float:
-    """Decay of one update of a moving average.
+    """Return the decay of one update of a moving average.
 
     `decay ** every`, or with warmup
     `min(decay, (1 + n) / (10 + n)) ** every` after `n = update * every`
@@ -180,7 +180,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
             variable.assign(_copy(average, variable.dtype))
 
     def swap_out(self) -> None:
-        """Puts the training weights back into the model."""
+        """Put the training weights back into the model."""
         if self._training_weights is None:
             return
         for variable, value in zip(
@@ -210,12 +210,12 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
             self.apply()
 
     def apply(self) -> None:
-        """Puts the averaged weights into the model, for good."""
+        """Put the averaged weights into the model, for good."""
         self.swap_out()
         self._assign(self._variables())
 
     def get_state(self) -> dict:
-        """Returns the average and its counters as a dict of NumPy arrays."""
+        """Return the average and its counters as a dict of NumPy arrays."""
         state = {
             "updates": np.asarray(self.updates),
             "pending": np.asarray(self._pending),
@@ -226,7 +226,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         return state
 
     def set_state(self, state: dict) -> None:
-        """Continues from a dict that `get_state` returned."""
+        """Continue from a dict that `get_state` returned."""
         keys = sorted(key for key in state if key.startswith("average_"))
         if not keys or "updates" not in state or "pending" not in state:
             raise ValueError(
@@ -241,13 +241,13 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         ]
 
     def save(self, path: PathLike) -> None:
-        """Writes the average to `path` (.npz) in one piece."""
+        """Write the average to `path` (.npz) in one piece."""
         buffer = io.BytesIO()
         np.savez(buffer, **self.get_state())
         write_atomically(path, buffer.getvalue())
 
     def load(self, path: PathLike) -> None:
-        """Continues from a file that `save` wrote; call it before `fit`."""
+        """Continue from a file that `save` wrote; call it before `fit`."""
         try:
             with open(path, "rb") as file:
                 state = dict(np.load(file, allow_pickle=False))

@@ -2,7 +2,7 @@ import keras
 
 
 def last_learning_rate(optimizer) -> float:
-    """Learning rate of the last update that an optimizer made.
+    """Return the learning rate of the last update that an optimizer made.
 
     A schedule is evaluated at the optimizer's counter minus one. With
     gradient accumulation over `k` batches, core Keras' schedules see the

@@ -20,7 +20,8 @@ class LossScaleLogger(keras.callbacks.Callback):
     >>> callback = keras_tricks.callbacks.LossScaleLogger()
 
     Reference:
-        Section 3.2, low-precision training.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 3.2,
+          low-precision training
     """
 
     def on_train_begin(self, logs: dict | None = None) -> None:

@@ -37,8 +37,8 @@ class MixUpOff(keras.callbacks.Callback):
     180
 
     Reference:
-        An option of the authors' training scripts; the paper (section 5.4)
-        mixes to the end.
+        - An option of the authors' training scripts; the paper (section 5.4)
+          mixes to the end
     """
 
     def __init__(

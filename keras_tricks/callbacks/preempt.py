@@ -90,7 +90,7 @@ class Preempt(keras.callbacks.Callback):
         self.close()
 
     def close(self) -> None:
-        """Puts back what handled the signals before."""
+        """Put back what handled the signals before."""
         for number, handler in self._before.items():
             if handler is not None:  # None: set by other code than Python's.
                 signal.signal(number, handler)
@@ -108,7 +108,7 @@ class Preempt(keras.callbacks.Callback):
             self._stop()
 
     def _asked(self):
-        """Whether any of the processes is to end."""
+        """Return whether any of the processes is to end."""
         return self.backup.distribution.any(self.received is not None)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

@@ -94,7 +94,7 @@ def open_images(
     test_samples: int | None = None,
     seed: int = 0,
 ) -> ImageSet:
-    """Opens images of any source, without reading them yet.
+    """Open images of any source, without reading them yet.
 
     Args:
         dataset: A name as for `load`; `"tfds/NAME"`, of
@@ -164,7 +164,7 @@ def _named(dataset):
 
 
 def _hub_splits(open_split, name):
-    """The training split, and the first of the others that there is."""
+    """Return the training split, and the first of the others that there is."""
     train, reasons = open_split(name, "train"), []
     for split in ("validation", "test"):
         try:

@@ -12,7 +12,7 @@ _SAMPLES = 256
 
 
 def first_batch(x, y=None, batch_size=None):
-    """Looks at the first batch of data for `fit`, without using it up.
+    """Look at the first batch of data for `fit`, without using it up.
 
     Args:
         x: Arrays, or a `PyDataset`, `tf.data.Dataset`, `DataLoader`,
@@ -40,7 +40,7 @@ def first_batch(x, y=None, batch_size=None):
 
 
 def _again(first, rest):
-    """A generator of the batches as they were."""
+    """Yield a generator of the batches as they were."""
     yield from itertools.chain([first], rest)
 
 

@@ -38,7 +38,7 @@ class _Kind:
         return len(self.dataset)
 
     def check_epochs(self, epochs):
-        """Refuses `epochs` where every epoch has the same views."""
+        """Refuse `epochs` where every epoch has the same views."""
         if epochs is not None:
             raise ValueError(
                 "`epochs` must be None, but for Batches that augment or mix. "
@@ -46,11 +46,11 @@ class _Kind:
             )
 
     def total(self, epochs):
-        """Number of rows that `read` gives."""
+        """Return the number of rows that `read` gives."""
         return self.samples
 
     def read(self, epochs=None):
-        """Gives the rows and the data of every batch, in order."""
+        """Give the rows and the data of every batch, in order."""
         start = 0
         for batch in self.batches():
             rows = np.arange(start, start + len(_packed.x_of(batch)))
@@ -121,7 +121,7 @@ class _OfPyDataset(_Kind):
         return (count - 1) * size + last
 
     def batches(self):
-        """Gives the batches, all of one size but the last."""
+        """Give the batches, all of one size but the last."""
         count, size = self.dataset.num_batches, None
         for step in range(count):
             batch = self.dataset[step]
@@ -151,7 +151,7 @@ class _OfArrays(_Kind):
         return lengths.pop()
 
     def batches(self):
-        """Gives slices of the arrays."""
+        """Give slices of the arrays."""
         for start in range(0, self.samples, self.batch_size):
             chosen = slice(start, start + self.batch_size)
             yield tuple(p if p is None else p[chosen] for p in self.dataset)
@@ -162,7 +162,7 @@ class _OfArrays(_Kind):
 
 class _OfSamples(_Kind):
     def batches(self):
-        """Gives the samples, stacked."""
+        """Give the samples, stacked."""
         for start in range(0, self.samples, self.batch_size):
             stop = min(start + self.batch_size, self.samples)
             samples = [_parts(self.dataset[i]) for i in range(start, stop)]
@@ -209,7 +209,7 @@ class _OfTensorFlow(_Kind):
         return int(count)
 
     def batches(self):
-        """Gives the batches."""
+        """Give the batches."""
         return iter(self.dataset)
 
     def pack(self, reader):
@@ -218,7 +218,7 @@ class _OfTensorFlow(_Kind):
 
 
 def kind_of(dataset, batch_size=32):
-    """Finds out what a data set is.
+    """Find out what a data set is.
 
     Args:
         dataset: The data set.
@@ -251,7 +251,7 @@ def kind_of(dataset, batch_size=32):
 
 
 def _parts(sample):
-    """The arrays of one sample."""
+    """Return the arrays of one sample."""
     if not isinstance(sample, (tuple, list)) or not 1 <= len(sample) <= 3:
         raise ValueError(
             "`dataset` must give samples (x, y). "

@@ -29,7 +29,7 @@ class Reader:
         )
 
     def logits(self, rows, x=None):
-        """Returns float32 `(B, K)`; x is needed to check the views."""
+        """Return float32 `(B, K)`; x is needed to check the views."""
         rows, contents = np.asarray(rows), self.store.contents
         if rows.max() >= contents.rows:
             raise ValueError(
@@ -54,7 +54,7 @@ class Reader:
         return np.asarray(self.store.logits[rows], "float32")
 
     def pack(self, rows, batch):
-        """Returns the batch with packed targets for its labels."""
+        """Return the batch with packed targets for its labels."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         if y is None:
             raise ValueError("`dataset` must hold labels. Received: y=None")
@@ -65,7 +65,7 @@ class Reader:
 
 
 def pack_tensorflow(dataset, reader):
-    """Packs a `tf.data.Dataset` of batches, whose rows it counts."""
+    """Pack a `tf.data.Dataset` of batches, whose rows it counts."""
     tf = _backend.import_tensorflow_for_data()
     classes = reader.store.contents.num_classes
 
@@ -133,7 +133,7 @@ class PackedBatches(_Packed):
         return self.dataset.batch_size
 
     def set_epoch(self, epoch):
-        """States the epoch, see `Batches`."""
+        """State the epoch, see `Batches`."""
         self.dataset.set_epoch(epoch)
 
     def __getitem__(self, index):
@@ -142,7 +142,7 @@ class PackedBatches(_Packed):
         return self._pack(epoch, step, self.dataset[step])
 
     def batch(self, epoch, step):
-        """Returns one batch of any epoch, whatever the current one."""
+        """Return one batch of any epoch, whatever the current one."""
         return self._pack(epoch, step, self.dataset.batch(epoch, step))
 
     def _pack(self, epoch, step, batch):
@@ -180,7 +180,7 @@ class PackedSamples:
 
 
 def x_of(batch):
-    """Returns the x of a batch, which must be one array."""
+    """Return the x of a batch, which must be one array."""
     x = keras.utils.unpack_x_y_sample_weight(batch)[0]
     if isinstance(x, (dict, list, tuple)):
         raise ValueError(

@@ -68,7 +68,7 @@ class Store:
 
     @classmethod
     def open(cls, path):
-        """Opens a store to read from."""
+        """Open a store to read from."""
         contents = _read_contents(Path(path))
         if contents is None:
             raise ValueError(
@@ -79,7 +79,7 @@ class Store:
 
     @classmethod
     def resume(cls, path, teacher, **expected):
-        """Opens a store to go on with, or returns None if there is none.
+        """Open a store to go on with, or return None if there is none.
 
         Args:
             path: The folder.
@@ -120,7 +120,7 @@ class Store:
 
     @classmethod
     def create(cls, path, contents):
-        """Makes an empty store."""
+        """Make an empty store."""
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         about = {"format": FORMAT, **dataclasses.asdict(contents)}
@@ -163,24 +163,24 @@ class Store:
         return array
 
     def written(self, rows):
-        """Which rows hold logits that were written, intact or not."""
+        """Return which rows hold logits that were written, intact or not."""
         return self.checks[rows].any(axis=-1)
 
     def intact(self, rows):
-        """Which rows hold the logits that were written."""
+        """Return which rows hold the logits that were written."""
         crc = checksums(np.asarray(self.logits[rows]))
         return self.written(rows) & (crc == self.checks[rows, 1])
 
     def same_views(self, rows, views):
-        """Which rows are of these views."""
+        """Return which rows are of these views."""
         return np.asarray(self.checks[rows, 0] == views)
 
     def holds(self, rows, views) -> bool:
-        """Whether all rows are intact and of these views."""
+        """Return whether all rows are intact and of these views."""
         return bool((self.intact(rows) & self.same_views(rows, views)).all())
 
     def write(self, rows, logits, views):
-        """Writes rows with their checksums.
+        """Write rows with their checksums.
 
         Args:
             rows: Integers `(B,)`.
@@ -206,25 +206,25 @@ class Store:
         self.checks[rows] = np.stack([views, checksums(half)], axis=-1)
 
     def flush(self):
-        """Hands all that was written to the disk."""
+        """Hand all that was written to the disk."""
         self.logits.flush()
         self.checks.flush()
 
 
 def to_numpy(x):
-    """Returns an array or a tensor of any library as a NumPy array."""
+    """Return an array or a tensor of any library as a NumPy array."""
     return np.asarray(_backend.as_array(x, like=np.empty(0)))
 
 
 def checksums(x) -> np.ndarray:
-    """Returns the CRC-32 of the bytes of each item of a batch, uint32."""
+    """Return the CRC-32 of the bytes of each item of a batch, uint32."""
     x = np.ascontiguousarray(to_numpy(x))
     flat = x.reshape(len(x), -1).view("uint8")
     return np.array([zlib.crc32(row) for row in flat], "uint32")
 
 
 def fingerprint(model: keras.Model) -> str:
-    """Returns the SHA-256 of the weights, their shapes and their order."""
+    """Return the SHA-256 of the weights, their shapes and their order."""
     digest = hashlib.sha256()
     for weight in model.weights:
         value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight.value))

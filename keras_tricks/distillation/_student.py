@@ -34,7 +34,7 @@ class StudentTap:
 
 
 def check_student(student):
-    """Refuses what is no student, by its structure."""
+    """Refuse what is no student, by its structure."""
     if not isinstance(student, keras.Model):
         raise ValueError(
             f"`student` must be a Keras model. Received: student={student!r}"

@@ -89,7 +89,7 @@ class Teachers:
         return [v for part in parts for v in getattr(part, "variables", [])]
 
     def check_student(self, student):
-        """Refuses a teacher that is the student, or of other classes."""
+        """Refuse a teacher that is the student, or of other classes."""
         ours = {id(v) for v in student.variables}
         classes = _classes(student)
         for model in self.models:
@@ -102,7 +102,7 @@ class Teachers:
             refuse_classes(model.name, _classes(model), classes)
 
     def check_batch(self, student, x, y):
-        """Measures each teacher on a batch, see `check_teacher`."""
+        """Measure each teacher on a batch, see `check_teacher`."""
         x = keras.tree.map_structure(ops.convert_to_tensor, x)
         classes = _classes(student)
         reports = []
@@ -117,7 +117,7 @@ class Teachers:
         return reports
 
     def teach(self, x, temperature, compiled=False):
-        """Returns logits and features for a batch, without gradient.
+        """Return logits and features for a batch, without gradient.
 
         Args:
             x: The batch of the student.
@@ -154,19 +154,19 @@ class Teachers:
 
 
 def to_channels_last(x, axis):
-    """Moves the axis of the channels to the end."""
+    """Move the axis of the channels to the end."""
     return x if axis == -1 else ops.moveaxis(x, axis, -1)
 
 
 def to_channels_last_shape(shape, axis):
-    """The same for a shape."""
+    """Return the same for a shape."""
     shape = list(shape)
     shape.append(shape.pop(axis))
     return tuple(shape)
 
 
 def _average(logits, ensemble, temperature):
-    """The logits of an ensemble, as those of one teacher.
+    """Return the logits of an ensemble, as those of one teacher.
 
     The mean of probabilities at temperature T is what the logits
     `T log(mean(softmax(r / T)))` have at that temperature.
@@ -195,6 +195,6 @@ def _adapters(adapt, count):
 
 
 def _classes(model):
-    """Number of logits if the model knows it before it is called."""
+    """Return the number of logits if the model knows it before it is called."""
     shape = getattr(model, "output_shape", None) if model.built else None
     return shape[-1] if isinstance(shape, tuple) and shape else None

@@ -123,7 +123,7 @@ class AdaptImages:
         return ops.transpose(x, (0, 3, 1, 2) if last else (0, 2, 3, 1))
 
     def _scale_and_offset(self, channels):
-        """Of the affine map of each channel, or None where it is x -> x."""
+        """Return the affine map of each channel, or None where it is x -> x."""
         values = {}
         for field in ("mean", "std"):
             for who in ("student", "teacher"):
@@ -147,7 +147,7 @@ class AdaptImages:
 
 
 def _check_channels(name, value):
-    """Returns a tuple of floats, positive ones for a deviation."""
+    """Return a tuple of floats, positive ones for a deviation."""
     items = value if hasattr(value, "__len__") else [value]
     positive = name.endswith("std")
     return tuple(

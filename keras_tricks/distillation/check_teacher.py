@@ -59,7 +59,7 @@ def check_teacher(
     num_classes: int | None = None,
     adapt: Callable | Sequence[Callable | None] | None = None,
 ) -> TeacherReport:
-    """Refuses a teacher that cannot be meant, and measures it on one batch.
+    """Refuse a teacher that cannot be meant, and measure it on one batch.
 
     The commonest failure of distillation is a teacher whose weights were not
     loaded: nothing fails, and the student learns nothing from it.
@@ -98,12 +98,12 @@ def check_teacher(
 
 
 def call_teacher(teacher, x, adapt=None):
-    """Returns what the teacher says in inference mode."""
+    """Return what the teacher says in inference mode."""
     return teacher(x if adapt is None else adapt(x), training=False)
 
 
 def check_adapt(adapt):
-    """Raises ValueError for what cannot adapt images."""
+    """Raise ValueError for what cannot adapt images."""
     if adapt is not None and not callable(adapt):
         raise ValueError(
             f"`adapt` must be callable or None. Received: adapt={adapt!r}"
@@ -111,7 +111,7 @@ def check_adapt(adapt):
 
 
 def refuse_activation(teacher):
-    """Raises ValueError for a teacher whose last layer is an activation."""
+    """Raise ValueError for a teacher whose last layer is an activation."""
     if not isinstance(teacher, keras.Model):
         raise ValueError(
             "`teacher` must be a Keras model. "
@@ -128,7 +128,7 @@ def refuse_activation(teacher):
 
 
 def refuse_classes(name, classes, expected):
-    """Raises ValueError for another number of classes than the student's."""
+    """Raise ValueError for another number of classes than the student's."""
     if None not in (classes, expected) and classes != expected:
         raise ValueError(
             f"`teacher` must have the student's {expected} classes. "
@@ -137,7 +137,7 @@ def refuse_classes(name, classes, expected):
 
 
 def measure_teacher(teacher, logits, y, num_classes=None) -> TeacherReport:
-    """The part of `check_teacher` that looks at the teacher's logits."""
+    """Return the part of `check_teacher` that looks at the teacher's logits."""
     if isinstance(logits, (list, tuple, dict)):
         raise ValueError(
             "`teacher` must have one output, the logits. "

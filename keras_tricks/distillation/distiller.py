@@ -98,7 +98,8 @@ class Distiller(keras.Model):
     (3, 3)
 
     Reference:
-        arXiv 1812.01187, section 5.3; Hinton et al., arXiv 1503.02531.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.3
+        - [Hinton et al., 2015](https://arxiv.org/abs/1503.02531)
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class Distiller(keras.Model):
         teacher: keras.Model | Sequence[keras.Model],
         adapt: Callable | Sequence[Callable | None] | None = None,
     ) -> None:
-        """Gives this distiller its teacher, or another one.
+        """Give this distiller its teacher, or another one.
 
         Args:
             teacher: As at construction.
@@ -159,7 +160,7 @@ class Distiller(keras.Model):
         self.train_function = None
 
     def measure_teacher(self, x: Tensor, y: Tensor) -> TeacherReport:
-        """Measures the teacher on a batch of the student.
+        """Measure the teacher on a batch of the student.
 
         Args:
             x: The batch.
@@ -227,7 +228,7 @@ class Distiller(keras.Model):
         return [m for m in super().metrics if id(m) not in ours]
 
     def _before_training(self, x, y, batch_size):
-        """All checks that need data; returns x, see `first_batch`."""
+        """Return all checks that need data; returns x, see `first_batch`."""
         if not isinstance(getattr(self, "loss", None), LabelSmoothedKD):
             raise ValueError(
                 "`loss` of a Distiller must be a "
@@ -265,7 +266,7 @@ class Distiller(keras.Model):
         )
 
     def _teach(self, data):
-        """Puts what the teacher says beside the labels, once a batch."""
+        """Put what the teacher says beside the labels, once a batch."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if isinstance(y, Lesson):
             return data
@@ -331,7 +332,7 @@ class Distiller(keras.Model):
             metric.update_state(values)
 
     def _fit_projections(self, shapes):
-        """Makes the projections, or checks those that there are."""
+        """Make the projections, or check those that there are."""
         ours = self._student_tap.shapes if self.features else []
         for match, mine, theirs in zip(
             self.features, ours, shapes, strict=True
@@ -381,5 +382,5 @@ class Distiller(keras.Model):
 
 
 def _answer(y_pred):
-    """The answer to a lesson; without features it is the logits alone."""
+    """Return the answer to a lesson; without features, the logits alone."""
     return y_pred if isinstance(y_pred, Answer) else Answer(y_pred)

@@ -35,8 +35,8 @@ class FeatureMatch:
     0.5
 
     Reference:
-        Romero et al., "FitNets: Hints for Thin Deep Nets",
-        arXiv 1412.6550. Not a part of the paper.
+        - [Romero et al., 2014](https://arxiv.org/abs/1412.6550). Not a part of
+          the paper
     """
 
     student_layer: str
@@ -56,7 +56,7 @@ class FeatureMatch:
 
 
 def check_features(features) -> tuple[FeatureMatch, ...]:
-    """Returns a tuple of pairs, or raises ValueError."""
+    """Return a tuple of pairs, or raise ValueError."""
     if not isinstance(features, (list, tuple)) or not all(
         isinstance(match, FeatureMatch) for match in features
     ):
@@ -68,7 +68,7 @@ def check_features(features) -> tuple[FeatureMatch, ...]:
 
 
 def tap(name: str, model: keras.Model, layers: list[str]) -> keras.Model:
-    """Returns the model with the outputs of some layers beside its own.
+    """Return the model with the outputs of some layers beside its own.
 
     Args:
         name: `"student"` or `"teacher"`, for messages.
@@ -113,7 +113,7 @@ def tap(name: str, model: keras.Model, layers: list[str]) -> keras.Model:
 
 
 def channels_axis(model: keras.Model, layer: str) -> int:
-    """Returns the axis of the channels in the output of a layer."""
+    """Return the axis of the channels in the output of a layer."""
     found = model.get_layer(layer)
     if len(found.output.shape) != 4:
         return -1
@@ -123,7 +123,7 @@ def channels_axis(model: keras.Model, layer: str) -> int:
 
 
 def _data_format_before(layer):
-    """That of the nearest layer before which has one."""
+    """Return the layout of the nearest layer before that has one."""
     parents = [
         tensor._keras_history.operation
         for node in layer._inbound_nodes
@@ -138,7 +138,7 @@ def _data_format_before(layer):
 
 
 def check_shapes(match: FeatureMatch, student, teacher):
-    """Refuses features (B, ..., channels) that differ in more than channels.
+    """Refuse features (B, ..., channels) that differ in more than channels.
 
     Args:
         match: The pair, for the message.
@@ -157,6 +157,6 @@ def check_shapes(match: FeatureMatch, student, teacher):
 
 
 def feature_loss(projected, teacher, sample_weight=None):
-    """Mean squared error, as a Keras loss reduces it over the batch."""
+    """Compute the mean squared error as a Keras loss reduces it."""
     flat = [ops.reshape(f, (ops.shape(f)[0], -1)) for f in (teacher, projected)]
     return keras.losses.MeanSquaredError()(*flat, sample_weight)

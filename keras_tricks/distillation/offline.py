@@ -42,7 +42,7 @@ def precompute_logits(
     batch_size: int = 32,
     verbose: int = 1,
 ) -> PrecomputeReport:
-    """Writes the teacher's logits for a data set to disk, once for all runs.
+    """Write the teacher's logits for a data set to disk, once for all runs.
 
     `logits[i] = float16(teacher(adapt(x[i]), training=False))`
 
@@ -94,7 +94,8 @@ def precompute_logits(
     (16, 0, 16)
 
     Reference:
-        arXiv 1812.01187, section 5.3; the teacher is run ahead of training.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.3; the
+          teacher is run ahead of training
     """
     refuse_activation(teacher)
     if not teacher.built:
@@ -152,7 +153,7 @@ def precompute_logits(
 def with_teacher_logits(
     dataset: Any, path: PathLike, check_images: bool = True
 ) -> Any:
-    """Returns the data set with stored teacher logits beside its labels.
+    """Return the data set with stored teacher logits beside its labels.
 
     `y -> pack_targets(y, logits)`, for `keras_tricks.losses.LabelSmoothedKD`
     in plain `fit`. The logits are read from the disk as they are needed.
@@ -194,7 +195,7 @@ def with_teacher_logits(
     >>> history = student.fit(x, packed, verbose=0)
 
     Reference:
-        arXiv 1812.01187, section 5.3.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.3
     """
     kind = _kinds.kind_of(dataset)
     reader = _packed.Reader(path, check_images)
@@ -209,7 +210,7 @@ def with_teacher_logits(
 
 
 def _asker(teacher, adapt):
-    """A function of images, and labels to measure it by, that gives logits."""
+    """Return a function from images to logits, with labels to measure it by."""
     variables = [*teacher.variables, *getattr(adapt, "variables", [])]
     run = _backend.inference(
         lambda x: call_teacher(teacher, x, adapt), variables
@@ -230,7 +231,7 @@ def _asker(teacher, adapt):
 
 
 def _check_repeatable(kind):
-    """Refuses data whose first batch looks different when read again."""
+    """Refuse data whose first batch looks different when read again."""
     first, again = (
         _store.checksums(_packed.x_of(next(kind.read())[1])) for _ in range(2)
     )
@@ -245,7 +246,7 @@ def _check_repeatable(kind):
 
 
 def _describe(adapt):
-    """What can be told of a function, the same in another process."""
+    """Return what can be told of a function, the same in another process."""
     if adapt is None or dataclasses.is_dataclass(adapt):
         return None if adapt is None else repr(adapt)
     return getattr(adapt, "__qualname__", type(adapt).__qualname__)

@@ -67,13 +67,13 @@ class Distribution:
         return self.process_index, self.num_processes
 
     def scope(self) -> contextlib.AbstractContextManager:
-        """The context in which the model is built and compiled."""
+        """Return the context in which the model is built and compiled."""
         return contextlib.nullcontext()
 
     def check_batch_size(
         self, batch_size: int, accumulation_steps: int = 1
     ) -> None:
-        """Checks that the batch of an update splits evenly.
+        """Check that the batch of an update splits evenly.
 
         Args:
             batch_size: Samples in one update, over all devices.
@@ -93,7 +93,7 @@ class Distribution:
             )
 
     def prepare(self, model: keras.Model) -> keras.Model:
-        """Makes a compiled model train exactly; call it after `compile`.
+        """Make a compiled model train exactly; call it after `compile`.
 
         What is changed is this object alone: what `save` writes is the plain
         model.
@@ -110,7 +110,7 @@ class Distribution:
         return model
 
     def batches(self, x: Any) -> Any:
-        """Returns what `fit`, `evaluate` and `predict` are to take.
+        """Return what `fit`, `evaluate` and `predict` are to take.
 
         Args:
             x: Batches over all devices: those of `keras_tricks.data`, or
@@ -127,7 +127,7 @@ class Distribution:
         return x
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """Adds arrays over all processes; each must call it.
+        """Add arrays over all processes; each must call it.
 
         Args:
             values: float32 or int32, of the same shape in each process.
@@ -138,11 +138,11 @@ class Distribution:
         return np.asarray(values)
 
     def any(self, flag: bool) -> bool:
-        """Whether a flag is true in any process; each must call it."""
+        """Return whether a flag is true in any process; each must call it."""
         return bool(self.sum(np.int32(flag)) > 0)
 
     def gather(self, value: Any) -> list:
-        """What every process has; each must call it.
+        """Return what every process has; each must call it.
 
         Args:
             value: What fits into JSON.
@@ -163,7 +163,7 @@ class Distribution:
         ]
 
     def read_metrics(self, variables: list) -> list[np.ndarray]:
-        """What metrics have counted, for `assign_metrics`; each must call it.
+        """Return metrics' counts for `assign_metrics`; all must call it.
 
         Args:
             variables: `model.metrics_variables`.
@@ -175,7 +175,7 @@ class Distribution:
         return [np.array(ops.convert_to_numpy(v))[None] for v in variables]
 
     def assign_metrics(self, variables: list, arrays: list) -> None:
-        """Goes on counting; each process must call it.
+        """Go on counting; each process must call it.
 
         Of another number of replicas the counts are added.
         """
@@ -183,7 +183,7 @@ class Distribution:
             variable.assign(array.sum(0, dtype=array.dtype))
 
     def together(self, function: Callable, chief_first: bool = False) -> Any:
-        """Calls a function in every process; if one fails, all do.
+        """Call a function in every process; if one fails, all do.
 
         Args:
             function: Called without arguments; it must not call what other
@@ -218,12 +218,12 @@ class Distribution:
                 raise ProcessFailed(f"Process {index} failed: {text}")
 
     def describe(self) -> str:
-        """One line that says on what is trained, and how."""
+        """Return one line that says on what is trained, and how."""
         return f"{self.name}: one device"
 
 
 def refuse_mixing_on_device(x) -> None:
-    """Refuses batches that a step would have to see whole.
+    """Refuse batches that a step would have to see whole.
 
     Raises:
         ValueError: If they are mixed where they have been split.

@@ -24,7 +24,7 @@ _ENGINES = {
 
 
 def distribute(spec: str = "auto", norm: str = "sync") -> Distribution:
-    """Returns where and how models of this process train.
+    """Return where and how models of this process train.
 
     With the same global batch, several devices take the same steps as one
     device does, up to rounding: batch b is split in equal parts, the
@@ -66,8 +66,8 @@ def distribute(spec: str = "auto", norm: str = "sync") -> Distribution:
     >>> model = distribution.prepare(model)
 
     Reference:
-        arXiv 1812.01187, section 3.1: the batch of the paper is that of
-        eight GPUs.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 3.1: the
+          batch of the paper is that of eight GPUs
     """
     check_choice("norm", norm, ("sync", "local"))
     backend = keras.backend.backend()
@@ -91,7 +91,7 @@ def distribute(spec: str = "auto", norm: str = "sync") -> Distribution:
 
 
 def _devices(spec, count):
-    """The devices to train on: accelerators or else CPUs."""
+    """Return the devices to train on: accelerators or else CPUs."""
     devices = _backend.accelerators() or _backend.cpus()
     if count is not None and count > len(devices):
         raise ValueError(

@@ -4,7 +4,7 @@ import functools
 
 
 def check_losses(model, weigh=None) -> None:
-    """Refuses losses of one value, and weighs others; once they are built.
+    """Refuse losses of one value, and weigh others; once they are built.
 
     Keras divides by the number of samples itself, so it must see them.
 

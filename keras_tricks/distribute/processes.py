@@ -31,7 +31,7 @@ class Processes:
 
 
 def find_processes(backend: str, environment: Mapping[str, str]) -> Processes:
-    """Returns the processes that an environment names.
+    """Return the processes that an environment names.
 
     - TensorFlow: `TF_CONFIG`, with the jobs chief and worker.
     - JAX: `KERAS_DISTRIBUTION_JOB_ADDRESSES`, `..._NUM_PROCESSES` and
@@ -141,7 +141,7 @@ def _slurm(environment):
 
 
 def _expand_hosts(text):
-    """The names in a list such as `gpu[01-03,7],login`."""
+    """Return the names in a list such as `gpu[01-03,7],login`."""
     hosts = []
     for item in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text):
         match = re.fullmatch(r"([^\[]*)\[([\d,-]+)\](.*)", item)
@@ -157,7 +157,7 @@ def _expand_hosts(text):
 
 
 def _expand_counts(text):
-    """The numbers in a list such as `2(x3),1`."""
+    """Return the numbers in a list such as `2(x3),1`."""
     counts = []
     for item in text.split(","):
         match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", item)

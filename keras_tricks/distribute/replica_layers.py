@@ -10,7 +10,7 @@ MASK = 2**31 - 1
 
 
 def draw_apart(model, fold):
-    """Gives each replica random numbers of its own.
+    """Give each replica random numbers of its own.
 
     Keras gives all the same, so that dropout drops the same units of the
     first sample of each part. Replica 0 draws what one device does.
@@ -34,7 +34,7 @@ def _folded(draw, fold):
 
 
 def synchronize_batch_norm(model, combine):
-    """Lets batch norms take the statistics of the whole batch.
+    """Let batch norms take the statistics of the whole batch.
 
     As `synchronized=True` does, which would be saved, and fail on other
     backends; its variance, a difference of two squares, loses digits.
@@ -65,7 +65,7 @@ def _combined(layer, combine):
 
 
 def moving_statistics(model):
-    """Moving mean and variance of all batch norms that are trained."""
+    """Return moving mean and variance of all batch norms that are trained."""
     return [
         variable
         for layer in batch_norms(model)
@@ -74,7 +74,7 @@ def moving_statistics(model):
 
 
 def batch_norms(model):
-    """Those of a model that are trained."""
+    """Return those of a model that are trained."""
     return [
         layer
         for layer in layers(model)
@@ -84,5 +84,5 @@ def batch_norms(model):
 
 
 def layers(model):
-    """All layers of a model, at any depth."""
+    """Return all layers of a model, at any depth."""
     return model._flatten_layers(include_self=True, recursive=True)

@@ -49,7 +49,7 @@ def choose_engine(
     num_processes: int,
     num_accelerators: int,
 ) -> Engine:
-    """Returns the engine that a specification asks for.
+    """Return the engine that a specification asks for.
 
     `"auto"` is the engine of the backend for several processes if there are
     some, otherwise the one for several devices if there is more than one

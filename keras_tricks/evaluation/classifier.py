@@ -89,14 +89,14 @@ class Classifier:
         return last_activation(self.model) is not None
 
     def channels_last_shape(self, channels: int) -> tuple:
-        """The input of the model, whatever its layout: batch, H, W, C."""
+        """Return the input shape as batch, H, W, C, whatever its layout."""
         batch, *rest = self.model.input_shape
         if self.data_format(channels) == "channels_first":
             return (batch, *rest[1:], rest[0])
         return (batch, *rest)
 
     def data_format(self, channels: int) -> str:
-        """The layout that the model takes images of so many channels in.
+        """Return the layout that the model takes images of so many channels in.
 
         Raises:
             ValueError: If it takes images of another number of channels.
@@ -110,13 +110,13 @@ class Classifier:
         return formats[0]
 
     def to_layout(self, x: np.ndarray) -> np.ndarray:
-        """Images `(B, H, W, C)` in the layout that the model takes."""
+        """Put images `(B, H, W, C)` into the layout that the model takes."""
         if self.data_format(x.shape[-1]) == "channels_last":
             return x
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
 
     def class_name(self, index: int) -> str:
-        """The name of a class, or its number if the names are unknown."""
+        """Return a class's name, or its number if the names are unknown."""
         if self.classes is None:
             return str(index)
         return self.classes.names[index]
@@ -124,7 +124,7 @@ class Classifier:
     def log_probabilities(
         self, x: np.ndarray, batch_size: int | None = None
     ) -> np.ndarray:
-        """Logarithms of the probabilities of every crop, by the network.
+        """Return the logarithms of the probabilities of every crop.
 
         Formula: `z - log Σ exp z` of logits, in float64, or `log p` where
         the network ends in a softmax.

@@ -20,7 +20,7 @@ def evaluate(
     workers: int | None = None,
     verbose: bool = False,
 ) -> Evaluation:
-    """Classifies labeled images and keeps what all figures are made from.
+    """Classify labeled images and keep what all figures are made from.
 
     Of several crops of an image the probabilities are averaged. All is
     computed in float64 from the float32 outputs of the network.
@@ -94,7 +94,7 @@ def evaluate(
 
 
 def merge_crops(log_probabilities: np.ndarray) -> np.ndarray:
-    """Averages the probabilities of the crops of each image.
+    """Average the probabilities of the crops of each image.
 
     Formula: `log(1 / V Σ_v exp(log p_v))`.
 
@@ -115,7 +115,7 @@ def merge_crops(log_probabilities: np.ndarray) -> np.ndarray:
 
 
 def _reduce(log_p, labels, indices):
-    """What is kept of a batch: of K numbers an image, a few."""
+    """Return what is kept of a batch: of K numbers an image, a few."""
     # Stable, so that of equal numbers the first class wins as in argmax.
     order = np.argsort(-log_p, axis=-1, kind="stable")
     top = order[:, :_KEPT]

@@ -92,7 +92,7 @@ class LabeledImages:
     def batches(
         self, batch_size: int = 64, workers: int | None = None
     ) -> EvaluationBatches:
-        """Batches of the crops, see `keras_tricks.data.EvaluationBatches`."""
+        """Return the batches, see `keras_tricks.data.EvaluationBatches`."""
         return EvaluationBatches(
             self.images,
             self.transform,
@@ -109,7 +109,7 @@ def load_images(
     ten_crop: bool = False,
     samples: int | None = None,
 ) -> LabeledImages:
-    """Finds the images that a classifier is to be evaluated on.
+    """Find the images that a classifier is to be evaluated on.
 
     Args:
         classifier: From `load_classifier`.
@@ -159,7 +159,7 @@ def load_images(
 
 
 def _of_run(classifier, ten_crop, samples):
-    """The validation images of a training run, as training saw them."""
+    """Return the validation images of a training run, as training saw them."""
     if classifier.recipe is None:
         raise ValueError(
             "`data_dir` or `dataset` must be given, unless the model is in "
@@ -182,7 +182,7 @@ def _of_run(classifier, ten_crop, samples):
 
 
 def _of_records(data, classifier, samples):
-    """The test split of a run that read its images while it trained."""
+    """Return the test split of a run that read its images while it trained."""
     own = check_preprocessing(classifier)
     images = DecodedRecords(take_records(data.test, samples))
     return LabeledImages(
@@ -198,7 +198,7 @@ def _of_records(data, classifier, samples):
 
 
 def training_normalize(classifier: Classifier, data: ImageData) -> Callable:
-    """How a training run normalized its images.
+    """Return how a training run normalized its images.
 
     Args:
         classifier: Of the run.
@@ -260,7 +260,7 @@ def _from_elsewhere(classifier, data_dir, dataset, ten_crop, samples):
 
 
 def check_preprocessing(classifier: Classifier) -> Preprocessing:
-    """The preprocessing of a classifier.
+    """Return the preprocessing of a classifier.
 
     Raises:
         ValueError: If it is unknown.

@@ -28,7 +28,7 @@ def load_classifier(
     model_args: dict | None = None,
     **changes: Any,
 ) -> Classifier:
-    """Loads a network with all that it needs to classify images.
+    """Load a network with all that it needs to classify images.
 
     The preprocessing is what belongs to the weights: a `preprocessing.json`
     beside them; or that of the model, which pretrained weights and training
@@ -91,19 +91,19 @@ def load_classifier(
 
 
 def read_recipe(folder: Path) -> Recipe | None:
-    """The recipe of the training run in a folder, if there is one."""
+    """Return the recipe of the training run in a folder, if there is one."""
     file = folder / "recipe.json"
     return Recipe.load(file) if file.is_file() else None
 
 
 def read_preprocessing(folder: Path) -> Preprocessing | None:
-    """What preprocessing.json in a folder says, if there is one."""
+    """Return what preprocessing.json in a folder says, if there is one."""
     file = folder / PREPROCESSING_FILE
     return read_preprocessing_file(file) if file.is_file() else None
 
 
 def read_preprocessing_file(file: str | os.PathLike) -> Preprocessing:
-    """Reads a file that holds what `Preprocessing.to_json` gives.
+    """Read a file that holds what `Preprocessing.to_json` gives.
 
     Raises:
         ValueError: If it is missing or holds something else.
@@ -187,7 +187,7 @@ def _named(name, weights, names, model_args, changes):
 
 
 def _complete_run(recipe, known, names, changes, path):
-    """What a training run knows of its images and classes."""
+    """Return what a training run knows of its images and classes."""
     stated = {"mean", "std"} <= set(changes)
     if names is not None and (known is not None or stated):
         return known, names
@@ -203,7 +203,7 @@ def _complete_run(recipe, known, names, changes, path):
 
 
 def _complete(known, changes, model):
-    """Puts changes into what is known; None if the two are too little."""
+    """Put changes into what is known; None if the two are too little."""
     if known is not None:
         return dataclasses.replace(known, **changes)
     if not {"mean", "std"} <= set(changes):

@@ -150,7 +150,7 @@ class Evaluation:
         return float(-self.label_log_probabilities.mean())
 
     def accuracy(self, k: int = 1) -> Share:
-        """Share of the images whose label is among the first k classes."""
+        """Return the share of images with the label among the first k."""
         check_int("k", k, 1)
         return Share(int((self.ranks < k).sum()), len(self))
 
@@ -159,17 +159,17 @@ class Evaluation:
         return calibration_bins(self.confidences, self.ranks == 0, bins)
 
     def calibration_error(self, bins: int = 15) -> float:
-        """See `keras_tricks.metrics.calibration_error`."""
+        """Return what `keras_tricks.metrics.calibration_error` returns."""
         return calibration_error(self.confidences, self.ranks == 0, bins)
 
     def confusions(self) -> np.ndarray:
-        """Images of class i that were taken for class j, shape `(K, K)`."""
+        """Count the images of class i taken for class j, shape `(K, K)`."""
         size = self.num_classes
         flat = self.labels.astype("int64") * size + self.predicted
         return np.bincount(flat, minlength=size**2).reshape(size, size)
 
     def mistakes(self) -> np.ndarray:
-        """Images with a wrong first class, the most certain first.
+        """Return the images with a wrong first class, the most certain first.
 
         Returns:
             Positions in the arrays of this object.
@@ -178,7 +178,7 @@ class Evaluation:
         return wrong[np.argsort(-self.confidences[wrong], kind="stable")]
 
     def per_class(self) -> list[ClassResult]:
-        """Every class that has images, the one with the worst top-1 first."""
+        """Return the classes that have images, the worst top-1 first."""
         results = []
         for index in np.unique(self.labels).tolist():
             own = self.labels == index
@@ -197,11 +197,11 @@ class Evaluation:
         return sorted(results, key=lambda r: (r.top_1.value, r.top_5.value))
 
     def class_name(self, index: int) -> str:
-        """The name of a class, or its number if the names are unknown."""
+        """Return a class's name, or its number if the names are unknown."""
         return str(index) if self.classes is None else self.classes.names[index]
 
     def to_dict(self) -> dict:
-        """All figures as plain numbers and strings, for JSON."""
+        """Return all figures as plain numbers and strings, for JSON."""
 
         def share(value):
             return {

@@ -26,7 +26,7 @@ def example_inputs(
     random_images: bool = False,
     samples: int = 16,
 ) -> np.ndarray:
-    """Makes inputs of a network from images.
+    """Make inputs of a network from images.
 
     Args:
         classifier: From `keras_tricks.evaluation.load_classifier`.

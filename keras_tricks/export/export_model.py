@@ -63,7 +63,7 @@ def export_model(
     tolerance: float | None = None,
     overwrite: bool = False,
 ) -> ExportReport:
-    """Exports a network and makes sure that the file computes the same.
+    """Export a network and make sure that the file computes the same.
 
     The file is written under another name, read back by the runtime that it
     is for, and run on `examples`, all at once and the first one alone. Only
@@ -212,7 +212,7 @@ def _check_difference(report, tolerance):
 
 
 def _replace(temporary, path, folder):
-    """Gives the file its name; an old one goes when the new one is there."""
+    """Give the file its name; an old one goes when the new one is there."""
     if temporary.is_dir() and path.exists():
         os.replace(path, folder / "replaced")
     os.replace(temporary, path)

@@ -40,7 +40,7 @@ class Format:
 
 
 def check_format(name: str) -> Format:
-    """Returns a format that this backend can write and verify.
+    """Return a format that this backend can write and verify.
 
     Args:
         name: A key of `FORMATS`.
@@ -158,7 +158,7 @@ def _load_litert(path):
 
 
 def _litert_interpreter():
-    """LiteRT's own interpreter, or the one that TensorFlow still has."""
+    """Return LiteRT's own interpreter, or the one that TensorFlow still has."""
     if importlib.util.find_spec("ai_edge_litert") is not None:
         from ai_edge_litert.interpreter import Interpreter
 

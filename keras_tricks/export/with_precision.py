@@ -4,7 +4,7 @@ import keras
 
 
 def with_precision(model: keras.Model, dtype: str = "float32") -> keras.Model:
-    """Returns the same network that computes in another precision.
+    """Return the same network that computes in another precision.
 
     Networks of mixed precision have float32 weights, so that no accuracy is
     lost; many runtimes take no other.

@@ -28,18 +28,18 @@ class StepLayer(keras.layers.Layer):
         self.built = True
 
     def set_epoch(self, epoch: int) -> None:
-        """Sets the epoch of the next batches and restarts the step counter."""
+        """Set the epoch of the next batches and restart the step counter."""
         self.epoch = check_int("epoch", epoch)
         self._next_step = 0
 
     def _given(self, epoch, step):
-        """Integers for `_epoch_and_step`, which may be called later."""
+        """Return integers for `_epoch_and_step`, which may be called later."""
         return tuple(
             _NOT_GIVEN if value is None else value for value in (epoch, step)
         )
 
     def _epoch_and_step(self, epoch, step):
-        """What was given, or else the state of the layer, which counts on."""
+        """Return what was given, or else the layer's state, which counts on."""
         epoch = self.epoch if epoch == _NOT_GIVEN else int(epoch)
         if step == _NOT_GIVEN:
             step = self._next_step
@@ -50,7 +50,7 @@ class StepLayer(keras.layers.Layer):
         return {**super().get_config(), "seed": self.seed}
 
     def __reduce__(self):
-        """Makes copies for worker processes, the epoch included."""
+        """Make copies for worker processes, the epoch included."""
         state = type(self), self.get_config(), self.epoch, self._next_step
         return _restore, state
 
@@ -101,11 +101,11 @@ class BatchMixer(StepLayer):
             self.off_from_epoch = check_int("off_from_epoch", off_from_epoch)
 
     def _sizes(self, images):
-        """Integers that `draw` needs at the end."""
+        """Return integers that `draw` needs at the end."""
         return ()
 
     def _more_shapes(self):
-        """Shapes, without axis 0, of what is drawn after the partners."""
+        """Return the shapes, without axis 0, of what else is drawn."""
         return ()
 
     def __call__(
@@ -136,12 +136,12 @@ class BatchMixer(StepLayer):
         )
 
     def _draw(self, epoch, step, batch_size, *sizes):
-        """Draws for one batch, from the layer's state at run time."""
+        """Draw for one batch, from the layer's state at run time."""
         epoch, step = self._epoch_and_step(epoch, step)
         return self.draw(int(batch_size), epoch, step, *map(int, sizes))
 
     def _alpha(self, epoch):
-        """What `alpha` is in an epoch: 0 where mixing is off."""
+        """Return what `alpha` is in an epoch: 0 where mixing is off."""
         off = self.off_from_epoch
         return 0.0 if off is not None and epoch >= off else self.alpha
 
@@ -162,7 +162,7 @@ class BatchMixer(StepLayer):
 
 
 def check_inputs(images, labels, name):
-    """Returns a batch of images and its labels as arrays of one family."""
+    """Return a batch of images and its labels as arrays of one family."""
     if _backend.is_symbolic(images) or _backend.is_symbolic(labels):
         raise ValueError(
             f"`{name}` belongs in the data pipeline (`Batches`, `tf.data`, "
@@ -197,7 +197,7 @@ def check_inputs(images, labels, name):
 
 
 def dense_targets(labels, num_classes, ops, name):
-    """Returns the labels as float32 rows of K classes."""
+    """Return the labels as float32 rows of K classes."""
     shape = tuple(labels.shape)
     dtype = keras.backend.standardize_dtype(labels.dtype)
     integer = "int" in dtype or dtype == "bool"

@@ -19,14 +19,14 @@ PADDINGS = ("same", "valid", "end")
 
 
 def get_data_format(data_format: str | None) -> str:
-    """Returns the given data format, or Keras' default for `None`."""
+    """Return the given data format, or Keras' default for `None`."""
     if data_format is None:
         return keras.config.image_data_format()
     return check_choice("data_format", data_format, DATA_FORMATS)
 
 
 def get_activation(activation):
-    """Returns the activation function of a name, a function or `None`."""
+    """Return the activation function of a name, a function or `None`."""
     if isinstance(activation, keras.layers.Layer):
         raise ValueError(
             "`activation` must be a name or a function, not a layer. "
@@ -42,12 +42,12 @@ def get_activation(activation):
 
 
 def get_axis(data_format: str) -> int:
-    """Returns the axis of the channels."""
+    """Return the axis of the channels."""
     return -1 if data_format == "channels_last" else 1
 
 
 def pad_images(images, padding, data_format: str, value: float = 0.0):
-    """Pads a batch on every side, by one amount or by (height, width)."""
+    """Pad a batch on every side, by one amount or by (height, width)."""
     height, width = _pair(padding)
     widths = [(0, 0), (height, height), (width, width)]
     last = data_format == "channels_last"
@@ -56,7 +56,7 @@ def pad_images(images, padding, data_format: str, value: float = 0.0):
 
 
 def padded_shape(shape, padding, data_format: str) -> tuple:
-    """Returns the shape that `pad_images` gives."""
+    """Return the shape that `pad_images` gives."""
     start = 1 if data_format == "channels_last" else 2
     shape = list(shape)
     for axis, amount in enumerate(_pair(padding), start):
@@ -66,12 +66,12 @@ def padded_shape(shape, padding, data_format: str) -> tuple:
 
 
 def _pair(value):
-    """Returns one amount or two as two."""
+    """Return one amount or two as two."""
     return (value, value) if isinstance(value, int) else tuple(value)
 
 
 def _check_kernel_size(kernel_size):
-    """Returns an odd integer or a tuple of two."""
+    """Return an odd integer or a tuple of two."""
     if not isinstance(kernel_size, tuple | list):
         kernel_size = check_int("kernel_size", kernel_size, 1)
     elif len(kernel_size) == 2:
@@ -135,7 +135,7 @@ class ConvNorm(keras.layers.Layer):
     (2, 5, 5, 16)
 
     Reference:
-        [He et al., 2018](https://arxiv.org/abs/1812.01187), section 2.1.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 2.1
     """
 
     def __init__(

@@ -25,7 +25,7 @@ def draw_cutmix(
     alpha: float = 1.0,
     per: str = "batch",
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draws the rectangles, their shares and the partners of one batch.
+    """Draw the rectangles, their shares and the partners of one batch.
 
     Formula, with H x W pixels:
 
@@ -66,7 +66,8 @@ def draw_cutmix(
     True
 
     Reference:
-        Yun et al., "CutMix", arXiv 1905.04899, section 3.1 and algorithm A1.
+        - [Yun et al., 2019](https://arxiv.org/abs/1905.04899), section 3.1 and
+          algorithm A1
     """
     alpha = check_real("alpha", alpha, 0)
     check_choice("per", per, PER)
@@ -91,7 +92,7 @@ def draw_cutmix(
 def cut_and_paste(
     x: Tensor, partner: Tensor, box: Tensor, data_format: str = "channels_last"
 ) -> Tensor:
-    """Pastes a rectangle of another image over every image, in float32.
+    """Paste a rectangle of another image over every image, in float32.
 
     `x_hat[i] = x[partner[i]]` inside of the rectangle and `x[i]` outside.
 
@@ -112,7 +113,8 @@ def cut_and_paste(
     [[[1.0, 5.0, 5.0]], [[5.0, 1.0, 1.0]]]
 
     Reference:
-        arXiv 1905.04899, section 3.1, equation 1.
+        - [Yun et al., 2019](https://arxiv.org/abs/1905.04899), section 3.1,
+          equation 1
     """
     first = data_format == "channels_first"
     if not isinstance(x, np.ndarray):
@@ -140,7 +142,7 @@ def cut_and_paste(
 
 
 def _sides(images, data_format):
-    """The height and the width of a batch of images."""
+    """Return the height and the width of a batch of images."""
     shape = tuple(images.shape)
     first = data_format == "channels_first"
     sides = shape[2:] if first else shape[1:-1]
@@ -154,7 +156,7 @@ def _sides(images, data_format):
 
 
 def _mask(box, height, width):
-    """Whether each pixel is in its rectangle, `(1, H, W)` or `(B, H, W)`."""
+    """Mask each pixel inside its rectangle, `(1, H, W)` or `(B, H, W)`."""
     top, left, tall, wide = np.asarray(box, "int64").T[..., None]
     y, x = np.arange(height), np.arange(width)
     rows = (y >= top) & (y < top + tall)
@@ -218,8 +220,7 @@ class CutMix(BatchMixer):
     ('float32', (4, 3))
 
     Reference:
-        Yun et al., "CutMix: Regularization Strategy to Train Strong
-        Classifiers with Localizable Features", arXiv 1905.04899.
+        - [Yun et al., 2019](https://arxiv.org/abs/1905.04899)
     """
 
     def __init__(
@@ -257,7 +258,7 @@ class CutMix(BatchMixer):
     def draw(
         self, batch_size: int, epoch: int, step: int, height: int, width: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The shares, partners and rectangles that a call would draw.
+        """Return the shares, partners and rectangles that a call would draw.
 
         Args:
             batch_size: Number of samples.

@@ -39,8 +39,7 @@ class DropPath(keras.layers.Layer):
     [0.0, 2.0]
 
     Reference:
-        - Huang et al., "Deep Networks with Stochastic Depth",
-          arXiv 1603.09382.
+        - [Huang et al., 2016](https://arxiv.org/abs/1603.09382)
     """
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any):

@@ -29,7 +29,7 @@ class FrozenBatchNormalization(keras.layers.BatchNormalization):
     []
 
     Reference:
-        - He et al., "Mask R-CNN", arXiv 1703.06870, section 3.1.
+        - [He et al., 2017](https://arxiv.org/abs/1703.06870), section 3.1
     """
 
     def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:

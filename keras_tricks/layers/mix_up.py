@@ -20,7 +20,7 @@ def draw_mixup(
     alpha: float = 0.2,
     per: str = "batch",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws the mixing weights and the partners of one batch.
+    """Draw the mixing weights and the partners of one batch.
 
     `lam ~ Beta(alpha, alpha)` and `partner` is a uniform permutation. Both
     depend on the arguments alone, so parallel workers, other backends and a
@@ -50,8 +50,7 @@ def draw_mixup(
     ((1,), [0, 1, 2, 3])
 
     Reference:
-        - He et al., "Bag of Tricks for Image Classification with
-          Convolutional Neural Networks", arXiv 1812.01187, section 5.4.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.4
     """
     alpha = check_real("alpha", alpha, 0)
     check_choice("per", per, PER)
@@ -65,7 +64,7 @@ def draw_mixup(
 
 
 def mix(x: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
-    """Mixes every row of `x` with another one, in float32.
+    """Mix every row of `x` with another one, in float32.
 
     `x_hat[i] = lam * x[i] + (1 - lam) * x[partner[i]]`
 
@@ -85,7 +84,8 @@ def mix(x: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
     [[2.0], [6.0]]
 
     Reference:
-        - arXiv 1812.01187, section 5.4, equations 10 and 11.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.4,
+          equations 10 and 11
     """
     ops = _backend.array_ops(x)
     lam = ops.float32(lam)
@@ -156,9 +156,8 @@ class MixUp(BatchMixer):
     ('float32', (4, 3))
 
     Reference:
-        - Zhang et al., "mixup: Beyond Empirical Risk Minimization",
-          arXiv 1710.09412.
-        - arXiv 1812.01187, section 5.4.
+        - [Zhang et al., 2017](https://arxiv.org/abs/1710.09412)
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.4
     """
 
     def __init__(
@@ -186,7 +185,7 @@ class MixUp(BatchMixer):
     def draw(
         self, batch_size: int, epoch: int, step: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The weights and the partners that a call would draw.
+        """Return the weights and the partners that a call would draw.
 
         Args:
             batch_size: Number of samples.

@@ -50,8 +50,8 @@ class MixUpOrCutMix(StepLayer):
     ((4, 8, 8, 3), (4, 3))
 
     Reference:
-        Both in one run: Wightman et al., "ResNet strikes back",
-        arXiv 2110.00476.
+        - Both in one run: [Wightman et al.,
+          2021](https://arxiv.org/abs/2110.00476)
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class MixUpOrCutMix(StepLayer):
         )
 
     def layer_for(self, epoch: int, step: int) -> MixUp | CutMix:
-        """Which of both layers a call would choose.
+        """Return which of both layers a call would choose.
 
         Args:
             epoch: The epoch.
@@ -131,7 +131,7 @@ class MixUpOrCutMix(StepLayer):
         return self.cut_mix if cut else self.mix_up
 
     def _choose(self, epoch, step):
-        """Whether to cut, and the epoch and the step for both layers."""
+        """Return whether to cut, and the epoch and the step for both layers."""
         epoch, step = self._epoch_and_step(epoch, step)
         rng = random_generator(self.seed, SWITCH, epoch, step)
         return rng.random() < self.cut_mix_share, epoch, step

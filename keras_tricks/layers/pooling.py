@@ -39,7 +39,7 @@ class PaddedPooling2D(keras.layers.Layer):
     ((1, 3, 3, 1), -1.0)
 
     Reference:
-        [He et al., 2018](https://arxiv.org/abs/1812.01187), section 4.1.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 4.1
     """
 
     def __init__(

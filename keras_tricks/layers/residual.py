@@ -172,8 +172,8 @@ class BasicBlock(_ResidualBlock):
     (1, 4, 4, 16)
 
     Reference:
-        [He et al., 2018](https://arxiv.org/abs/1812.01187), sections 3.1
-        (zero gamma) and 4.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), sections 3.1
+          (zero gamma) and 4
     """
 
     last_kernel_size = 3
@@ -224,8 +224,8 @@ class BottleneckBlock(_ResidualBlock):
     (1, 4, 4, 32)
 
     Reference:
-        [He et al., 2018](https://arxiv.org/abs/1812.01187), sections 3.1
-        (zero gamma) and 4.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), sections 3.1
+          (zero gamma) and 4
     """
 
     expansion = 4

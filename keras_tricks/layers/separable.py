@@ -44,8 +44,7 @@ class SeparableBlock(keras.layers.Layer):
     (1, 4, 4, 16)
 
     Reference:
-        - Howard et al., "MobileNets: Efficient Convolutional Neural Networks
-          for Mobile Vision Applications", arXiv 1704.04861, section 3.1.
+        - [Howard et al., 2017](https://arxiv.org/abs/1704.04861), section 3.1
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from keras_tricks.layers.conv_norm import (
 
 
 def average_neighbors(images, distance: int, data_format: str):
-    """Averages 2x2 pixels that stand `distance` apart, with stride 1.
+    """Average 2x2 pixels that stand `distance` apart, with stride 1.
 
     At the far ends, where the neighbor would be outside, a pixel is its own:
     only pixels that exist are averaged.
@@ -82,7 +82,7 @@ class Shortcut(keras.layers.Layer):
     (1, 4, 4, 16)
 
     Reference:
-        [He et al., 2018](https://arxiv.org/abs/1812.01187), section 4.2.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 4.2
     """
 
     def __init__(

@@ -53,7 +53,7 @@ class Stem(keras.layers.Layer):
     (1, 32, 32, 8)
 
     Reference:
-        [He et al., 2018](https://arxiv.org/abs/1812.01187), section 4.2.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 4.2
     """
 
     def __init__(

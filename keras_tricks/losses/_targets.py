@@ -123,7 +123,7 @@ def check_logit_values(name, logits):
 
 
 def shifted(logits):
-    """Logits in float32 with their maximum, which cannot matter, at 0."""
+    """Shift logits, in float32, so that their maximum is at 0."""
     logits = ops.cast(logits, "float32")
     top = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
     return logits - top

@@ -14,7 +14,7 @@ def distillation_loss(
     temperature: float = 20.0,
     form: str = "crossentropy",
 ) -> Tensor:
-    """Softened cross-entropy between a teacher and a student, in float32.
+    """Compute the softened cross-entropy of teacher and student, in float32.
 
     Formula: `T² CE(softmax(r / T), softmax(z / T))`, for teacher logits r
     and student logits z. No gradient reaches the teacher. The value includes
@@ -44,7 +44,8 @@ def distillation_loss(
     0.0
 
     Reference:
-        arXiv 1812.01187, section 5.3; Hinton et al., arXiv 1503.02531.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.3
+        - [Hinton et al., 2015](https://arxiv.org/abs/1503.02531)
     """
     check_soft_term(temperature, form)
     r = ops.convert_to_tensor(teacher_logits)
@@ -54,7 +55,7 @@ def distillation_loss(
 
 
 def soft_term(teacher_logits, student_logits, temperature, form):
-    """Computes `distillation_loss` of what has been checked."""
+    """Compute `distillation_loss` of what has been checked."""
     r = _targets.shifted(ops.stop_gradient(teacher_logits)) / temperature
     z = _targets.shifted(student_logits) / temperature
     teacher = ops.softmax(r, axis=-1)
@@ -65,7 +66,7 @@ def soft_term(teacher_logits, student_logits, temperature, form):
 
 
 def _divergence(p, r, z):
-    """KL(softmax(r) ‖ softmax(z)), with p = softmax(r).
+    """Compute KL(softmax(r) ‖ softmax(z)), with p = softmax(r).
 
     With d = z - r less its mean under p, it is the logarithm of the mean of
     exp(d). Where all d are small, as at a high temperature, that is 1 plus
@@ -81,13 +82,13 @@ def _divergence(p, r, z):
 
 
 def check_soft_term(temperature, form="crossentropy"):
-    """Returns the temperature, checked together with the form."""
+    """Return the temperature, checked together with the form."""
     _checks.check_choice("form", form, FORMS)
     return _checks.check_real("temperature", temperature, 0, open_low=True)
 
 
 def check_pair(teacher, student):
-    """Raises ValueError unless both are logits of one shape."""
+    """Raise ValueError unless both are logits of one shape."""
     _targets.check_logits("student_logits", student)
     if not _targets.compatible(tuple(teacher.shape), tuple(student.shape)):
         raise ValueError(
@@ -130,7 +131,8 @@ class KnowledgeDistillation(_targets.LogitsLoss):
     2.3288
 
     Reference:
-        arXiv 1812.01187, section 5.3; Hinton et al., arXiv 1503.02531.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.3
+        - [Hinton et al., 2015](https://arxiv.org/abs/1503.02531)
     """
 
     def __init__(
@@ -146,7 +148,7 @@ class KnowledgeDistillation(_targets.LogitsLoss):
         self.form = form
 
     def check(self, y_true: Tensor, y_pred: Tensor) -> None:
-        """Refuses targets and logits that do not fit, by their values too."""
+        """Refuse targets and logits that do not fit, by their values too."""
         check_pair(y_true, y_pred)
         _targets.check_logit_values("teacher_logits", y_true)
         _targets.check_logit_values("student_logits", y_pred)

@@ -35,7 +35,7 @@ def pack_targets(labels: Tensor, teacher_logits: Tensor) -> Tensor:
     [[0.0, 1.0, 0.5, -0.5]]
 
     Reference:
-        arXiv 1812.01187, section 5.3.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.3
     """
     kind = _targets.check_targets("teacher_logits", labels, teacher_logits)
     _targets.check_logit_values("teacher_logits", teacher_logits)
@@ -57,7 +57,7 @@ def label_smoothed_kd(
     convention: str = "paper",
     form: str = "crossentropy",
 ) -> Tensor:
-    """The paper's whole loss: smoothed labels plus distillation.
+    """Return the paper's whole loss: smoothed labels plus distillation.
 
     Formula, with class weights p, teacher logits r and student logits z:
     `CE(smooth(p), softmax(z)) + T² CE(softmax(r / T), softmax(z / T))`, or
@@ -90,7 +90,8 @@ def label_smoothed_kd(
     1.3863
 
     Reference:
-        arXiv 1812.01187, sections 5.2 and 5.3.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), sections 5.2 and
+          5.3
     """
     targets = ops.convert_to_tensor(targets)
     logits = ops.convert_to_tensor(logits)
@@ -173,8 +174,9 @@ class LabelSmoothedKD(_targets.LogitsLoss):
     >>> history = model.fit(x, targets, verbose=0)
 
     Reference:
-        arXiv 1812.01187, sections 5.2 and 5.3; Hinton et al.,
-        arXiv 1503.02531.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), sections 5.2 and
+          5.3
+        - [Hinton et al., 2015](https://arxiv.org/abs/1503.02531)
     """
 
     def __init__(
@@ -198,7 +200,7 @@ class LabelSmoothedKD(_targets.LogitsLoss):
         self.convention = convention
 
     def check(self, y_true: Tensor, y_pred: Tensor) -> None:
-        """Refuses targets and logits that do not fit, by their values too."""
+        """Refuse targets and logits that do not fit, by their values too."""
         kind = _targets.check_targets("y_pred", y_true, y_pred, packed=True)
         _targets.check_logit_values("y_pred", y_pred)
         if kind == "packed":

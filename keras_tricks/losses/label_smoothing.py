@@ -11,7 +11,7 @@ CONVENTIONS = ("paper", "uniform")
 def smoothing_weights(
     label_smoothing: float, num_classes: int, convention: str = "paper"
 ) -> tuple[float, float]:
-    """The numbers (a, b) with which smoothing is `q = a * p + b`.
+    """Return the numbers (a, b) with which smoothing is `q = a * p + b`.
 
     Args:
         label_smoothing: ε in [0, 1).
@@ -66,7 +66,8 @@ def smooth_labels(
     [0.05, 0.05, 0.9]
 
     Reference:
-        arXiv 1812.01187, section 5.2; Szegedy et al., arXiv 1512.00567.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.2
+        - [Szegedy et al., 2015](https://arxiv.org/abs/1512.00567)
     """
     _check_smoothing(label_smoothing, convention)
     labels = ops.convert_to_tensor(labels)
@@ -88,7 +89,7 @@ def label_smoothed_crossentropy(
     label_smoothing: float = 0.1,
     convention: str = "paper",
 ) -> Tensor:
-    """Cross-entropy between smoothed labels and logits, in float32.
+    """Compute the cross-entropy of smoothed labels and logits, in float32.
 
     Formula: `-Σ_i q_i log softmax(z)_i` with `q = smooth_labels(labels)`.
     For integer labels y no one-hot is made: with `q = a p + b`, it is
@@ -114,7 +115,8 @@ def label_smoothed_crossentropy(
     1.3863
 
     Reference:
-        arXiv 1812.01187, section 5.2; Szegedy et al., arXiv 1512.00567.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.2
+        - [Szegedy et al., 2015](https://arxiv.org/abs/1512.00567)
     """
     labels = ops.convert_to_tensor(labels)
     logits = ops.convert_to_tensor(logits)
@@ -124,7 +126,7 @@ def label_smoothed_crossentropy(
 
 
 def hard_term(labels, logits, kind, label_smoothing, convention):
-    """Computes `label_smoothed_crossentropy` of labels of a known kind."""
+    """Compute `label_smoothed_crossentropy` of labels of a known kind."""
     classes = logits.shape[-1]
     a, b = smoothing_weights(label_smoothing, classes, convention)
     z = _targets.shifted(logits)
@@ -189,7 +191,8 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
     0.4395
 
     Reference:
-        arXiv 1812.01187, section 5.2; Szegedy et al., arXiv 1512.00567.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.2
+        - [Szegedy et al., 2015](https://arxiv.org/abs/1512.00567)
     """
 
     def __init__(
@@ -207,7 +210,7 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
         self.from_logits = bool(from_logits)
 
     def check(self, y_true: Tensor, y_pred: Tensor) -> None:
-        """Refuses targets and logits that do not fit, by their values too."""
+        """Refuse targets and logits that do not fit, by their values too."""
         _targets.check_targets("y_pred", y_true, y_pred)
         if self.from_logits:
             _targets.check_logit_values("y_pred", y_pred)

@@ -12,7 +12,7 @@ from keras_tricks.metrics.dominant_label_accuracy import (
 def calibration_bins(
     confidences: np.ndarray, hits: np.ndarray, bins: int = 15
 ) -> tuple[np.ndarray, ...]:
-    """Sorts predictions into bins of equal width by their confidence.
+    """Sort predictions into bins of equal width by their confidence.
 
     Bin b of B is `b / B < confidence <= (b + 1) / B`; the first one has 0 too.
 
@@ -45,7 +45,7 @@ def calibration_bins(
 def calibration_error(
     confidences: np.ndarray, hits: np.ndarray, bins: int = 15
 ) -> float:
-    """Expected calibration error: how far confidence is from accuracy.
+    """Compute the expected calibration error of confidences.
 
     Formula: `ECE = Σ_b (n_b / N) |accuracy_b - confidence_b|` over bins of
     equal width, with the means of both over the `n_b` predictions in a bin.
@@ -64,7 +64,7 @@ def calibration_error(
     0.0
 
     Reference:
-        Guo et al., "On Calibration of Modern Neural Networks", section 2.
+        - [Guo et al., 2017](https://arxiv.org/abs/1706.04599), section 2
     """
     count, confidence, right = calibration_bins(confidences, hits, bins)
     if not count.sum():
@@ -95,7 +95,7 @@ class CalibrationError(keras.metrics.Metric):
     0.5
 
     Reference:
-        Guo et al., "On Calibration of Modern Neural Networks", section 2.
+        - [Guo et al., 2017](https://arxiv.org/abs/1706.04599), section 2
     """
 
     def __init__(

@@ -34,7 +34,7 @@ class Crossentropy(keras.metrics.MeanMetricWrapper):
     1.3863
 
     Reference:
-        arXiv 1812.01187, section 5.4.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.4
     """
 
     def __init__(self, name: str = "crossentropy", dtype: DType = None):

@@ -6,7 +6,7 @@ from keras_tricks.losses import _targets
 
 
 def hard_targets(y_true, y_pred):
-    """Labels without teacher logits, and what kind they are.
+    """Return the labels without teacher logits, and what kind they are.
 
     Args:
         y_true: Labels (B,), (B, 1) or (B, K), or packed targets (B, 2K).
@@ -54,7 +54,7 @@ def dominant_labels(y_true: Tensor, y_pred: Tensor) -> Tensor:
 
 
 def dominant_label_accuracy(y_true: Tensor, y_pred: Tensor) -> Tensor:
-    """Whether the top logit is the label of the largest weight.
+    """Return whether the top logit is the label of the largest weight.
 
     Formula: `1 if argmax(z) == argmax(p) else 0`; with integer labels y it
     is `argmax(z) == y`, the usual accuracy.
@@ -103,7 +103,7 @@ class DominantLabelAccuracy(keras.metrics.MeanMetricWrapper):
     0.5
 
     Reference:
-        arXiv 1812.01187, section 5.4.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.4
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from keras_tricks.losses.distillation import (
 
 
 def teacher_agreement(teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
-    """Whether teacher and student give the same class the top logit.
+    """Return whether teacher and student give the same class the top logit.
 
     Formula: `1 if argmax(r) == argmax(z) else 0`.
 

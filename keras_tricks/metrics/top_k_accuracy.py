@@ -7,7 +7,7 @@ from keras_tricks.metrics.dominant_label_accuracy import dominant_labels
 
 
 def top_k_accuracy(y_true: Tensor, y_pred: Tensor, k: int = 5) -> Tensor:
-    """Whether fewer than k classes come before the label.
+    """Return whether fewer than k classes come before the label.
 
     Formula: `1 if #{i : z_i > z_y or (z_i = z_y and i < y)} < k else 0`. Of
     equal logits the lower index comes first, as with `argmax`: k = 1 is the

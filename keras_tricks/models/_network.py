@@ -79,7 +79,7 @@ def build_network(
     data_format,
     dtype,
 ):
-    """Checks the options that every network has, and builds one.
+    """Check the options that every network has, and build one.
 
     `features` takes the images, and the keyword arguments of every layer that
     it makes; it returns the levels of the pyramid by name, from fine to
@@ -138,7 +138,7 @@ def build_network(
 
 
 def strides_and_dilation(stage_strides, stride, output_stride):
-    """Turns strides past `output_stride` into dilation.
+    """Turn strides past `output_stride` into dilation.
 
     Args:
         stage_strides: The strides of each stage's first block.
@@ -166,7 +166,7 @@ def strides_and_dilation(stage_strides, stride, output_stride):
 
 
 def refuse_residual_options(network, drop_path, zero_gamma):
-    """Refuses what acts on residual branches in a network without any."""
+    """Refuse what acts on residual branches in a network without any."""
     for name, value in (("drop_path", drop_path), ("zero_gamma", zero_gamma)):
         if value:
             raise ValueError(
@@ -176,7 +176,7 @@ def refuse_residual_options(network, drop_path, zero_gamma):
 
 
 def _head(x, num_classes, include_top, pooling, dropout, data_format, dtype):
-    """Applies what follows the last stage."""
+    """Apply what follows the last stage."""
     if not include_top and pooling is None:
         return x
     pool = (
@@ -198,7 +198,7 @@ def _head(x, num_classes, include_top, pooling, dropout, data_format, dtype):
 
 
 def _check_pooling(pooling, include_top):
-    """Refuses an unknown pooling, and one that would be ignored."""
+    """Refuse an unknown pooling, and one that would be ignored."""
     check_choice("pooling", pooling, (None, "avg", "max"))
     if include_top and pooling is not None:
         raise ValueError(
@@ -210,7 +210,7 @@ def _check_pooling(pooling, include_top):
 def _check_input_shape(
     shape, data_format, default_size, smallest, small_images
 ):
-    """Returns the shape of one image, checked."""
+    """Return the shape of one image, checked."""
     last = data_format == "channels_last"
     if shape is None:
         size = (default_size, default_size)

@@ -90,7 +90,7 @@ def InceptionV3(
     dtype: DType = None,
     name: str | None = None,
 ) -> keras.Model:
-    """Builds Inception-V3, one of the paper's students, for 299 pixels.
+    """Build Inception-V3, one of the paper's students, for 299 pixels.
 
     Five convolutions and two max pools, eleven blocks of parallel branches,
     global average pooling, dropout, and one dense layer, whose outputs are
@@ -153,8 +153,7 @@ def InceptionV3(
     (None, 10)
 
     Reference:
-        - Szegedy et al., "Rethinking the Inception Architecture for Computer
-          Vision", arXiv 1512.00567.
+        - [Szegedy et al., 2015](https://arxiv.org/abs/1512.00567)
     """
     refuse_residual_options("InceptionV3", drop_path, zero_gamma)
     check_real("width_multiplier", width_multiplier, 0, open_low=True)
@@ -188,7 +187,7 @@ def InceptionV3(
 
 
 def _features(images, width_multiplier, small_images, options):
-    """Applies all but the head; returns the levels of the pyramid."""
+    """Apply all but the head; return the levels of the pyramid."""
     layers = _Layers(width_multiplier, small_images, options)
     reduced = layers.reduced
     strides = 1 if small_images else 2

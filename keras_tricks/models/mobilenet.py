@@ -34,7 +34,7 @@ def MobileNet(
     dtype: DType = None,
     name: str | None = None,
 ) -> keras.Model:
-    """Builds MobileNet-V1, the smallest of the paper's students.
+    """Build MobileNet-V1, the smallest of the paper's students.
 
     A 3x3 convolution of stride 2, thirteen depthwise separable blocks in five
     stages, global average pooling, and one dense layer, whose outputs are
@@ -99,8 +99,7 @@ def MobileNet(
     (None, 10)
 
     Reference:
-        - Howard et al., "MobileNets: Efficient Convolutional Neural Networks
-          for Mobile Vision Applications", arXiv 1704.04861.
+        - [Howard et al., 2017](https://arxiv.org/abs/1704.04861)
     """
     refuse_residual_options("MobileNet", drop_path, zero_gamma)
     check_real("width_multiplier", width_multiplier, 0, open_low=True)

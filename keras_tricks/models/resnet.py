@@ -38,7 +38,7 @@ def ResNet(
     dtype: DType = None,
     name: str | None = None,
 ) -> keras.Model:
-    """Builds a ResNet of the paper: variant A, B, C or D.
+    """Build a ResNet of the paper: variant A, B, C or D.
 
     A stem, four stages of residual blocks, global average pooling, and one
     dense layer, whose outputs are logits: there is no softmax. The logits are
@@ -107,7 +107,7 @@ def ResNet(
     (None, 10)
 
     Reference:
-        [He et al., 2018](https://arxiv.org/abs/1812.01187), section 4.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 4
     """
     check_choice("depth", depth, tuple(DEPTHS))
     check_choice("variant", variant, VARIANTS)
@@ -153,7 +153,7 @@ def ResNet(
 
 
 def _stages(x, depth, variant, width, drop_path, output_stride, options):
-    """Applies the four stages of residual blocks; returns their outputs."""
+    """Apply the four stages of residual blocks; return their outputs."""
     block, counts = DEPTHS[depth]
     arguments = strides_and_dilation((1, 2, 2, 2), 4, output_stride)
     rates = iter(np.linspace(0, drop_path, sum(counts)).tolist())

@@ -32,7 +32,7 @@ _DOCUMENTATION = """Builds ResNet-{depth}-{variant}.
     'resnet{depth}_{suffix}'
 
     Reference:
-        [He et al., 2018](https://arxiv.org/abs/1812.01187), section 4.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 4
     """
 
 _Options = ParamSpec("_Options")
@@ -43,7 +43,7 @@ def _constructor(
     depth: int,
     variant: str,
 ) -> Callable[_Options, keras.Model]:
-    """Returns `ResNet` with depth and variant fixed, named after them."""
+    """Return `ResNet` with depth and variant fixed, named after them."""
 
     def build(*args: _Options.args, **kwargs: _Options.kwargs) -> keras.Model:
         return network(depth, variant, *args, **kwargs)

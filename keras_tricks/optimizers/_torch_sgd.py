@@ -4,7 +4,7 @@ import keras
 
 
 def updates_lists() -> bool:
-    """Whether the backend updates lists of tensors, as torch does."""
+    """Return whether the backend updates lists of tensors, as torch does."""
     return keras.backend.backend() == "torch"
 
 
@@ -20,7 +20,7 @@ def list_sgd(
     weight_decay,
     inside,
 ):
-    """The update of `keras_tricks.optimizers.SGD` on lists of torch tensors.
+    """Update lists of torch tensors as `keras_tricks.optimizers.SGD` does.
 
     On a GPU one fused call does one operation on all tensors. On a CPU, which
     waits for its memory, all operations on one tensor come before the next.

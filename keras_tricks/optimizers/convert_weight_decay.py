@@ -45,7 +45,8 @@ def convert_weight_decay(
     5e-05
 
     Reference:
-        Loshchilov and Hutter, arXiv 1711.05101, section 2.
+        - [Loshchilov and Hutter, 2017](https://arxiv.org/abs/1711.05101),
+          section 2
     """
     value = _checks.check_real("value", value, low=0)
     _checks.check_choice("source", source, CONVENTIONS)

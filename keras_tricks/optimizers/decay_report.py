@@ -30,7 +30,7 @@ class DecayReport:
     weight_decay: float
 
     def summary(self) -> str:
-        """Two lines with the counts."""
+        """Return two lines with the counts."""
         lines = []
         for name, rows in (
             ("decayed", self.decayed),
@@ -48,7 +48,7 @@ class DecayReport:
 
 
 def unwrap(optimizer):
-    """The optimizer inside a `LossScaleOptimizer`, or the optimizer."""
+    """Return the optimizer inside a `LossScaleOptimizer`, or the optimizer."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
@@ -64,7 +64,7 @@ def parts(optimizer, model):
 
 
 def make_report(optimizer, model) -> DecayReport:
-    """`decay_report` without printing."""
+    """Return what `decay_report` prints."""
     largest = 0.0
     decayed, excluded = [], []
     for variable, part in parts(optimizer, model):
@@ -104,7 +104,8 @@ def decay_report(
     not decayed: 1 variables, 3 values
 
     Reference:
-        arXiv 1812.01187, section 3.1, "no bias decay".
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 3.1, "no
+          bias decay"
     """
     report = make_report(optimizer, model)
     print(report)

@@ -39,7 +39,8 @@ def no_bias_decay(
     not decayed: 1 variables, 3 values
 
     Reference:
-        arXiv 1812.01187, section 3.1, "no bias decay".
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 3.1, "no
+          bias decay"
     """
     pairs = parts(optimizer, model)
     kernels = [v for v, _ in pairs if decays(v, "kernels")]

@@ -1,5 +1,5 @@
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 from keras import ops
@@ -39,7 +39,8 @@ def decays(variable: keras.Variable, rule: str) -> bool:
     (True, False)
 
     Reference:
-        arXiv 1812.01187, section 3.1, "no bias decay".
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 3.1, "no
+          bias decay"
     """
     if rule in ("kernels", "kernels_and_embeddings"):
         if _NO_KERNEL.search(variable.name):
@@ -98,7 +99,8 @@ class SGD(keras.optimizers.SGD):
     >>> model.compile(SGD(0.1, weight_decay=1e-4), loss="mse")
 
     Reference:
-        arXiv 1812.01187, sections 2.2 and 3.1.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), sections 2.2 and
+          3.1
     """
 
     def __init__(
@@ -202,7 +204,9 @@ class SGD(keras.optimizers.SGD):
             inside=self.momentum_form == "keras",
         )
 
-    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+    def exclude_from_weight_decay(
+        self, var_list: list | None = None, var_names: list | None = None
+    ) -> NoReturn:
         """Refuse core Keras' way, which is not saved: the rule is `decay`."""
         raise ValueError(
             "`exclude_from_weight_decay` must not be called: give "
@@ -211,10 +215,10 @@ class SGD(keras.optimizers.SGD):
         )
 
     def _apply_weight_decay(self, variables):
-        """Nothing: the decay is part of the gradient in `update_step`."""
+        """Do nothing: the decay is part of the gradient in `update_step`."""
 
     def learning_rate_at(self, update: Tensor) -> Tensor:
-        """The learning rate of an update.
+        """Return the learning rate of an update.
 
         Args:
             update: Number of the update, counted from 0. With gradient

@@ -16,7 +16,7 @@ _COLUMNS = 48
 
 
 def explain(recipe, model, dataset_size: int) -> str:
-    """See `keras_tricks.Recipe.explain`."""
+    """Return what `keras_tricks.Recipe.explain` returns."""
     plan = make_plan(recipe, dataset_size)
     rows = [
         *_steps(recipe, plan, dataset_size),
@@ -181,7 +181,7 @@ def _mixup(recipe):
 
 
 def _input(recipe):
-    """What is done to images that are read while training runs."""
+    """Yield what is done to images that are read while training runs."""
     if not recipe.streams:
         yield "input", f"in memory, augmentation {recipe.augmentation}"
         return

@@ -12,7 +12,7 @@ def option(
     choices=None,
     changes_result=True,
 ):
-    """A field with its help and its range, for checks and for flags.
+    """Return a field with its help and its range, for checks and for flags.
 
     Args:
         default: Its default.

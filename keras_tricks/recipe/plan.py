@@ -26,7 +26,7 @@ class Plan:
 
 @functools.lru_cache
 def make_plan(recipe, dataset_size: int) -> Plan:
-    """Returns the lengths of a run on `dataset_size` training images.
+    """Return the lengths of a run on `dataset_size` training images.
 
     Raises:
         ValueError: If there is not one whole batch.
@@ -46,7 +46,7 @@ def make_plan(recipe, dataset_size: int) -> Plan:
 
 
 def make_schedule(recipe, plan: Plan):
-    """Returns the learning-rate schedule of a run, warmup included.
+    """Return the learning-rate schedule of a run, warmup included.
 
     The steps of a step schedule are at absolute epochs: the warmup does not
     move them.

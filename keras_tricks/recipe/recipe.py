@@ -124,7 +124,7 @@ class Recipe(InputFields):
     True
 
     Reference:
-        arXiv 1812.01187.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187)
     """
 
     model: str = _option(
@@ -268,7 +268,7 @@ class Recipe(InputFields):
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> "Recipe":
-        """Returns the settings of a row of the paper's tables.
+        """Return the settings of a row of the paper's tables.
 
         | name | what it adds to the one before |
         |---|---|
@@ -299,9 +299,10 @@ class Recipe(InputFields):
         1024
 
         Reference:
-            arXiv 1812.01187, tables 3, 5 and 6; for `patient_consistent`
-            Beyer et al., "Knowledge distillation: A good teacher is patient
-            and consistent", arXiv 2106.05237.
+            - [He et al., 2018](https://arxiv.org/abs/1812.01187), tables 3, 5
+              and 6
+            - `patient_consistent`: [Beyer et al.,
+              2021](https://arxiv.org/abs/2106.05237)
         """  # noqa: E501
         _checks.check_choice("name", name, PRESETS)
         if name in TEACHER_PRESETS and changes.get("teacher") is None:
@@ -312,16 +313,16 @@ class Recipe(InputFields):
         return cls(**_known_fields({**SETTINGS[name], **changes}))
 
     def replace(self, **changes: Any) -> "Recipe":
-        """Returns a copy with other values, checked as at construction."""
+        """Return a copy with other values, checked as at construction."""
         return dataclasses.replace(self, **_known_fields(changes))
 
     def to_json(self) -> str:
-        """Returns the recipe as a JSON object, one line for each field."""
+        """Return the recipe as a JSON object, one line for each field."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
-        """Reads what `to_json` wrote; missing fields take the defaults.
+        """Read what `to_json` wrote; missing fields take the defaults.
 
         Raises:
             ValueError: If the text is no JSON object or has unknown fields.
@@ -341,7 +342,7 @@ class Recipe(InputFields):
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Recipe":
-        """Reads a recipe.json.
+        """Read a recipe.json.
 
         Raises:
             ValueError: If the file is missing or no recipe.
@@ -370,7 +371,7 @@ class Recipe(InputFields):
         return tuple(sorted(quarters - {0, self.epochs}))
 
     def explain(self, model: keras.Model, dataset_size: int) -> str:
-        """Says what training will do, before it does it.
+        """Say what training will do, before it does it.
 
         Args:
             model: The built Keras model.

@@ -8,7 +8,7 @@ from keras_tricks import _checks
 
 
 def check_field(field, value):
-    """Returns the value in its type, if it is of the kind and in range."""
+    """Return the value in its type, if it is of the kind and in range."""
     limits = field.metadata
     kinds = get_args(field.type) or (field.type,)
     if value is None and type(None) in kinds:
@@ -54,7 +54,7 @@ def _check_epochs(name, value):
 
 
 def check_combinations(recipe):
-    """Refuses values that are right alone and wrong together."""
+    """Refuse values that are right alone and wrong together."""
     rules = [
         (recipe.width % 2, "width", "even"),
         *_input_rules(recipe),
@@ -73,7 +73,7 @@ def check_combinations(recipe):
 
 
 def has_branches(recipe):
-    """Whether the network of a recipe has residual branches."""
+    """Return whether the network of a recipe has residual branches."""
     return recipe.model == "resnet"
 
 

@@ -14,7 +14,7 @@ _MOST_PIXELS = 512
 def write_batch_figure(
     path: str | Path, stages: BatchStages, title: str = ""
 ) -> Path:
-    """Draws a training batch, a row for each sample, a column for each step.
+    """Draw a training batch, a row for each sample, a column for each step.
 
     Pixels above 255 or below 0, which the color jitter may leave, are drawn
     as white and black.

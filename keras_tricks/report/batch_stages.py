@@ -67,7 +67,7 @@ def batch_stages(
     step: int = 0,
     rows: int = 8,
 ) -> BatchStages:
-    """Takes a training batch apart into the steps that made it.
+    """Take a training batch apart into the steps that made it.
 
     Every step is computed by the function that training calls, with the
     parameters that it draws for this seed, epoch and step. The last image
@@ -117,7 +117,7 @@ def batch_stages(
 
 
 def _arrays(batches, epoch, step, rows):
-    """Of images in memory, which are augmented as a batch."""
+    """Take apart a batch of images in memory, augmented as a whole."""
     chosen = batches.indices(epoch, step)
     x, y = batches.images[chosen], batches.labels[chosen]
     names = [f"image {index}" for index in chosen[:rows]]
@@ -132,7 +132,7 @@ def _arrays(batches, epoch, step, rows):
 
 
 def _files(batches, epoch, step, rows):
-    """Of image files, each of which is transformed in its own way."""
+    """Take apart a batch of image files, each transformed on its own."""
     read = batches.transformed(epoch, step)
     try:
         samples, x, y = next(read)
@@ -158,7 +158,7 @@ def _files(batches, epoch, step, rows):
 
 
 def _view_stages(loader, image, epoch, sample):
-    """The steps of a transform, each with all steps after it left out."""
+    """Return the steps of a transform, each without the steps after it."""
     transform = loader.transform
     drawn = loader.draw(epoch, sample, *image_extent(image))
     box = drawn.box
@@ -199,7 +199,7 @@ _NOTES = {
 
 
 def _mixed(batches, x, y, epoch, step):
-    """What mixing makes of a batch, the labels, and the weights as text."""
+    """Mix a batch; return it, its labels, and the weights as text."""
     mix_up = batches.mix_up
     if mix_up is None:
         return None, y, None
@@ -221,7 +221,7 @@ def _mixed(batches, x, y, epoch, step):
 
 
 def _named(share, class_names):
-    """The classes of a sample and their weights, the largest first."""
+    """Return the classes of a sample and their weights, the largest first."""
     if share.ndim == 0:
         return {class_names[int(share)]: 1.0}
     order = np.argsort(-share, kind="stable")

@@ -26,7 +26,7 @@ class Group:
 
 
 def read_groups(runs: dict, metric: str) -> list[Group]:
-    """Reads the runs of each configuration; the first is the baseline.
+    """Read the runs of each configuration; the first is the baseline.
 
     Args:
         runs: As for `comparison_table`.
@@ -97,7 +97,7 @@ def _are_distinct(seeds):
 
 
 def is_share(metric: str) -> bool:
-    """Whether a metric is a share, shown in percent.
+    """Return whether a metric is a share, shown in percent.
 
     Example:
     >>> is_share("val_accuracy"), is_share("val_loss")
@@ -107,7 +107,7 @@ def is_share(metric: str) -> bool:
 
 
 def metric_name(metric: str) -> str:
-    """A column of history.csv in words.
+    """Return a column of history.csv in words.
 
     Example:
     >>> metric_name("val_accuracy")
@@ -118,7 +118,7 @@ def metric_name(metric: str) -> str:
 
 
 def format_value(value: float, metric: str) -> str:
-    """A value of a metric as text.
+    """Return a value of a metric as text.
 
     Example:
     >>> format_value(0.75, "accuracy"), format_value(0.75, "loss")
@@ -141,7 +141,7 @@ def _format_interval(difference, metric):
 
 
 def make_row(group: Group, metric: str) -> dict[str, str]:
-    """The row of a configuration in a table: a dict of a column to text."""
+    """Return a configuration's row of a table: a dict of column to text."""
     spread = "–"
     if len(group.values) > 1:
         spread = _format_spread(statistics.stdev(group.values), metric)
@@ -167,7 +167,7 @@ def make_row(group: Group, metric: str) -> dict[str, str]:
 
 
 def make_verdicts(groups: list[Group], metric: str) -> list[str]:
-    """One sentence on each configuration after the first."""
+    """Return one sentence on each configuration after the first."""
     return [_verdict(group, groups[0], metric) for group in groups[1:]]
 
 
@@ -201,7 +201,7 @@ def _judge(change, metric):
 
 
 def make_notes(groups: list[Group], metric: str) -> list[str]:
-    """What a reader must know to read the table: a list of sentences."""
+    """Return what a reader must know to read the table: a list of sentences."""
     pairing = "paired by seed"
     if not all(group.by_seed for group in groups):
         pairing += ", or by position where the seeds are unknown"

@@ -21,7 +21,7 @@ def write_comparison_report(
     title: str = "Comparison",
     metric: str = "val_accuracy",
 ) -> Path:
-    r"""Writes a page that compares configurations over several seeds.
+    r"""Write a page that compares configurations over several seeds.
 
     The page needs no network: pictures and style are inside it.
 
@@ -140,7 +140,7 @@ def _settings(groups):
 
 
 def _setting(group, name):
-    """The values of a setting in the runs of a configuration, as text."""
+    """Return a setting's values in the runs of a configuration, as text."""
     values = [
         page.show(run.recipe[name]) if name in run.recipe else "–"
         for run in group.runs

@@ -18,7 +18,7 @@ _HEADER = {
 def comparison_table(
     runs: dict, metric: str = "val_accuracy", markdown: bool = False
 ) -> str:
-    r"""Compares configurations over their seeds, as plain text.
+    r"""Compare configurations over their seeds, as plain text.
 
     Means and standard deviations over the seeds of the metric after the last
     epoch, the paired difference to the first configuration with its

@@ -9,7 +9,7 @@ _TITLES = {"train": "training", "test": "test"}
 
 
 def balance_figure(names: list[str], counts: dict[str, np.ndarray]) -> str:
-    """Draws how many images the classes have.
+    """Draw how many images the classes have.
 
     A bar for each class, or, of many classes, a curve from the largest to
     the smallest.
@@ -69,7 +69,7 @@ def _draw_ranks(axes, counts):
 
 
 def sizes_figure(widths: np.ndarray, heights: np.ndarray) -> str:
-    """Draws width against height, a dot for each image.
+    """Draw width against height, a dot for each image.
 
     Args:
         widths: In pixels, shape (N,).
@@ -106,7 +106,7 @@ def sizes_figure(widths: np.ndarray, heights: np.ndarray) -> str:
 
 
 def _scale_pixels(set_scale, set_limits, values, axis):
-    """From zero, or logarithmic where one image is far from the others."""
+    """Scale from zero, or logarithmically for an image far from others."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     low, high = values.min(), values.max()
@@ -120,7 +120,7 @@ def _scale_pixels(set_scale, set_limits, values, axis):
 
 
 def histogram_figure(values: np.ndarray, label: str) -> str:
-    """Draws how many images have which value.
+    """Draw how many images have which value.
 
     Args:
         values: Above 0, shape (N,).

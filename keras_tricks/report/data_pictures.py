@@ -25,7 +25,7 @@ class Pictures:
         self.splits, self.class_names = splits, class_names
 
     def __call__(self, split: str, index: int, note: str | None = None) -> dict:
-        """What the template shows of a record.
+        """Return what the template shows of a record.
 
         Args:
             split: `"train"` or `"test"`.
@@ -50,7 +50,7 @@ class Pictures:
 
 
 def _fitted(image):
-    """Pixels for a thumbnail; of a long image the middle."""
+    """Return the pixels for a thumbnail; of a long image the middle."""
     if hasattr(image, "getbands"):
         image.thumbnail((4 * 192, 4 * 192))
         image = np.asarray(image)

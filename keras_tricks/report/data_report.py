@@ -40,7 +40,7 @@ def write_data_report(
     facts: dict | None = None,
     title: str | None = None,
 ) -> Path:
-    """Writes a page on a data set: one file that needs no network.
+    """Write a page on a data set: one file that needs no network.
 
     Args:
         path: File to write; its folder must exist.
@@ -91,7 +91,7 @@ def write_data_report(
 
 
 def verdicts(report: DataReport) -> list[str]:
-    """Says in sentences what has to be done about a data set.
+    """Say in sentences what has to be done about a data set.
 
     Example:
     >>> from keras_tricks.data import inspect_images, open_images
@@ -211,7 +211,7 @@ def _balance(report):
 
 
 def _classes(report):
-    """The table of the classes, where the figure does not name them all."""
+    """Return the table of classes, where the figure does not name them all."""
     head = ["the smallest classes"]
     head += [f"{one.split} images" for one in report.splits]
     order = []
@@ -334,6 +334,6 @@ def _samples(report, pictures):
 
 
 def _spread(places):
-    """A few of the places, from the first to the last."""
+    """Return a few of the places, from the first to the last."""
     few = np.linspace(0, len(places) - 1, min(len(places), _OF_A_CLASS))
     return places[few.astype(int)]

@@ -14,7 +14,7 @@ _THUMBNAIL = 192
 def reliability_figure(
     count: np.ndarray, confidence: np.ndarray, right: np.ndarray
 ) -> str:
-    """Draws accuracy against confidence, a bar for each bin.
+    """Draw accuracy against confidence, a bar for each bin.
 
     Args:
         count: Predictions in each bin, shape (B,), from
@@ -59,7 +59,7 @@ def reliability_figure(
 def confidence_figure(
     confidences: np.ndarray, hits: np.ndarray, bins: int = 15
 ) -> str:
-    """Draws how many predictions have which confidence, right and wrong.
+    """Draw how many predictions have which confidence, right and wrong.
 
     Args:
         confidences: Largest probability of each prediction, shape (N,).
@@ -96,7 +96,7 @@ def confidence_figure(
 
 
 def most_confused(confusions: np.ndarray, most: int = MOST_CLASSES):
-    """Chooses the classes to show: all, or those of the worst pairs.
+    """Choose the classes to show: all, or those of the worst pairs.
 
     Args:
         confusions: Images of class i taken for class j, shape (K, K).
@@ -134,7 +134,7 @@ def confusion_figure(
     names: list[str],
     totals: np.ndarray,
 ) -> str:
-    """Draws which class is taken for which.
+    """Draw which class is taken for which.
 
     Args:
         confusions: Images of class i taken for class j, shape (L, K).
@@ -188,7 +188,7 @@ def _short(name, most=28):
 
 
 def thumbnail(image: np.ndarray) -> str:
-    """Makes a small picture of what the network sees.
+    """Make a small picture of what the network sees.
 
     Args:
         image: uint8, shape (H, W, C); of other than 3 channels the first is

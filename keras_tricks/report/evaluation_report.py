@@ -18,7 +18,7 @@ def write_evaluation_report(
     facts: dict | None = None,
     title: str = "Evaluation",
 ) -> Path:
-    """Writes a page on an evaluation: one file that needs no network.
+    """Write a page on an evaluation: one file that needs no network.
 
     Args:
         path: File to write; its folder must exist.

@@ -43,7 +43,7 @@ def _matplotlib():
 
 
 def as_svg(draw, size):
-    """Calls `draw(axes)`; returns a picture of `size` inches as a data URI."""
+    """Call `draw(axes)`; return a picture of `size` inches as a data URI."""
     matplotlib = _matplotlib()
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
@@ -55,7 +55,7 @@ def as_svg(draw, size):
 
 
 def as_png(draw, size, dpi=100):
-    """Calls `draw(figure)`; returns a picture of `size` inches as a PNG."""
+    """Call `draw(figure)`; return a picture of `size` inches as a PNG."""
     matplotlib = _matplotlib()
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
@@ -73,7 +73,7 @@ def _scale_epochs(axes, epochs):
 
 
 def as_percent(axis):
-    """Labels an axis of shares in percent and ends it at 0 and 100 %."""
+    """Label an axis of shares in percent and end it at 0 and 100 %."""
     from matplotlib.ticker import PercentFormatter
 
     low, high = axis.get_view_interval()
@@ -84,7 +84,7 @@ def as_percent(axis):
 
 
 def _scale_values(axes, values, percent=False, from_zero=False):
-    """Scales the axis of values: percent, linear, or logarithmic if wide."""
+    """Scale the axis of values: percent, linear, or logarithmic if wide."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     values = np.asarray(values, "float64")
@@ -110,7 +110,7 @@ def _as_number(value, _):
 def curve_figure(
     epochs: list, curves: dict, percent: bool = False, from_zero: bool = False
 ) -> str:
-    """Draws one line for each curve over the epochs.
+    """Draw one line for each curve over the epochs.
 
     Args:
         epochs: List of epoch numbers.
@@ -142,7 +142,7 @@ def curve_figure(
 
 
 def band_figure(curves: dict, percent: bool = False) -> str:
-    """Draws the mean over seeds of each configuration, and its range.
+    """Draw the mean over seeds of each configuration, and its range.
 
     Args:
         curves: Dict of a label to a list of value lists, one for each seed.
@@ -189,12 +189,12 @@ def _draw_band(axes, label, values, index):
 
 
 def _legible(label):
-    """A label that matplotlib shows: it hides those that start with `_`."""
+    """Return a label that matplotlib shows: not one that starts with _."""
     return f" {label}" if label.startswith("_") else label
 
 
 def dots_figure(values: dict, percent: bool = False) -> str:
-    """Draws one dot for each seed and a line at each configuration's mean.
+    """Draw one dot for each seed and a line at each configuration's mean.
 
     Args:
         values: Dict of a label to a list of values, one for each seed.

@@ -20,7 +20,7 @@ def _environment():
 
 
 def _breakable(text):
-    """A name that may go on in the next line after each underscore."""
+    """Return a name that may go on in the next line after each underscore."""
     import markupsafe
 
     parts = map(markupsafe.escape, text.split("_"))
@@ -28,7 +28,7 @@ def _breakable(text):
 
 
 def missing_extra(error: ImportError) -> ImportError:
-    """The error to raise where a package of the extra is missing.
+    """Return the error to raise where a package of the extra is missing.
 
     Args:
         error: The error of the failed import.
@@ -47,12 +47,12 @@ named 'jinja2'
 
 
 def render(template: str, **values) -> str:
-    """Renders a template of this package with escaped values."""
+    """Render a template of this package with escaped values."""
     return _environment().get_template(template).render(**values)
 
 
 def show(value) -> str:
-    """A setting as text: `on` and `off`, `none`, short numbers.
+    """Return a setting as text: `on` and `off`, `none`, short numbers.
 
     Example:
     >>> show(True), show(None), show(0.1), show([1, 2])

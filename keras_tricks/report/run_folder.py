@@ -36,7 +36,7 @@ class Run:
         return len(self.history["epoch"])
 
     def last(self, metric: str) -> float:
-        """Value of a metric after the last epoch.
+        """Return the value of a metric after the last epoch.
 
         Raises:
             ValueError: If the history has no such column or no number in it.
@@ -51,7 +51,7 @@ class Run:
 
 
 def read_run(folder: str | Path) -> Run:
-    r"""Reads a run folder.
+    r"""Read a run folder.
 
     Args:
         folder: Folder with history.csv and, where present, recipe.json,

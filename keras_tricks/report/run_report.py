@@ -14,7 +14,7 @@ def write_run_report(
     defaults: dict | None = None,
     result: dict | None = None,
 ) -> Path:
-    r"""Writes report.html, one page on one training run, into its folder.
+    r"""Write report.html, one page on one training run, into its folder.
 
     The page needs no network: pictures and style are inside it.
 
@@ -149,7 +149,7 @@ def _loss_tile(run):
 
 
 def _epochs(run):
-    """The numbers of the epochs, from 1."""
+    """Return the numbers of the epochs, from 1."""
     return [int(epoch) + 1 for epoch in run.history["epoch"]]
 
 
@@ -204,7 +204,7 @@ def _label(column, columns):
 
 
 def _specs(mixes):
-    """Title, columns, note and whether in percent, of each picture."""
+    """Return title, columns, note and whether in percent, of each picture."""
     loss = accuracy = ""
     plain = "Of the labels as they are, without smoothing or teacher."
     if mixes:

@@ -6,7 +6,7 @@ from keras_tricks.report.page import missing_extra
 
 
 def t_quantile(degrees: int) -> float:
-    """Two-sided 95 % quantile of Student's t distribution.
+    """Return the two-sided 95 % quantile of Student's t distribution.
 
     Args:
         degrees: Degrees of freedom, at least 1.
@@ -53,7 +53,7 @@ class Difference:
 
 
 def paired_difference(values: list, baseline: list) -> Difference:
-    """Mean of `value - baseline` with its 95 % t-interval.
+    """Return the mean of `value - baseline` with its 95 % t-interval.
 
     `mean ± t * s / sqrt(n)`, where `s` is the standard deviation of the `n`
     differences and `t` the quantile for `n - 1` degrees of freedom.

@@ -10,7 +10,7 @@ from keras_tricks._types import Tensor
 def cosine_decay(
     step: Tensor, peak: float, decay_steps: int, end: float = 0.0
 ) -> Tensor:
-    """Half a cosine from `peak` at step 0 to `end` at step `decay_steps`.
+    """Decay along half a cosine from `peak` at step 0 to `end` at the last.
 
     Formula, with `t = min(step, decay_steps)`:
     `end + (peak - end) * (1 + cos(pi * t / decay_steps)) / 2`.
@@ -29,8 +29,8 @@ def cosine_decay(
     0.25
 
     Reference:
-        arXiv 1812.01187, section 5.1; Loshchilov and Hutter,
-        arXiv 1608.03983.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.1
+        - [Loshchilov and Hutter, 2016](https://arxiv.org/abs/1608.03983)
     """
     # Clamped while still an integer: exact for any step count.
     step = ops.minimum(ops.convert_to_tensor(step), decay_steps)
@@ -62,8 +62,8 @@ class CosineDecay(keras.optimizers.schedules.LearningRateSchedule):
     [0.5, 0.25, 0.0, 0.0]
 
     Reference:
-        arXiv 1812.01187, section 5.1; Loshchilov and Hutter,
-        arXiv 1608.03983.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.1
+        - [Loshchilov and Hutter, 2016](https://arxiv.org/abs/1608.03983)
     """
 
     def __init__(self, peak: float, decay_steps: int, end: float = 0.0):

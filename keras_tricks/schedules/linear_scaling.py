@@ -31,9 +31,8 @@ def scale_learning_rate(
     0.4
 
     Reference:
-        He et al., "Bag of Tricks for Image Classification with Convolutional
-        Neural Networks", arXiv 1812.01187, section 3.1; Goyal et al.,
-        arXiv 1706.02677.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 3.1
+        - [Goyal et al., 2017](https://arxiv.org/abs/1706.02677)
     """
     rate = _checks.check_real(
         "base_learning_rate", base_learning_rate, low=0, open_low=True

@@ -29,7 +29,7 @@ def step_decay(
     0.1
 
     Reference:
-        arXiv 1812.01187, section 2.2.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 2.2
     """
     values = [peak * factor**n for n in range(len(boundaries) + 1)]
     values = ops.convert_to_tensor(values, dtype="float32")
@@ -63,7 +63,7 @@ class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
     [0.1, 0.1, 0.01, 0.001]
 
     Reference:
-        arXiv 1812.01187, section 2.2.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 2.2
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from keras_tricks._types import Tensor
 
 
 def warmup(step: Tensor, peak: Tensor, warmup_steps: int) -> Tensor:
-    """Linear ramp: step i of m, counted from 1, has `i * peak / m`.
+    """Ramp up linearly: step i of m, counted from 1, has `i * peak / m`.
 
     Args:
         step: Steps already taken, counted from 0: `i - 1`.
@@ -22,7 +22,8 @@ def warmup(step: Tensor, peak: Tensor, warmup_steps: int) -> Tensor:
     [0.1, 0.2, 0.3, 0.4, 0.4]
 
     Reference:
-        arXiv 1812.01187, section 3.1; Goyal et al., arXiv 1706.02677.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 3.1
+        - [Goyal et al., 2017](https://arxiv.org/abs/1706.02677)
     """
     length = max(warmup_steps, 1)
     taken = ops.minimum(ops.convert_to_tensor(step) + 1, length)
@@ -58,7 +59,8 @@ class Warmup(LearningRateSchedule):
     [0.2, 0.4, 0.4, 0.3414, 0.2, 0.0586, 0.0]
 
     Reference:
-        arXiv 1812.01187, section 3.1; Goyal et al., arXiv 1706.02677.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 3.1
+        - [Goyal et al., 2017](https://arxiv.org/abs/1706.02677)
     """
 
     def __init__(

@@ -25,7 +25,7 @@ OUTPUT_ACTIVATIONS = ("softmax", "sigmoid", "log_softmax", "tanh")
 def swap_activations(
     model: keras.Model, activation: Activation, old: Activation = "relu"
 ) -> tuple[keras.Model, SurgeryReport]:
-    """Builds a model again with one activation in place of another.
+    """Build a model again with one activation in place of another.
 
     `layer(x) = old(f(x))` becomes `activation(f(x))`, with the same weights.
 
@@ -70,7 +70,7 @@ def swap_activations(
     (('hidden', 'relu', 'silu'),)
 
     Reference:
-        [Ramachandran et al., 2017](https://arxiv.org/abs/1710.05941).
+        - [Ramachandran et al., 2017](https://arxiv.org/abs/1710.05941)
     """
     check_graph(model)
     new, old = get_activation(activation), _get_old(old)
@@ -114,7 +114,7 @@ def swap_activations(
 
 
 def _get_old(old):
-    """Returns the function of `old`, which must do something."""
+    """Return the function of `old`, which must do something."""
     function = get_activation(old)
     if function is keras.activations.linear:
         raise ValueError(
@@ -129,7 +129,7 @@ def _name(function) -> str:
 
 
 def _heads(nodes: list[Node], old) -> set[int]:
-    """Returns the ids of the operations that make outputs to leave alone."""
+    """Return the ids of the operations that make outputs to leave alone."""
     heads = set()
     for node in nodes:
         if node.is_output:
@@ -141,7 +141,7 @@ def _heads(nodes: list[Node], old) -> set[int]:
 
 
 def _replacement(node: Node, new, old) -> Replacement | None:
-    """Returns what takes the place of a node, or `None` to keep it."""
+    """Return what takes the place of a node, or `None` to keep it."""
     operation = node.operation
     if isinstance(operation, _LAYERS) or is_function(operation):
         if len(node.parents) != 1 or not _computes(operation, old):
@@ -165,7 +165,7 @@ def _replacement(node: Node, new, old) -> Replacement | None:
 
 
 def _computes(operation, old) -> bool:
-    """Whether an elementwise operation gives the same values as `old`."""
+    """Say whether an elementwise operation gives the same values as `old`."""
     x = ops.convert_to_tensor(np.linspace(-10, 10, 81, dtype="float32")[None])
     ours, theirs = operation.call(x), old(x)
     return np.array_equal(
@@ -174,7 +174,7 @@ def _computes(operation, old) -> bool:
 
 
 def _swap(key, value, new, old):
-    """Swaps activations in a part of a layer's configuration.
+    """Swap activations in a part of a layer's configuration.
 
     Returns:
         The part, and whether anything in it was swapped.
@@ -194,7 +194,7 @@ def _swap(key, value, new, old):
 
 
 def _is(value, old) -> bool:
-    """Whether a value of a configuration stands for `old`."""
+    """Return whether a value of a configuration stands for `old`."""
     try:
         return keras.activations.get(value) is old
     except (ValueError, TypeError):
@@ -209,7 +209,7 @@ def _is_layer_that_computes(value, old) -> bool:
 
 
 def _serialized_activation(value, new):
-    """Returns the configuration of an activation layer for another's."""
+    """Return the configuration of an activation layer for another's."""
     layer = keras.layers.Activation(
         new,
         dtype=value["config"].get("dtype"),
@@ -219,7 +219,7 @@ def _serialized_activation(value, new):
 
 
 def _holds(operation, old) -> bool:
-    """Whether a layer has the old activation somewhere inside."""
+    """Return whether a layer has the old activation somewhere inside."""
     if not isinstance(operation, keras.layers.Layer):
         return False
     return any(

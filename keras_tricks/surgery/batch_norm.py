@@ -6,7 +6,7 @@ from keras_tricks.surgery.report import SurgeryReport
 
 
 def freeze_batch_norm(model: keras.Model) -> SurgeryReport:
-    """Makes every batch norm of a model use the statistics it has.
+    """Make every batch norm of a model use the statistics it has.
 
     `y = gamma * (x - moving_mean) / sqrt(moving_variance + epsilon) + beta`
 
@@ -45,7 +45,7 @@ def freeze_batch_norm(model: keras.Model) -> SurgeryReport:
     []
 
     Reference:
-        [He et al., 2017](https://arxiv.org/abs/1703.06870), section 3.1.
+        - [He et al., 2017](https://arxiv.org/abs/1703.06870), section 3.1
     """
     check_built(model)
     norms = {id(norm): (norm, *rest) for norm, *rest in _norms(model)}
@@ -75,7 +75,7 @@ def freeze_batch_norm(model: keras.Model) -> SurgeryReport:
 
 
 def _norms(layer, path="", saved=True):
-    """Yields each batch norm, its path, and whether saving keeps it frozen."""
+    """Yield each batch norm, its path, and whether saving keeps it frozen."""
     if isinstance(layer, keras.layers.BatchNormalization):
         yield layer, path, saved
     elif has_graph(layer):
@@ -91,7 +91,7 @@ def _norms(layer, path="", saved=True):
 
 
 def _forget_compile(model):
-    """Makes `fit` and `evaluate` ask for `compile`."""
+    """Make `fit` and `evaluate` ask for `compile`."""
     model.compiled = False
     model.train_function = None
     model.test_function = None

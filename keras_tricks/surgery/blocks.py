@@ -30,12 +30,12 @@ class Block:
 
 
 def refuse(must: str, received: str):
-    """Raises the error for a model that surgery cannot change."""
+    """Raise the error for a model that surgery cannot change."""
     raise ValueError(f"`model` must {must}. Received: {received}")
 
 
 def find_blocks(nodes: list[Node]) -> list[Block]:
-    """Returns the residual blocks of a graph.
+    """Return the residual blocks of a graph.
 
     Raises:
         ValueError: If an addition is not that of a ResNet of version 1: of
@@ -66,7 +66,7 @@ def find_blocks(nodes: list[Node]) -> list[Block]:
 
 
 def _feeds_an_activation(node: Node) -> bool:
-    """Whether all that takes a node's output is one activation."""
+    """Return whether all that takes a node's output is one activation."""
     while node.consumers == 1 and node.children:
         node = node.children[0]
         if not is_linear(node):
@@ -75,7 +75,7 @@ def _feeds_an_activation(node: Node) -> bool:
 
 
 def convolution(node: Node) -> keras.layers.Conv2D | None:
-    """Returns the 2D convolution that a layer is or has, else `None`."""
+    """Return the 2D convolution that a layer is or has, else `None`."""
     layer = node.operation
     if isinstance(layer, ConvNorm):
         layer = layer.conv
@@ -83,13 +83,13 @@ def convolution(node: Node) -> keras.layers.Conv2D | None:
 
 
 def describe(conv: keras.layers.Conv2D) -> str:
-    """Returns a convolution in words, such as 3x3 of stride 2."""
+    """Return a convolution in words, such as 3x3 of stride 2."""
     height, width = conv.kernel_size
     return f"{height}x{width} of stride {conv.strides[0]}"
 
 
 def is_square(conv: keras.layers.Conv2D, sizes) -> bool:
-    """Whether a convolution is an ordinary one with such a square kernel."""
+    """Say whether a convolution is an ordinary one with a square kernel."""
     height, width = conv.kernel_size
     return (
         height == width
@@ -100,7 +100,7 @@ def is_square(conv: keras.layers.Conv2D, sizes) -> bool:
 
 
 def explicit_padding(node: Node) -> Node | None:
-    """Returns the layer that pads a convolution as `"same"` would.
+    """Return the layer that pads a convolution as `"same"` would.
 
     It pads half the kernel on every side, for this convolution alone.
     """
@@ -113,7 +113,7 @@ def explicit_padding(node: Node) -> Node | None:
 
 
 def next_convolution(node: Node) -> Node:
-    """Follows a branch from one convolution to the next.
+    """Follow a branch from one convolution to the next.
 
     Raises:
         ValueError: If anything but a norm, an activation, padding or a linear

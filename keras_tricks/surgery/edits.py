@@ -35,7 +35,7 @@ class Plan:
         self._calls = collections.Counter()
 
     def replace(self, node: Node, layers, heir=None, change=None, fresh=()):
-        """Plans layers in place of a node.
+        """Plan layers in place of a node.
 
         Args:
             node: The node.
@@ -53,12 +53,12 @@ class Plan:
             self._fresh[prefix + layer.name] = layer
 
     def replace_ours(self, node: Node, layer, fresh: bool):
-        """Plans a layer of `keras_tricks` in place of one."""
+        """Plan a layer of `keras_tricks` in place of one."""
         self.replace(node, [layer], None if fresh else layer)
         self._ours.append((node, layer, fresh))
 
     def check_calls(self, nodes: list[Node]):
-        """Refuses a layer that is called where it is not to be replaced."""
+        """Refuse a layer that is called where it is not to be replaced."""
         calls = collections.Counter(id(node.operation) for node in nodes)
         for node in nodes:
             planned = self._calls[id(node.operation)]
@@ -70,7 +70,7 @@ class Plan:
                 )
 
     def outcome(self) -> tuple[tuple, tuple]:
-        """Returns what changed and what is fresh, after the model is built."""
+        """Return what changed and what is fresh, after the model is built."""
         for node, layer, fresh in self._ours:
             if _geometry(node.operation) != _geometry(layer):
                 self._changes[node.path] = (
@@ -85,7 +85,7 @@ class Plan:
 
 
 def _geometry(layer):
-    """Returns kernels and strides of the convolutions and pools in a layer."""
+    """Return kernels and strides of the convolutions and pools in a layer."""
     kinds = (keras.layers.Conv2D, keras.layers.AveragePooling2D)
     return sorted(
         (
@@ -99,7 +99,7 @@ def _geometry(layer):
 
 
 def move_strides(block: Block, plan: Plan):
-    """Moves the strides of a branch from its first 1x1 to its 3x3."""
+    """Move the strides of a branch from its first 1x1 to its 3x3."""
     first = next((node for node in block.branch if node.depth), None)
     conv = first and convolution(first)
     if not conv or conv.kernel_size != (1, 1) or conv.strides == (1, 1):
@@ -126,7 +126,7 @@ def move_strides(block: Block, plan: Plan):
 
 
 def _with_strides(node: Node, strides: int) -> list[keras.layers.Layer]:
-    """Returns a convolution with other strides, and padding if it needs it.
+    """Return a convolution with other strides, and padding if it needs it.
 
     `"same"` pads a strided convolution on one side only.
     """
@@ -150,7 +150,7 @@ def _zero_padding(conv, half):
 
 
 def pool_shortcut(block: Block, plan: Plan):
-    """Puts an average pool in front of a strided shortcut's 1x1."""
+    """Put an average pool in front of a strided shortcut's 1x1."""
     strided = []
     for node in block.shortcut:
         conv = convolution(node)
@@ -186,7 +186,7 @@ def pool_shortcut(block: Block, plan: Plan):
 
 
 def deepen_stem(nodes: list[Node], plan: Plan):
-    """Replaces the one convolution of the stem by three 3x3."""
+    """Replace the one convolution of the stem by three 3x3."""
     first = next(node for node in nodes if node.depth)
     if isinstance(first.operation, (Stem, BasicBlock, BottleneckBlock)):
         return
@@ -230,7 +230,7 @@ def deepen_stem(nodes: list[Node], plan: Plan):
 
 
 def _after_stem(first: Node) -> tuple[Node | None, Node | None]:
-    """Returns the norm and the activation after the stem's convolution."""
+    """Return the norm and the activation after the stem's convolution."""
     if isinstance(first.operation, ConvNorm):
         return None, None
     norm = first.children[0]
@@ -254,7 +254,7 @@ DEEP = ("_deep1", "_deep2", "_deep3")
 
 
 def _deep_stem(first, norm, activation, plan):
-    """Returns the layers in place of a stem's convolution."""
+    """Return the layers in place of a stem's convolution."""
     conv = first.operation
     padding, layers = conv.padding, []
     if padding == "valid":
@@ -298,7 +298,7 @@ def _deep_stem(first, norm, activation, plan):
 
 
 def set_variant(node: Node, variant: str, plan: Plan):
-    """Makes a layer of `keras_tricks` one of this variant."""
+    """Make a layer of `keras_tricks` one of this variant."""
     layer = node.operation
     if VARIANTS.index(layer.variant) < VARIANTS.index(variant):
         new = from_config(layer, variant=variant)

@@ -45,7 +45,7 @@ class Node:
 
 
 def flatten(model: keras.Model) -> list[Node]:
-    """Returns the calls of a functional model in topological order.
+    """Return the calls of a functional model in topological order.
 
     Args:
         model: A functional or `Sequential` model. Others have no graph.
@@ -62,12 +62,12 @@ def flatten(model: keras.Model) -> list[Node]:
 
 
 def functional(operation):
-    """Returns the functional model of a `Sequential`, or what it is given."""
+    """Return the functional model of a `Sequential`, or what it is given."""
     return getattr(operation, "_functional", None) or operation
 
 
 def check_built(model):
-    """Refuses what is no Keras model with its variables."""
+    """Refuse what is no Keras model with its variables."""
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(
             "`model` must be a Keras model that is built. "
@@ -76,12 +76,12 @@ def check_built(model):
 
 
 def has_graph(operation) -> bool:
-    """Whether an operation is a functional or a built `Sequential` model."""
+    """Say whether an operation is a functional or built `Sequential` model."""
     return hasattr(functional(operation), "_nodes_by_depth")
 
 
 def _unfold(model, sources, prefix, nodes) -> list[Node]:
-    """Appends the nodes of a model called on `sources`; returns its outputs.
+    """Append the nodes of a model called on `sources`; return its outputs.
 
     Each input that has no source becomes a node of its own.
     """

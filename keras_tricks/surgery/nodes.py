@@ -32,7 +32,7 @@ LINEAR_NAMES = ("StochasticDepth", "DropPath", "LayerScale")
 
 
 def norm_of(operation):
-    """Returns the norm that a layer is or ends in, else `None`."""
+    """Return the norm that a layer is or end in, else `None`."""
     if isinstance(operation, ConvNorm):
         linear = operation.activation is keras.activations.linear
         return operation.norm if linear else None
@@ -40,7 +40,7 @@ def norm_of(operation):
 
 
 def is_linear(node: Node) -> bool:
-    """Whether a node only scales, drops or passes on its one input."""
+    """Return whether a node only scales, drops or passes on its one input."""
     operation = node.operation
     if len(node.parents) != 1:
         return False
@@ -57,20 +57,20 @@ def is_linear(node: Node) -> bool:
 
 
 def is_activation(node: Node) -> bool:
-    """Whether a node is a nonlinearity without a kernel."""
+    """Return whether a node is a nonlinearity without a kernel."""
     if isinstance(node.operation, ACTIVATIONS):
         return True
     return is_function(node.operation)
 
 
 def is_function(operation: keras.Operation) -> bool:
-    """Whether an operation is a call of an activation function."""
+    """Return whether an operation is a call of an activation function."""
     layer = isinstance(operation, keras.layers.Layer)
     return not layer and type(operation).__name__.lower() in ACTIVATION_NAMES
 
 
 def between(common: int, node: Node) -> list[Node]:
-    """Returns the nodes that `node` depends on outside `common`, and itself.
+    """Return the nodes that `node` depends on outside `common`, and itself.
 
     Args:
         common: Bit set of the indices of nodes, with all their ancestors.
@@ -90,7 +90,7 @@ def between(common: int, node: Node) -> list[Node]:
 
 
 def paths_into(addition: Node) -> tuple[list[list[Node]], list[int]]:
-    """Follows the inputs of an addition back to where they parted.
+    """Follow the inputs of an addition back to where they parted.
 
     The shallowest path is the shortcut, a deeper one is a residual branch,
     which ends in the input of the addition.

@@ -31,7 +31,7 @@ class Replacement:
 
 
 def check_graph(model: keras.Model):
-    """Refuses what has no graph to be built again from."""
+    """Refuse what has no graph to be built again from."""
     if not isinstance(model, keras.Model) or not has_graph(model):
         raise ValueError(
             "`model` must be a functional or Sequential Keras model that is "
@@ -40,7 +40,7 @@ def check_graph(model: keras.Model):
 
 
 def custom_objects(model: keras.Model) -> dict:
-    """Returns what the configurations of a model's layers may name."""
+    """Return what the configurations of a model's layers may name."""
     objects = {}
     for layer in model._flatten_layers():
         for part in (type(layer), getattr(layer, "activation", None)):
@@ -51,7 +51,7 @@ def custom_objects(model: keras.Model) -> dict:
 
 @contextlib.contextmanager
 def _naming(layer):
-    """Turns the errors of a layer that cannot be made again into one line."""
+    """Turn the errors of a layer that cannot be made again into one line."""
     try:
         yield
     except Exception as error:
@@ -63,13 +63,13 @@ def _naming(layer):
 
 
 def get_config(operation: keras.Operation) -> dict:
-    """Returns the configuration of a layer or operation."""
+    """Return the configuration of a layer or operation."""
     with _naming(operation):
         return operation.get_config()
 
 
 def from_config(operation: keras.Operation, /, **changes) -> keras.Operation:
-    """Makes a layer or operation again, without its weights.
+    """Make a layer or operation again, without its weights.
 
     Args:
         operation: The layer or operation.
@@ -93,7 +93,7 @@ def from_config(operation: keras.Operation, /, **changes) -> keras.Operation:
 def rebuild(
     model: keras.Model, replacements: dict[int, Replacement]
 ) -> tuple[keras.Model, tuple[str, ...]]:
-    """Builds a model again, with some layers replaced.
+    """Build a model again, with some layers replaced.
 
     Args:
         model: A functional or `Sequential` model.
@@ -130,7 +130,7 @@ def rebuild(
 
 
 def _copy_model(model, replacements, made):
-    """Copies a model without its weights.
+    """Copy a model without its weights.
 
     Puts the pairs of old and new operations and inner models into `made`.
     """
@@ -167,12 +167,12 @@ def _copy_model(model, replacements, made):
 
 
 def _copy_input(tensor):
-    """Returns the symbolic input of a new model for that of an old one."""
+    """Return the symbolic input of a new model for that of an old one."""
     return from_config(tensor._keras_history.operation).output
 
 
 def is_its_graph(model: keras.Model) -> bool:
-    """Whether a model is made of its graph alone, and saved as such.
+    """Return whether a model is made of its graph alone, and saved as such.
 
     Others, such as those of KerasHub, make their graph from arguments of
     their own.
@@ -184,12 +184,12 @@ def is_its_graph(model: keras.Model) -> bool:
 
 
 def _plain(model):
-    """Returns the class of a plain functional model."""
+    """Return the class of a plain functional model."""
     return next(c for c in type(model).__mro__ if c.__name__ == "Functional")
 
 
 def _like(model, inputs, outputs):
-    """Returns a functional model, of the class of another where it can be."""
+    """Return a functional model, of the class of another where it can be."""
     if not is_its_graph(model):
         return keras.Model(inputs, outputs, name=model.name)
     new = type(model)(inputs, outputs, name=model.name)
@@ -201,7 +201,7 @@ def _like(model, inputs, outputs):
 
 
 def _inherit(old, new):
-    """Copies values and frozen parts from one layer to another."""
+    """Copy values and frozen parts from one layer to another."""
     pairs = list(zip(old.variables, new.variables, strict=False))
     same = all(a.shape == b.shape for a, b in pairs)
     if not same or not len(old.variables) == len(new.variables) == len(pairs):

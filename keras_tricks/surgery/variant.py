@@ -30,7 +30,7 @@ WHAT_CHANGES = {
 def change_resnet_variant(
     model: keras.Model, variant: str = "D", keep_stem: bool = False
 ) -> tuple[keras.Model, SurgeryReport]:
-    """Builds a ResNet of version 1 again as variant B, C or D of the paper.
+    """Build a ResNet of version 1 again as variant B, C or D of the paper.
 
     | variant | change | weights |
     |---|---|---|
@@ -73,7 +73,7 @@ def change_resnet_variant(
     ['stage2_block1', 'stage3_block1', 'stage4_block1']
 
     Reference:
-        [He et al., 2018](https://arxiv.org/abs/1812.01187), section 4.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 4
     """
     check_graph(model)
     check_choice("variant", variant, VARIANTS[1:])

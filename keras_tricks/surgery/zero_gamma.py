@@ -47,7 +47,7 @@ class ZeroGammaReport:
 
 
 def zero_gamma(model: keras.Model) -> ZeroGammaReport:
-    """Silences every residual branch of a model that has just been built.
+    """Silence every residual branch of a model that has just been built.
 
     `gamma = 0` for the norm that ends a residual branch, so that each block
     starts as its shortcut: `y = x + gamma * normalize(branch(x)) + beta = x`.
@@ -88,7 +88,7 @@ def zero_gamma(model: keras.Model) -> ZeroGammaReport:
       last_norm
 
     Reference:
-        [He et al., 2018](https://arxiv.org/abs/1812.01187), section 3.1.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 3.1
     """
     check_built(model)
     norms = {
@@ -120,7 +120,7 @@ def zero_gamma(model: keras.Model) -> ZeroGammaReport:
 
 
 def _branch_ends(addition: Node) -> tuple[list[Node], str]:
-    """Returns the norms that end the addition's residual branches.
+    """Return the norms that end the addition's residual branches.
 
     Returns:
         The nodes of the norms, and where there is none the reason.
@@ -146,7 +146,7 @@ def _branch_ends(addition: Node) -> tuple[list[Node], str]:
 
 
 def _branch_end(node: Node) -> tuple[Node | None, str]:
-    """Follows a branch back from the addition to the norm that ends it."""
+    """Follow a branch back from the addition to the norm that ends it."""
     activation = None
     alone = True
     while is_linear(node) or is_activation(node):
@@ -170,7 +170,7 @@ def _branch_end(node: Node) -> tuple[Node | None, str]:
 
 
 def _check(model, norms, skipped):
-    """Refuses an empty match and norms without gamma."""
+    """Refuse an empty match and norms without gamma."""
     for norm in norms.values():
         if getattr(norm, "gamma", None) is None:
             raise ValueError(

@@ -16,7 +16,7 @@ from keras_tricks.training.input import choose_data_format
 def build_model(
     recipe: Recipe, image_shape: tuple[int, int, int], num_classes: int
 ) -> keras.Model:
-    """Returns the network of a recipe, not yet compiled.
+    """Return the network of a recipe, not yet compiled.
 
     Args:
         recipe: The recipe; its seed decides the initial weights.
@@ -82,7 +82,7 @@ NETWORKS = {
 
 
 def build_optimizer(recipe: Recipe, dataset_size: int) -> SGD:
-    """Returns the optimizer of a recipe with its schedule.
+    """Return the optimizer of a recipe with its schedule.
 
     Example:
     >>> from keras_tricks import Recipe
@@ -104,7 +104,7 @@ def build_optimizer(recipe: Recipe, dataset_size: int) -> SGD:
 
 
 def build_loss(recipe: Recipe, distill: bool = False) -> keras.losses.Loss:
-    """Returns the loss of a recipe.
+    """Return the loss of a recipe.
 
     Args:
         recipe: The recipe.
@@ -132,7 +132,7 @@ def compile_model(
     dataset_size: int,
     distribution: Distribution | None = None,
 ) -> None:
-    """Compiles a model as a recipe says; the model may be the user's own.
+    """Compile a model as a recipe says; the model may be the user's own.
 
     A `keras_tricks.distillation.Distiller` gets the loss with the teacher's
     term, any other model that of the labels.
@@ -180,7 +180,7 @@ def compile_model(
 def build_average(
     recipe: Recipe,
 ) -> callbacks.ExponentialMovingAverage | None:
-    """Returns the callback that averages the weights, or None without it.
+    """Return the callback that averages the weights, or None without it.
 
     Training may go on after `fit`, so `apply` is left to the caller.
 
@@ -197,7 +197,7 @@ def build_average(
 
 
 def _check_logits(model):
-    """Refuses a model whose last layer turns logits into something else."""
+    """Refuse a model whose last layer turns logits into something else."""
     found = last_activation(model)
     if found is not None:
         raise ValueError(

@@ -22,7 +22,7 @@ from keras_tricks.recipe.plan import make_plan
 
 
 def load_data(recipe: Recipe) -> ImageData | ImageSet:
-    """Loads the data set of a recipe, or opens it if it streams.
+    """Load the data set of a recipe, or open it if it streams.
 
     Example:
     >>> from keras_tricks import Recipe
@@ -54,7 +54,7 @@ def load_data(recipe: Recipe) -> ImageData | ImageSet:
 def model_image_shape(
     recipe: Recipe, data: ImageData | ImageSet
 ) -> tuple[int | None, int | None, int]:
-    """Height, width and channels of what the network of a recipe sees.
+    """Return height, width and channels of what a recipe's network sees.
 
     The sides are `None` where it sees images of several sizes.
 
@@ -78,7 +78,7 @@ def build_batches(
     data: ImageData | ImageSet,
     preprocessing: Preprocessing | None = None,
 ) -> tuple[EpochBatches, EpochBatches]:
-    """Returns the training and the validation batches of a recipe.
+    """Return the training and the validation batches of a recipe.
 
     Args:
         recipe: The recipe.
@@ -108,7 +108,7 @@ def build_stages(
     preprocessing: Preprocessing | None = None,
     distribution: Distribution | None = None,
 ) -> tuple[list[tuple[int, EpochBatches]], EpochBatches]:
-    """Returns the training batches of each part of a run, and validation.
+    """Return the training batches of each part of a run, and validation.
 
     Args:
         recipe: The recipe.
@@ -166,7 +166,7 @@ def build_stages(
 
 
 def _test_batch_size(batch_size, test_size, distribution):
-    """That of training, or less if there are fewer images."""
+    """Return the batch size of training, or less if there are fewer images."""
     replicas = distribution.num_replicas
     return max(replicas, min(batch_size, test_size // replicas * replicas))
 
@@ -211,7 +211,7 @@ def _streams(recipe, data, preprocessing, train, distribution):
 
 
 def build_transform(recipe: Recipe, image_size: int) -> TrainTransform | None:
-    """Returns the random transform of a recipe, or None for the central crop.
+    """Return the random transform of a recipe, or None for the central crop.
 
     Example:
     >>> from keras_tricks import Recipe
@@ -235,7 +235,7 @@ def build_transform(recipe: Recipe, image_size: int) -> TrainTransform | None:
 def finishes_on_device(
     recipe: Recipe, distribution: Distribution | None = None
 ) -> bool:
-    """Whether the training step normalizes and mixes.
+    """Return whether the training step normalizes and mixes.
 
     Args:
         recipe: The recipe.
@@ -258,7 +258,7 @@ def finishes_on_device(
 def run_preprocessing(
     data: ImageData | ImageSet, preprocessing: Preprocessing | None = None
 ) -> Preprocessing | None:
-    """Returns what turns another image into one that a run validates on.
+    """Return what turns another image into one that a run validates on.
 
     Args:
         data: The data set of the run.
@@ -288,7 +288,7 @@ def run_preprocessing(
 def build_data(
     recipe: Recipe,
 ) -> tuple[ImageData | ImageSet, EpochBatches, EpochBatches]:
-    """Returns the data set and the training and validation batches.
+    """Return the data set and the training and validation batches.
 
     Example:
     >>> from keras_tricks import Recipe
@@ -303,7 +303,7 @@ def build_data(
 def build_mix_up(
     recipe: Recipe, num_classes: int
 ) -> MixUp | CutMix | MixUpOrCutMix | None:
-    """Returns the mixing layer of a recipe, or None if nothing is mixed.
+    """Return the mixing layer of a recipe, or None if nothing is mixed.
 
     Example:
     >>> from keras_tricks import Recipe
@@ -331,7 +331,7 @@ def build_mix_up(
 
 
 def choose_data_format(recipe: Recipe) -> str:
-    """Returns the layout of the batches of a recipe.
+    """Return the layout of the batches of a recipe.
 
     Example:
     >>> from keras_tricks import Recipe

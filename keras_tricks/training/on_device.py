@@ -76,7 +76,7 @@ class DeviceFinish:
 def finish_on_device(
     model: keras.Model, finish: DeviceFinish, first_batch: Any
 ) -> None:
-    """Lets the steps of `fit` and `evaluate` finish their batches.
+    """Let the steps of `fit` and `evaluate` finish their batches.
 
     `predict` and what is saved remain those of the model, which takes
     finished images.
@@ -117,7 +117,7 @@ def finish_on_device(
 
 
 def _pair(data):
-    """Images and labels; sample weights would not fit mixed pairs."""
+    """Return images and labels; sample weights would not fit mixed pairs."""
     x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
     if weights is not None:
         raise ValueError(

@@ -97,7 +97,7 @@ class PreparedRun:
         verbose: int | str = "auto",
         extra_callbacks: list | None = None,
     ) -> dict:
-        """Trains, writes everything into the folder, see `train`."""
+        """Train, write everything into the folder, see `train`."""
         start = time.perf_counter()
         try:
             for done, end, batches in self._parts():
@@ -112,7 +112,7 @@ class PreparedRun:
             raise storage_error(error, self.folder, _kept(self)) from None
 
     def _parts(self):
-        """Epochs done and wanted, and the batches between, for each `fit`."""
+        """Yield epochs done and wanted and the batches, for each `fit`."""
         done, step = self.epochs_done, self.backup.step
         for end, batches in self.stages:
             if done < end and step:
@@ -123,7 +123,7 @@ class PreparedRun:
                 done = end
 
     def _fit(self, batches, done, end, verbose, extra_callbacks):
-        """Trains with the batches of a stage."""
+        """Train with the batches of a stage."""
         preempt = callbacks.Preempt(self.backup)
         if not self.distribution.is_chief:
             verbose = 0
@@ -162,7 +162,7 @@ def prepare(
     backup_every_steps: int | None = None,
     distribution: Distribution | None = None,
 ) -> PreparedRun:
-    """Does all that can be refused before the first step of a run.
+    """Do all that can be refused before the first step of a run.
 
     Loads the data, builds and compiles the model, restores an interrupted
     run, and writes recipe.json, explain.txt and classes.json.
@@ -243,7 +243,7 @@ def prepare(
 
 
 def _build(recipe, data, distribution):
-    """The compiled model, its batches, and what there is to say of them."""
+    """Build the compiled model, its batches, and the text about them."""
     size = data.train_size
     image_shape = model_image_shape(recipe, data)
     model = student = build_model(recipe, image_shape, data.num_classes)
@@ -282,7 +282,7 @@ def _build(recipe, data, distribution):
 
 
 def _devices(recipe, distribution):
-    """Says what each device sees, and that the rate does not depend on it."""
+    """Say what each device sees, and that the rate does not depend on it."""
     batch = recipe.batch_size // recipe.gradient_accumulation_steps
     part = batch // distribution.num_replicas
     scaled = ", as is the batch of the rate" * recipe.scale_learning_rate
@@ -294,7 +294,7 @@ def _devices(recipe, distribution):
 
 
 def _begin(recipe, folder, data, explanation, backup):
-    """Writes what is known before the first step."""
+    """Write what is known before the first step."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not backup.backups():
@@ -309,7 +309,7 @@ def _begin(recipe, folder, data, explanation, backup):
 
 
 def _bad_records(folder, stages, validation, distribution):
-    """Tells batches that read files where to list what they cannot read."""
+    """Tell batches that read files where to list what they cannot read."""
     found = {}
     for name, batches in (("training", stages[0][1]), ("test", validation)):
         if hasattr(batches, "bad"):
@@ -326,7 +326,7 @@ def train(
     verbose: int | str = "auto",
     extra_callbacks: list | None = None,
 ) -> dict:
-    """Trains as a recipe says and writes everything into a folder.
+    """Train as a recipe says and write everything into a folder.
 
     The folder gets recipe.json, explain.txt and classes.json, the names of the
     classes, before the first step;
@@ -366,7 +366,7 @@ def train(
 
 
 def _kept(run):
-    """A sentence that names the last backup."""
+    """Return a sentence that names the last backup."""
     backups = run.backup.backups()
     if not backups:
         return f"There is no backup in {run.folder}"
@@ -374,7 +374,7 @@ def _kept(run):
 
 
 def _finish(prepared, seconds):
-    """Writes the model, the result and the report of a complete run."""
+    """Write the model, the result and the report of a complete run."""
     recipe, folder = prepared.recipe, prepared.folder
     model = getattr(prepared.model, "student", prepared.model)
     run = read_run(folder)

@@ -11,7 +11,7 @@ from keras_tricks.report import read_run
 
 
 def run_callbacks(run, batches, done):
-    """Those that add to the logs, those that write them, in this order."""
+    """Return the callbacks that add to the logs, then those that write them."""
     yield keras.callbacks.TerminateOnNaN()
     yield callbacks.SetEpoch(batches)
     yield callbacks.LearningRateLogger()
@@ -31,7 +31,7 @@ _LOGS = (keras.callbacks.CSVLogger, callbacks.TensorBoardScalars)
 
 
 def close_logs(used):
-    """Closes the files that Keras leaves open where `fit` raises."""
+    """Close the files that Keras leaves open where `fit` raises."""
     for callback in used:
         begun = getattr(callback, "csv_file", True) is not None
         if isinstance(callback, _LOGS) and begun:
@@ -65,7 +65,7 @@ class _BestModel(keras.callbacks.ModelCheckpoint):
 
 
 def _best_so_far(run, done):
-    """The best accuracy of the epochs that will not be repeated."""
+    """Return the best accuracy of the epochs that will not be repeated."""
     if not done:
         return None
     accuracy = read_run(run.folder).history["val_accuracy"]

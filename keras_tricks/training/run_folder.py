@@ -14,7 +14,7 @@ from keras_tricks.recipe import Recipe
 
 
 def open_folder(recipe, run_folder, resume):
-    """Returns the folder of a new or an interrupted run of this recipe."""
+    """Return the folder of a new or an interrupted run of this recipe."""
     check_choice("resume", resume, ("auto", "must", "never"))
     for package in ("jinja2", "matplotlib", "tensorboard"):
         if importlib.util.find_spec(package) is None:
@@ -53,7 +53,7 @@ def open_folder(recipe, run_folder, resume):
 
 
 def writing_folder(folder, distribution):
-    """Where a process writes: the first one's is what is kept.
+    """Return where a process writes: the first one's is what is kept.
 
     All processes must do what touches the weights, such as saving them.
     """
@@ -65,7 +65,7 @@ def writing_folder(folder, distribution):
 
 
 def check_same(recipe: Recipe, run_folder: str | os.PathLike) -> None:
-    """Checks that a folder holds a run of this very recipe.
+    """Check that a folder holds a run of this very recipe.
 
     Raises:
         ValueError: If its recipe.json is missing or differs; the message

@@ -15,11 +15,11 @@ class OfAllProcesses:
         self.distribution = distribution
 
     def get_state(self):
-        """A list with the state of each process."""
+        """Return a list with the state of each process."""
         return self.distribution.gather(self.part.get_state())
 
     def set_state(self, states):
-        """Takes over the state of this process."""
+        """Take over the state of this process."""
         if len(states) == self.distribution.num_processes:
             own = states[self.distribution.process_index]
         else:
@@ -44,11 +44,11 @@ class SameDevices:
         }
 
     def get_state(self):
-        """The numbers of processes and replicas."""
+        """Return the numbers of processes and replicas."""
         return self.now
 
     def set_state(self, state):
-        """Compares them with those of an interrupted run."""
+        """Compare them with those of an interrupted run."""
         if state == self.now:
             return
         before, now = state["replicas"], self.now["replicas"]

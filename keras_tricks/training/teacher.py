@@ -17,7 +17,7 @@ _UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)
 def load_teacher(
     recipe: Recipe, image_shape: tuple[int, int, int], num_classes: int
 ) -> keras.Model:
-    """Loads the teacher of a recipe.
+    """Load the teacher of a recipe.
 
     Args:
         recipe: `teacher` is the path of a saved model, or the name of one in
@@ -90,7 +90,7 @@ def adapt_to(
     data_format: str,
     preprocessing: Preprocessing | None = None,
 ) -> AdaptImages | None:
-    """Returns what turns the student's images into the teacher's, or None.
+    """Return what turns the student's images into the teacher's, or None.
 
     Size and layout are known from the models. So is the normalization, where
     a model has `preprocessing`, as pretrained ones and those of our runs have.
@@ -134,7 +134,7 @@ def adapt_to(
 
 
 def _units(ours, theirs):
-    """How to get from one normalization to another: nothing if it is known."""
+    """Return the map from one normalization to another: none if known."""
     if ours is None or theirs is None:
         return {}
     same = (ours.mean, ours.std, ours.channels)
@@ -155,7 +155,7 @@ def build_distiller(
     image_shape: tuple[int, int, int],
     data_format: str,
 ) -> Distiller:
-    """Puts the student of a recipe and its teacher together.
+    """Put the student of a recipe and its teacher together.
 
     Args:
         recipe: A recipe with a teacher.

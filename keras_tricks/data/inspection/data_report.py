@@ -52,11 +52,11 @@ class SplitReport:
         return np.flatnonzero(self.labels >= 0)
 
     def odd(self, kind: str) -> np.ndarray:
-        """Numbers of the images that have one of `ODDITIES`."""
+        """Return the numbers of the images that have one of `ODDITIES`."""
         return np.flatnonzero(self.odd_flags >> ODDITIES.index(kind) & 1)
 
     def quantiles(self) -> dict[str, list[float]]:
-        """`QUANTILES` of height, width and bytes; none without an image."""
+        """Return `QUANTILES` of height, width and bytes; none of no image."""
         chosen = self.usable
         if not len(chosen):
             return {}
@@ -71,7 +71,7 @@ class SplitReport:
         }
 
     def balance(self) -> dict[str, float]:
-        """Smallest, median and largest number of images of a class."""
+        """Return smallest, median and largest number of images per class."""
         return {
             "min": int(self.counts.min()),
             "median": float(np.median(self.counts)),
@@ -129,7 +129,7 @@ class DataReport:
         )
 
     def odd_counts(self) -> dict[str, int]:
-        """How many images have which oddity; only those that there are."""
+        """Count the images with each oddity that there is."""
         counts = {
             kind: sum(len(one.odd(kind)) for one in self.splits)
             for kind in ODDITIES
@@ -137,7 +137,7 @@ class DataReport:
         return {kind: count for kind, count in counts.items() if count}
 
     def empty_classes(self) -> dict[str, list[str]]:
-        """By split, the classes without a usable image."""
+        """Return the classes without a usable image, by split."""
         return {
             one.split: [
                 name
@@ -150,7 +150,7 @@ class DataReport:
         }
 
     def to_dict(self) -> dict:
-        """All of it for JSON; of odd images the names of the first 20."""
+        """Return all for JSON, with the names of the first 20 odd images."""
         empty = self.empty_classes()
         return {
             "name": self.name,

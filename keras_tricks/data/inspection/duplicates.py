@@ -46,7 +46,7 @@ class Duplicates:
 
 
 def equal_groups(hashes: np.ndarray) -> Iterator[np.ndarray]:
-    """Groups the places of equal numbers; 0 is equal to nothing.
+    """Group the places of equal numbers; 0 is equal to nothing.
 
     Args:
         hashes: uint64, shape `(N,)`.
@@ -69,7 +69,7 @@ def equal_groups(hashes: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def similar_pairs(hashes: np.ndarray) -> Iterator[np.ndarray]:
-    """Finds all pairs of numbers that differ in at most 3 of 64 bits.
+    """Find all pairs of numbers that differ in at most 3 of 64 bits.
 
     Such two agree in all bits of at least one quarter, so only numbers with
     a common quarter are compared.
@@ -109,7 +109,7 @@ def similar_pairs(hashes: np.ndarray) -> Iterator[np.ndarray]:
 def alike(
     hashes: np.ndarray, colors: np.ndarray, aspects: np.ndarray
 ) -> list[np.ndarray]:
-    """Groups images that look like the same picture.
+    """Group images that look like the same picture.
 
     Args:
         hashes: `difference_hash` of N images, uint64.

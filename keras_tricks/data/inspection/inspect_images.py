@@ -36,7 +36,7 @@ def inspect_images(
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> DataReport:
-    """Reads and decodes every record of a data set and reports on it.
+    """Read and decode every record of a data set and report on it.
 
     Nothing that a record holds ends it. Images are let go as soon as they
     were looked at; what stays is about 70 bytes for each. Mean and standard
@@ -114,7 +114,7 @@ def _check_splits(splits):
 
 
 def _look(records, split, workers):
-    """Numbers of all records and what they hold, in order."""
+    """Yield the number and content of each record in order, a few ahead."""
 
     def look(first):
         several = range(first, min(first + _AT_A_TIME, len(records)))
@@ -158,7 +158,7 @@ class _Table:
         self._sums += found.mean, found.square
 
     def statistics(self):
-        """Mean and standard deviation of the channels, if there is one."""
+        """Return mean and standard deviation of the channels, if any."""
         count = self.formats.total()
         if not count:
             return None, None
@@ -192,7 +192,7 @@ class _Table:
 
 
 def _find_duplicates(splits, tables):
-    """The same images, then those that look alike and are not the same."""
+    """Find equal images, then those that look alike without being equal."""
     fields = ("pixels", "looks", "colors", "labels", "heights", "widths")
     pixels, looks, colors, labels, heights, widths = (
         np.concatenate([getattr(table, name) for table in tables])

@@ -119,7 +119,7 @@ class _Damage(Exception):
 def inspect_record(
     records: Records, index: int, split: str = "train"
 ) -> ImageFacts | BadRecord:
-    """Reads and decodes a record, and says what it is like; never fails.
+    """Read and decode a record, and say what it is like; never fails.
 
     Args:
         records: The source.
@@ -188,7 +188,7 @@ def _inspect(records, index, name):
 
 
 def _decode(data, name):
-    """The image of a file in RGB, its format, and what is odd about it."""
+    """Decode a file to RGB; return its format and what is odd about it too."""
     pillow = import_pillow()
     if not data:
         raise _Damage("empty", "the file is empty")
@@ -262,7 +262,7 @@ def _pixel_hash(image):
 
 
 def difference_hash(image) -> int:
-    """A number that stays the same when an image is resized or compressed.
+    """Hash an image so that resizing and compression keep the number.
 
     Of a gray thumbnail of 8 rows and 9 columns, whether each pixel is
     brighter than the one on its left: 64 bits.
@@ -291,7 +291,7 @@ def difference_hash(image) -> int:
 
 
 def _ends_early(data):
-    """Whether a file of a known format does not end as the format does."""
+    """Say whether a file of a known format ends before the format's end."""
     if data[:2] == b"\xff\xd8":
         # Some writers pad what follows the end.
         return b"\xff\xd9" not in data[-64:]

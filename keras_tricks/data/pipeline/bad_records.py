@@ -50,7 +50,7 @@ class BadRecords:
         return index in self.reasons
 
     def add(self, index: int, name: str, reason: str) -> None:
-        """Notes a record, once.
+        """Note a record, once.
 
         Raises:
             TooManyBadRecords: If there are more than `limit`; `report` still
@@ -67,7 +67,7 @@ class BadRecords:
             )
 
     def report(self) -> None:
-        """Says on stderr which are new since the last report."""
+        """Say on stderr which are new since the last report."""
         new = list(self.reasons.values())[self._reported :]
         if not new:
             return
@@ -83,15 +83,15 @@ class BadRecords:
             write_atomically(self.path, "\n".join(rows) + "\n")
 
     def get_state(self) -> list:
-        """What `set_state` takes, for JSON."""
+        """Return what `set_state` takes, for JSON."""
         return [[index, *entry] for index, entry in self.reasons.items()]
 
     def set_state(self, state: list) -> None:
-        """Goes on with the records that another object had noted."""
+        """Go on with the records that another object had noted."""
         self.reasons = {index: (name, why) for index, name, why in state}
         self._reported = len(self.reasons)
 
 
 def _line(name, reason):
-    """The reason, with the name in front if it does not start with it."""
+    """Return the reason, with the name in front if it is not there."""
     return reason if reason.startswith(name) else f"{name}: {reason}"

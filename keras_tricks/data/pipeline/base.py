@@ -36,7 +36,7 @@ class EpochBatches(keras.utils.PyDataset):
         return self.num_batches
 
     def set_epoch(self, epoch):
-        """States the epoch; from now on it does not advance by itself."""
+        """State the epoch; from now on it does not advance by itself."""
         self.epoch = check_int("epoch", epoch)
         self._driven = True
 
@@ -56,7 +56,7 @@ class EpochBatches(keras.utils.PyDataset):
         return self._get(step)
 
     def _get(self, step):
-        """A batch of the current epoch."""
+        """Return a batch of the current epoch."""
         return self.batch(self.epoch, step)
 
 
@@ -117,14 +117,14 @@ class TransformedBatches(EpochBatches):
         self.batches.on_epoch_end()
 
     def batch(self, epoch, step):
-        """Returns one batch of any epoch."""
+        """Return one batch of any epoch."""
         return self._transform(lambda i: self.batches.batch(epoch, i), step)
 
     def _get(self, step):
         return self._transform(self.batches.__getitem__, step)
 
     def _transform(self, get, step):
-        """Batch `step`, made of what `get` returns for any step."""
+        """Return the batch `step`, made of what `get` returns for any step."""
         return get(step)
 
 

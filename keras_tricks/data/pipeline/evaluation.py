@@ -88,7 +88,7 @@ class EvaluationBatches:
             yield self.normalize(np.stack(crops)), np.asarray(indices)
 
     def _result(self, index):
-        """The crops of an image, or why there are none."""
+        """Return the crops of an image, or why there are none."""
         try:
             crops = self.transform(self.images[index])
         except ValueError as error:

@@ -17,7 +17,7 @@ from keras_tricks.data.transforms.preprocessing import (
 
 
 def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
-    """Returns the order of the samples in one epoch.
+    """Return the order of the samples in one epoch.
 
     Args:
         seed: Integer, at least 0.
@@ -146,7 +146,7 @@ class Batches(EpochBatches):
         self._order = None
 
     def _set_statistics(self, mean, std):
-        """Normalizes with statistics that default to the images' own."""
+        """Normalize with statistics that default to the images' own."""
         if mean is None or std is None:
             own_mean, own_std = channel_statistics(self.images)
             mean = own_mean if mean is None else mean
@@ -171,7 +171,7 @@ class Batches(EpochBatches):
         return self.batch(self.epoch, step)
 
     def batch(self, epoch, step):
-        """Returns one batch of any epoch, whatever the current one."""
+        """Return one batch of any epoch, whatever the current one."""
         chosen = self.indices(epoch, step)
         images, labels = self.images[chosen], self.labels[chosen]
         if self.augment is not None:
@@ -185,7 +185,7 @@ class Batches(EpochBatches):
         return self.mix_up(images, labels, epoch=epoch, step=step)
 
     def indices(self, epoch, step):
-        """Returns which samples a batch of any epoch holds, in its order."""
+        """Return which samples a batch of any epoch holds, in its order."""
         chosen = slice(step * self.batch_size, (step + 1) * self.batch_size)
         return self._epoch_order(epoch)[chosen]
 

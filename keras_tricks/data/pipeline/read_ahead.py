@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 def map_ahead(
     function: Callable, items: Iterable, workers: int, ahead: int
 ) -> Iterator:
-    """Calls a function in threads, and yields the results in order.
+    """Call a function in threads, and yield the results in order.
 
     Unlike `Executor.map`, it takes only a few items beforehand, and none once
     it is closed or a call fails.
@@ -74,7 +74,7 @@ class ReadAhead:
         raise StopIteration
 
     def close(self) -> None:
-        """Stops the thread, after the element it is at."""
+        """Stop the thread, after the element it is at."""
         self._stopped.set()
         while self._thread.is_alive():
             try:
@@ -97,7 +97,7 @@ class ReadAhead:
                 close()
 
     def _put(self, kind, value):
-        """Waits for a place; False if nobody will read any more."""
+        """Wait for a place; False if nobody will read any more."""
         while not self._stopped.is_set():
             try:
                 self._queue.put((kind, value), timeout=0.1)

@@ -54,7 +54,7 @@ class SampleLoader:
         return self.transform.output_dtype
 
     def load(self, epoch: int, sample: int) -> tuple[np.ndarray, int]:
-        """Reads a record and transforms it.
+        """Read a record and transform it.
 
         Returns:
             The transformed image and the label.
@@ -66,7 +66,7 @@ class SampleLoader:
         return self._transformed(data, epoch, sample), label
 
     def read(self, epoch: int, sample: int):
-        """The first half of `load`, for a decoder that reads parts of JPEGs.
+        """Do the first half of `load`, for a decoder that reads parts of JPEGs.
 
         Returns:
             The bytes of a JPEG, the parameters of its transform, and the
@@ -88,12 +88,12 @@ class SampleLoader:
         return b"", None, label
 
     def draw(self, epoch: int, sample: int, height: int, width: int):
-        """The parameters of a transform, see `TrainTransform.draw`."""
+        """Return the parameters of a transform, see `TrainTransform.draw`."""
         rng = random_generator(self.seed, TRANSFORM, epoch, sample)
         return self.transform.draw(rng, height, width)
 
     def _record(self, sample):
-        """Bytes or pixels, and a label that is one."""
+        """Return the bytes or pixels, and a label that is one."""
         index = sample // self.repeats
         data, label = self.records.record(index)
         name, classes = self.records.name(index), len(self.records.class_names)

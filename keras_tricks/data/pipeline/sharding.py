@@ -6,7 +6,7 @@ import numpy as np
 def host_slots(
     size: int, local_batch_size: int, shard: tuple[int, int]
 ) -> np.ndarray:
-    """Marks the places of an epoch that a host takes.
+    """Mark the places of an epoch that a host takes.
 
     Each batch is cut into equal pieces, one for each host in their order.
 
@@ -27,7 +27,7 @@ def host_slots(
 
 
 def check_shard(shard: tuple[int, int]) -> tuple[int, int]:
-    """Returns the number of a host and of hosts, checked.
+    """Return the number of a host and of hosts, checked.
 
     Raises:
         ValueError: If they are not as described.

@@ -171,7 +171,7 @@ class ImageBatches(EpochBatches):
         return count + (rest > 0)
 
     def samples(self, epoch: int) -> np.ndarray:
-        """Numbers of the samples of this host in an epoch, in their order.
+        """Return this host's sample numbers of an epoch, in their order.
 
         Sample `i` is record `i // repeats`. Records known to be bad are not
         among them.
@@ -190,7 +190,7 @@ class ImageBatches(EpochBatches):
         return order
 
     def batch(self, epoch: int, step: int):
-        """Returns one batch of any epoch; fast only if asked for in order."""
+        """Return one batch of any epoch; fast only if asked for in order."""
         if self._next != (epoch, step):
             self.close()
             self._iterator = ReadAhead(self._finished(epoch, step))
@@ -204,7 +204,7 @@ class ImageBatches(EpochBatches):
         return result
 
     def close(self) -> None:
-        """Stops reading ahead."""
+        """Stop reading ahead."""
         if self._iterator is not None:
             self._iterator.close()
         self._iterator = self._next = None
@@ -214,7 +214,7 @@ class ImageBatches(EpochBatches):
         self.bad.report()
 
     def get_state(self) -> dict:
-        """What says, in JSON, which batch comes next.
+        """Return what says, in JSON, which batch comes next.
 
         `batches.set_state(state)` in another process, and then
         `batches.batch(state["epoch"], state["step"])` and the steps after it,
@@ -226,14 +226,14 @@ class ImageBatches(EpochBatches):
         return {"epoch": epoch, "step": step, "bad": self.bad.get_state()}
 
     def set_state(self, state: dict) -> None:
-        """Takes over the epoch and the bad records of `get_state`."""
+        """Take over the epoch and the bad records of `get_state`."""
         self.epoch = check_int("epoch", state["epoch"])
         check_int("step", state["step"])
         self.bad.set_state(state["bad"])
         self.close()
 
     def as_tf_dataset(self):
-        """The batches of an epoch as a `tf.data.Dataset` of static shapes.
+        """Return an epoch's batches as a `tf.data.Dataset` of static shapes.
 
         As TPUs want it; where `drop_remainder` is false, the size of the
         batch is not static. An iterator reads the epoch at its start.
@@ -264,7 +264,7 @@ class ImageBatches(EpochBatches):
             step += 1
 
     def transformed(self, epoch, step):
-        """Samples, images and labels of each batch from a step on.
+        """Return the samples, images and labels of each batch from a step on.
 
         Raises:
             TooManyBadRecords: If there are more than allowed.
@@ -283,7 +283,7 @@ class ImageBatches(EpochBatches):
         return -(-int(slots.sum()) // self.local_batch_size)
 
     def _with_remainder(self, epoch, stream, step):
-        """Batches of all samples that can be read, however few there are."""
+        """Yield batches of all readable samples, however few there are."""
         size, own = self.local_batch_size, self._own_batches
         number, last = min(step, own - 1), None
         place = number * size
@@ -304,7 +304,7 @@ class ImageBatches(EpochBatches):
             yield tuple(column[:0] for column in last)
 
     def _filled(self, epoch, stream, place, needed):
-        """Batches of `needed` readable samples, from a place in the stream."""
+        """Yield batches of `needed` readable samples from a place on."""
         size, rest = self.local_batch_size, None
         while needed > 0 and place < len(stream):
             # More than once only where bad records left a gap at the end.
@@ -320,7 +320,7 @@ class ImageBatches(EpochBatches):
             yield rest
 
     def _loaded(self, epoch, asked):
-        """What the engine loads, noting what it left out."""
+        """Yield what the engine loads, noting what it left out."""
         engine = self._engine.batches(epoch, asked, self.local_batch_size)
         if not self.deterministic:
             yield from self._unordered(engine, asked)
@@ -350,7 +350,7 @@ class ImageBatches(EpochBatches):
             self._note_bad(0, sample)
 
     def _note_bad(self, epoch, sample):
-        """Finds out what is wrong with a record, and counts it."""
+        """Find out what is wrong with a record, and count it."""
         index = int(sample) // self.repeats
         if index in self.bad:
             return
@@ -379,7 +379,7 @@ class ImageBatches(EpochBatches):
         return self.mix_up(images, labels, epoch=epoch, step=self._key(step))
 
     def _key(self, step):
-        """A number of its own for each step of each host."""
+        """Return a number of its own for each step of each host."""
         host, hosts = self.shard
         return step * hosts + host
 

@@ -16,7 +16,7 @@ _MASK = (1 << 64) - 1
 
 
 def encode_example(features: Mapping[str, object]) -> bytes:
-    r"""Encodes features as a `tf.train.Example`.
+    r"""Encode features as a `tf.train.Example`.
 
     Args:
         features: Names to values: bytes, a string (stored as UTF-8), an
@@ -34,7 +34,7 @@ def encode_example(features: Mapping[str, object]) -> bytes:
     b'\n\x10\n\x0e\n\x05label\x12\x05\x1a\x03\n\x01\x07'
 
     Reference:
-        https://protobuf.dev/programming-guides/encoding
+        - https://protobuf.dev/programming-guides/encoding
     """
     entries = b"".join(
         _nested(
@@ -48,7 +48,7 @@ def encode_example(features: Mapping[str, object]) -> bytes:
 
 
 def decode_example(data: bytes) -> dict[str, list]:
-    """Decodes a `tf.train.Example`.
+    """Decode a `tf.train.Example`.
 
     Args:
         data: The bytes of the message.
@@ -123,7 +123,7 @@ def _read_varint(view, start):
 
 
 def _fields(view):
-    """Yields number and content: a view of what is nested, or an integer."""
+    """Yield number and content: a view of what is nested, or an integer."""
     position = 0
     while position < len(view):
         tag, position = _read_varint(view, position)
@@ -153,7 +153,7 @@ def _message(content):
 
 
 def _entry(view):
-    """Name and values of one entry of the map."""
+    """Return the name and values of one entry of the map."""
     name, values = "", []
     for number, content in _fields(view):
         if number == 1:
@@ -169,7 +169,7 @@ def _entry(view):
 
 
 def _values(view):
-    """What is in a Feature: lists of one kind add up, the last kind counts."""
+    """Return a Feature's values; lists of one kind add up."""
     kind, values = None, []
     for number, block in _fields(view):
         if number not in (_BYTES, _FLOATS, _INTS):

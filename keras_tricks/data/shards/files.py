@@ -23,7 +23,7 @@ def find_shards(
     split: str | None = None,
     kind: str = "shards",
 ) -> tuple[str, ...]:
-    """Lists the shards of one split of a data set.
+    """List the shards of one split of a data set.
 
     Args:
         data_dir: A folder, a file, or a list of files. A folder may hold
@@ -76,7 +76,7 @@ def find_shards(
 def holds_shards(
     root: str | os.PathLike, is_shard: Callable[[str], bool]
 ) -> bool:
-    """Whether there are shards in a folder, or in those of its splits."""
+    """Say whether there are shards in a folder, or in those of its splits."""
     folders = [os.path.join(root, name) for name in ("train", *TEST_FOLDERS)]
     return any(
         _shards_in(folder, is_shard)
@@ -86,7 +86,7 @@ def holds_shards(
 
 
 def shard_classes(path: str, classes: ClassNames | None) -> ClassNames:
-    """Returns the classes given, or those that a file beside a shard names.
+    """Return the classes given, or those that a file beside a shard names.
 
     Args:
         path: A shard. Of a shard in a folder of its split, the folder above
@@ -138,7 +138,7 @@ class ShardFiles:
         self.__init__(**state)
 
     def read(self, shard: int, offset: int, length: int) -> bytes:
-        """Bytes of a shard.
+        """Return the bytes of a shard.
 
         Raises:
             ValueError: If the file cannot be read, or ends before.
@@ -157,7 +157,7 @@ class ShardFiles:
         return data
 
     def open(self, path: str) -> object:
-        """Opens one file; what it returns closes with its last reference."""
+        """Open one file; what it returns closes with its last reference."""
         return _File(path)
 
     def _handle(self, shard):
@@ -225,7 +225,7 @@ def _split_of(name):
 
 
 def _choose(groups, split, root):
-    """Which group of shards a split is."""
+    """Return which group of shards a split is."""
     found = ", ".join(str(name) for name in groups if name is not None)
     if split is None:
         if len(groups) == 1:
@@ -246,7 +246,7 @@ def _choose(groups, split, root):
 
 
 def _check_complete(paths):
-    """Misses a shard where names count them, as in -00003-of-00010."""
+    """Find a missing shard where names count them, as in -00003-of-00010."""
     counted = collections.defaultdict(set)
     for path in paths:
         match = _NUMBERED.fullmatch(path)

@@ -41,12 +41,12 @@ class ShardIndex:
         return len(self.shard)
 
     def number(self, index: int) -> int:
-        """The number of a record within its shard."""
+        """Return the number of a record within its shard."""
         first = np.searchsorted(self.shard, self.shard[index])
         return index - int(first)
 
     def name(self, index: int) -> str:
-        """What messages call a record: the shard and the number in it."""
+        """Return a record's name in messages: shard and number."""
         shard = os.path.basename(self.paths[self.shard[index]])
         return f"{shard}[{self.number(index)}]"
 
@@ -81,11 +81,11 @@ class Shards:
         return len(self.index)
 
     def name(self, index: int) -> str:
-        """The shard and the number in it."""
+        """Return the shard and the number in it."""
         return self.index.name(index)
 
     def check_label(self, index: int, stored: int) -> int:
-        """Returns the label of a record, of what its shard holds."""
+        """Return the label of a record, of what its shard holds."""
         label = stored - self.label_offset
         if not 0 <= label < len(self.classes):
             raise LabelError(
@@ -101,7 +101,7 @@ class Shards:
 def make_index(
     paths: Sequence[str], scan: Callable[[str], tuple]
 ) -> ShardIndex:
-    """Returns the index of shards: from its file, or else by a scan of each.
+    """Return the index of shards: from its file, or else by a scan of each.
 
     Args:
         paths: Paths of the shards.
@@ -136,7 +136,7 @@ def make_index(
 
 
 def index_content(names: Sequence[str], sizes: Sequence[int], rows: list):
-    """Returns the arrays of an index file.
+    """Return the arrays of an index file.
 
     Args:
         names: File names of S shards.
@@ -158,7 +158,7 @@ def index_content(names: Sequence[str], sizes: Sequence[int], rows: list):
 
 
 def _stored_rows(paths):
-    """What index files say of each shard, or None without a file."""
+    """Return what index files say of each shard, or None without a file."""
     folders = sorted({os.path.dirname(path) for path in paths})
     files = {folder: os.path.join(folder, INDEX_FILE) for folder in folders}
     if not all(os.path.isfile(file) for file in files.values()):

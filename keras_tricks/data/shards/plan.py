@@ -18,7 +18,7 @@ _SHARD_MEGABYTES = 128.0
 
 
 def shuffled(files: ImageFiles, seed: int = 0) -> np.ndarray:
-    """Returns the order in which `write_shards` writes a split.
+    """Return the order in which `write_shards` writes a split.
 
     Args:
         files: The split.
@@ -58,7 +58,7 @@ def make_plan(
     shard_megabytes: float | None = None,
     seed: int = 0,
 ) -> ShardPlan:
-    """Returns which images go into which shards.
+    """Return which images go into which shards.
 
     Args:
         splits: Names to `ImageFiles`.
@@ -121,7 +121,7 @@ def _check_splits(splits):
 
 
 def _counts(sizes, shards, shard_megabytes):
-    """How many shards each split gets."""
+    """Return how many shards each split gets."""
     if shards is None:
         given = _SHARD_MEGABYTES if shard_megabytes is None else shard_megabytes
         limit = 1e6 * check_real("shard_megabytes", given, 0, open_low=True)
@@ -141,7 +141,7 @@ def _counts(sizes, shards, shard_megabytes):
 
 
 def _sizes(files):
-    """Bytes of each file, 0 of one that cannot be read."""
+    """Return the bytes of each file, 0 of one that cannot be read."""
     if files.places is not None:
         return np.array([files.places[name][1] for name in files.names])
 

@@ -61,7 +61,7 @@ class RecordShards(Shards):
         self._files = kind(index.paths)
 
     def record(self, index: int) -> tuple[bytes, int]:
-        """The bytes of an image file, and its label.
+        """Return the bytes of an image file, and its label.
 
         Raises:
             ValueError: If the record is not as described; the message names
@@ -88,7 +88,7 @@ def open_record_shards(
     label_offset: int = 0,
     split: str | None = None,
 ) -> RecordShards:
-    """Opens TFRecord or ArrayRecord shards for random access.
+    """Open TFRecord or ArrayRecord shards for random access.
 
     TensorFlow is not needed. An `index.npz` beside the shards, which
     `write_shards` leaves, tells where the records are and their labels;
@@ -135,7 +135,7 @@ def open_record_shards(
 
 
 def scan_tfrecord(path: str) -> tuple[list[int], list[int], None]:
-    """Reads offsets and lengths of the records of a TFRecord file.
+    """Read offsets and lengths of the records of a TFRecord file.
 
     Raises:
         ValueError: If the file ends within a record.
@@ -163,7 +163,7 @@ def scan_tfrecord(path: str) -> tuple[list[int], list[int], None]:
 
 
 def scan_array_record(path: str) -> tuple[np.ndarray, np.ndarray, None]:
-    """Counts the records of an ArrayRecord file.
+    """Count the records of an ArrayRecord file.
 
     Raises:
         ValueError: If the file is cut or damaged.
@@ -173,7 +173,7 @@ def scan_array_record(path: str) -> tuple[np.ndarray, np.ndarray, None]:
 
 
 def import_array_record():
-    """Imports the module that reads and writes ArrayRecord files."""
+    """Import the module that reads and write ArrayRecord files."""
     try:
         return importlib.import_module(
             "array_record.python.array_record_module"
@@ -214,7 +214,7 @@ def _is_array_record(path):
 
 
 def is_record_shard(name: str) -> bool:
-    """Whether a file is a TFRecord or ArrayRecord shard, by its name."""
+    """Return whether a file is a TFRecord or ArrayRecord shard, by its name."""
     if _ARRAY_RECORD.fullmatch(name):
         return True
     # Shards of other kinds may be numbered as well.

@@ -41,7 +41,7 @@ class TarShards(Shards):
         super().__init__(index, classes)
 
     def record(self, index: int) -> tuple[bytes, int]:
-        """The bytes of an image file, and its label.
+        """Return the bytes of an image file, and its label.
 
         Raises:
             ValueError: If the shard cannot be read; the message names it.
@@ -55,7 +55,7 @@ class TarShards(Shards):
         return data, int(self.labels[index])
 
     def name(self, index: int) -> str:
-        """The shard, the number in it, and the name of the file there."""
+        """Return the shard, the number in it, and the file's name there."""
         name = super().name(index)
         shard, offset = self.index.shard[index], self.index.offset[index]
         try:
@@ -71,7 +71,7 @@ def open_tar_shards(
     classes: ClassNames | None = None,
     split: str | None = None,
 ) -> TarShards:
-    """Opens .tar shards for random access.
+    """Open .tar shards for random access.
 
     The files of a sample share what stands before the first period of their
     names: `<key>.jpg`, or of another kind of image, and `<key>.cls`, its
@@ -116,7 +116,7 @@ def open_tar_shards(
 
 
 def scan_tar(path: str) -> tuple[list[int], list[int], list[int]]:
-    """Reads offsets, lengths and labels of the samples of a .tar shard.
+    """Read offsets, lengths and labels of the samples of a .tar shard.
 
     Raises:
         ValueError: If it is cut or damaged, or a sample lacks its image or
@@ -152,12 +152,12 @@ def scan_tar(path: str) -> tuple[list[int], list[int], list[int]]:
 
 
 def is_tar_shard(name: str) -> bool:
-    """Whether a file is a .tar shard, by its name."""
+    """Return whether a file is a .tar shard, by its name."""
     return name.lower().endswith(".tar")
 
 
 def _enter(samples, member, tar, path):
-    """Adds a file to the sample it belongs to."""
+    """Add a file to the sample it belongs to."""
     folder, slash, file = member.name.rpartition("/")
     key, _, suffix = file.partition(".")
     if not key:
@@ -181,7 +181,7 @@ def _enter(samples, member, tar, path):
 
 
 def _label(data, suffix):
-    """The label that a file holds, or None."""
+    """Return the label that a file holds, or None."""
     try:
         value = int(data) if suffix == ".cls" else json.loads(data)["label"]
     except (ValueError, KeyError, TypeError):

@@ -29,7 +29,7 @@ def verify_shards(
     workers: int | None = None,
     verbose: bool = False,
 ) -> int:
-    """Reads every record that `write_shards` wrote, and decodes it.
+    """Read every record that `write_shards` wrote, and decode it.
 
     Args:
         splits: What was written.
@@ -91,7 +91,7 @@ def verify_shards(
 
 
 def _check(records, number, files, index):
-    """Compares a record with its file."""
+    """Compare a record with its file."""
     data, label = records.record(number)
     wanted = int(files.labels[index])
     if data != files.read(index):

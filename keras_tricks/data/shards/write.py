@@ -63,7 +63,7 @@ def write_shards(
     max_bad_records: int = 0,
     verbose: bool = False,
 ) -> WrittenShards:
-    """Writes image files into shards that are read by number.
+    """Write image files into shards that are read by number.
 
     The images of a split are shuffled, so that every shard mixes the classes,
     and each is decoded once before its bytes are written as they are. A
@@ -132,7 +132,7 @@ def write_shards(
 
 
 def _prepare(out, plan, format, splits):
-    """Makes the folder, or sees that it is of the same plan."""
+    """Make the folder, or see that it is of the same plan."""
     file = out / PLAN_FILE
     written = json.dumps(
         {
@@ -175,7 +175,7 @@ class _Job:
         self.lock, self.stopped = threading.Lock(), threading.Event()
 
     def recall(self, shards):
-        """Takes over the shards that are finished and as they were."""
+        """Take over the shards that are finished and as they were."""
         for shard in shards:
             try:
                 note = json.loads(self.note(shard).read_text("utf-8"))
@@ -192,7 +192,7 @@ class _Job:
         return self.out / _NOTES / f"{shard.name}.json"
 
     def left_out(self, bad):
-        """Counts images that were left out."""
+        """Count images that were left out."""
         self.bad += [tuple(row) for row in bad]
         if len(self.bad) > self.max_bad_records:
             _, name, reason = self.bad[0]
@@ -217,7 +217,7 @@ class _Job:
                 raise error
 
     def write(self, shard):
-        """Writes a shard under another name, then gives it its own."""
+        """Write a shard under another name, then gives it its own."""
         temporary = self.out / f".{shard.name}.partial"
         writer = self.writer(str(temporary))
         try:
@@ -237,7 +237,7 @@ class _Job:
         self.rows[shard.name] = rows
 
     def fill(self, writer, shard):
-        """Writes the images of a shard; returns labels, and what is bad."""
+        """Write the images of a shard; return labels, and what is bad."""
         files, labels, bad = self.splits[shard.split], [], []
         for number, index in enumerate(shard.chosen, shard.first):
             if self.stopped.is_set():
@@ -260,7 +260,7 @@ class _Job:
         return labels, bad
 
     def finish(self, shards, kept):
-        """Writes what describes all shards, the index last."""
+        """Write what describes all shards, the index last."""
         names = [shard.name for shard in shards]
         paths = [self.out / name for name in names]
         sizes = [path.stat().st_size for path in paths]

@@ -51,12 +51,12 @@ class TFRecordWriter(_ExampleWriter):
 
     @staticmethod
     def check():
-        """Raises an ImportError if nothing makes the checksums."""
+        """Raise an ImportError if nothing makes the checksums."""
         if importlib.util.find_spec("tensorflow") is None:
             _import_crc32c()
 
     def open(self, path):
-        """Returns what writes records: TensorFlow, or a peer of it."""
+        """Return what writes records: TensorFlow, or a peer of it."""
         if importlib.util.find_spec("tensorflow") is None:
             return _Frames(path)
         return _backend.import_tensorflow_for_data().io.TFRecordWriter(path)
@@ -70,11 +70,11 @@ class ArrayRecordWriter(_ExampleWriter):
 
     @staticmethod
     def check():
-        """Raises an ImportError if the package is missing."""
+        """Raise an ImportError if the package is missing."""
         import_array_record()
 
     def open(self, path):
-        """Returns what writes records; images are compressed already."""
+        """Return what writes records; images are compressed already."""
         module = import_array_record()
         return module.ArrayRecordWriter(path, "group_size:1,uncompressed")
 
@@ -90,10 +90,10 @@ class TarWriter:
 
     @staticmethod
     def check():
-        """Needs nothing."""
+        """Need nothing."""
 
     def write(self, number, name, data, label):
-        """Adds a sample, whose key is its number."""
+        """Add a sample, whose key is its number."""
         suffix = PurePosixPath(name).suffix.lower()
         for end, content in ((suffix, data), (".cls", b"%d" % label)):
             member = tarfile.TarInfo(f"{number:09d}{end}")
@@ -101,7 +101,7 @@ class TarWriter:
             self._tar.addfile(member, io.BytesIO(content))
 
     def close(self):
-        """Ends the archive."""
+        """End the archive."""
         self._tar.close()
 
 

@@ -114,7 +114,7 @@ class ImageData:
         test_samples: int | None = None,
         seed: int = 0,
     ) -> "ImageData":
-        """Returns the data set with fewer images.
+        """Return the data set with fewer images.
 
         They are the first of a seeded order in which the classes alternate
         by their shares, so that a smaller subset is part of a larger one.
@@ -155,7 +155,7 @@ class ImageData:
 
 
 def stratified_order(labels: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Orders samples so that every prefix has the classes in proportion.
+    """Order samples so that every prefix has the classes in proportion.
 
     Args:
         labels: Integers, shape `(N,)`.
@@ -189,7 +189,7 @@ def classes_in_turn(
     of: str | None = None,
     least: int = 1,
 ) -> np.ndarray:
-    """Chooses the first samples of an order in which the classes alternate.
+    """Choose the first samples of an order in which the classes alternate.
 
     Args:
         labels: Integers, shape `(size,)`, or `None` where they are unknown:
@@ -225,7 +225,7 @@ def classes_in_turn(
 def stratified_split(
     labels: np.ndarray, test_share: float = 0.2, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Splits samples into train and test, class by class.
+    """Split samples into train and test, class by class.
 
     Args:
         labels: Integers, shape `(N,)`.

@@ -55,12 +55,12 @@ class ClassNames:
         return len(self.names)
 
     def index(self, text: str) -> int | None:
-        """The class that has this key, or this name if only one has it."""
+        """Find the class of this key, or of this name if only one has it."""
         return self._indices.get(text)
 
 
 def read_class_names(path: str | os.PathLike) -> ClassNames:
-    r"""Reads the classes of a classifier from a file.
+    r"""Read the classes of a classifier from a file.
 
     Args:
         path: One of
@@ -141,7 +141,7 @@ def _from_json(content):
 
 
 def _enter(entries, index, parts):
-    """Adds a class: `parts` are key and name, or what is both of them."""
+    """Add a class: `parts` are key and name, or what is both of them."""
     index = int(index)
     if index in entries:
         raise ValueError(f"index {index} twice")

@@ -31,7 +31,7 @@ class DecodedRecords:
         return len(self.records)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """An image: uint8, shape `(H, W, 3)`.
+        """Return an image: uint8, shape `(H, W, 3)`.
 
         Raises:
             ValueError: If it cannot be read; the message names the record.

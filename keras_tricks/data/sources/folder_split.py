@@ -23,7 +23,7 @@ _SHOWN = 20
 def open_folder_splits(
     folder: str | os.PathLike, test_share: float = 0.2
 ) -> tuple[ImageFiles, ImageFiles]:
-    """Lists the images of a folder of class folders, in two splits.
+    """List the images of a folder of class folders, in two splits.
 
     With a subfolder `train` and one of `val`, `valid`, `validation` or
     `test` (the first of these), those are the two splits. Otherwise the
@@ -88,7 +88,7 @@ def open_folder_splits(
 
 
 def _list_images(root, split, classes, empty):
-    """The files of all classes of a split, by their names inside the root.
+    """List the files of all classes of a split by their names in the root.
 
     Folders without any are added to `empty`.
     """
@@ -112,7 +112,7 @@ def _list_images(root, split, classes, empty):
 
 
 def _check_none_is_empty(folders):
-    """Refuses class folders without an image, all of them at once."""
+    """Refuse class folders without an image, all of them at once."""
     if not folders:
         return
     shown = ", ".join(folders[:_SHOWN])

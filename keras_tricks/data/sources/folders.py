@@ -59,11 +59,11 @@ class ImageFiles:
         return () if self.classes is None else self.classes.names
 
     def name(self, index: int) -> str:
-        """Name of a file inside the root."""
+        """Return the name of a file inside the root."""
         return self.names[index]
 
     def record(self, index: int) -> tuple[bytes, int]:
-        """The bytes of a file and its class, see `keras_tricks.data.Records`.
+        """Return a file's bytes and its class, see `keras_tricks.data.Records`.
 
         Raises:
             ValueError: If it cannot be read; the message names the file.
@@ -71,7 +71,7 @@ class ImageFiles:
         return self.read(index), int(self.labels[index])
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Decodes an image: uint8, shape `(H, W, 3)`.
+        """Decode an image: uint8, shape `(H, W, 3)`.
 
         Raises:
             ValueError: If it cannot be read; the message names the file.
@@ -80,7 +80,7 @@ class ImageFiles:
         return decode_image(self.read(index), name)
 
     def read(self, index: int) -> bytes:
-        """The bytes of a file.
+        """Return the bytes of a file.
 
         Raises:
             ValueError: If it cannot be read; the message names the file.
@@ -98,7 +98,7 @@ class ImageFiles:
             raise ValueError(f"{name}: {error.strerror or error}") from None
 
     def take(self, samples: int | None) -> "ImageFiles":
-        """The first of a fixed order in which the classes alternate.
+        """Return the first of a fixed order in which the classes alternate.
 
         Args:
             samples: How many, or `None` for all.
@@ -125,7 +125,7 @@ def open_image_files(
     classes: ClassNames | None = None,
     labels: bool = True,
 ) -> ImageFiles:
-    """Lists image files and finds out their classes.
+    """List image files and find out their classes.
 
     The class of a file is that of its folder, `.../<class>/<file>`, or, for
     files in one folder, what stands before the first underscore of its name,
@@ -211,7 +211,7 @@ def _members(root):
 
 
 def _below_shared(names):
-    """Folders and name of each file, and how many folders all share."""
+    """Split files into folders and name, and count the folders all share."""
     paths = [PurePosixPath(name).parts for name in names]
     first = paths[0]
     depth = 0
@@ -223,7 +223,7 @@ def _below_shared(names):
 
 
 def _test_split(names):
-    """Leaves out the training split where there is another one."""
+    """Leave out the training split where there is another one."""
     if not names:
         return names
     paths, depth = _below_shared(names)

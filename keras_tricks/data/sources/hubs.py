@@ -61,7 +61,7 @@ class TfdsRecords:
         return len(self._source)
 
     def record(self, index: int) -> tuple[bytes | np.ndarray, int]:
-        """An image, and its label.
+        """Return an image, and its label.
 
         Raises:
             ValueError: If it cannot be read, or has no label; the message
@@ -77,7 +77,7 @@ class TfdsRecords:
         return example[self._image], label
 
     def name(self, index: int) -> str:
-        """The data set, its split, and the number."""
+        """Return the data set, its split, and the number."""
         return f"{self._title}[{index}]"
 
 
@@ -129,7 +129,7 @@ class HuggingFaceRecords:
         return len(self.labels)
 
     def record(self, index: int) -> tuple[bytes, int]:
-        """The bytes of an image file, and its label.
+        """Return the bytes of an image file, and its label.
 
         Raises:
             ValueError: If it cannot be read; the message names the record.
@@ -149,7 +149,7 @@ class HuggingFaceRecords:
         return data, int(self.labels[index])
 
     def name(self, index: int) -> str:
-        """The title and the number."""
+        """Return the title and the number."""
         return f"{self._title}[{index}]"
 
 
@@ -160,7 +160,7 @@ def open_tfds(
     image: str = "image",
     label: str = "label",
 ) -> TfdsRecords:
-    """Opens a data set of TensorFlow Datasets for random access.
+    """Open a data set of TensorFlow Datasets for random access.
 
     It is downloaded and prepared, as ArrayRecord files, unless it is there.
 
@@ -192,7 +192,7 @@ def open_huggingface(
     image: str = "image",
     label: str = "label",
 ) -> HuggingFaceRecords:
-    """Opens an image data set of the Hugging Face hub for random access.
+    """Open an image data set of the Hugging Face hub for random access.
 
     Args:
         dataset: Its name, which the package downloads unless it is there; or
@@ -237,7 +237,7 @@ def _import(package, extra):
 
 
 def _get(features, label, image, name):
-    """The feature of the classes, if both are there."""
+    """Return the feature of the classes, if both are there."""
     for argument, feature in (("image", image), ("label", label)):
         if feature not in features:
             raise ValueError(

@@ -36,7 +36,7 @@ def load(
     seed: int = 0,
     max_bad_records: int = 0,
 ) -> ImageData:
-    """Loads a data set by name, or from a path, which wins.
+    """Load a data set by name, or from a path, which wins.
 
     Args:
         dataset: `"digits"` (the default, bundled with scikit-learn),
@@ -88,7 +88,7 @@ def load(
 
 
 def load_digits() -> ImageData:
-    """Loads scikit-learn's handwritten digits, 1,797 images of 8x8.
+    """Load scikit-learn's handwritten digits, 1,797 images of 8x8.
 
     The gray values 0 ... 16 become 0 ... 255; one fifth of each class, always
     the same, is held out.
@@ -126,7 +126,7 @@ def load_digits() -> ImageData:
 
 
 def load_keras_dataset(name: str) -> ImageData:
-    """Loads a data set through `keras.datasets`, which may download it.
+    """Load a data set through `keras.datasets`, which may download it.
 
     Args:
         name: `"cifar10"`, `"cifar100"`, `"mnist"` or `"fashion_mnist"`.
@@ -163,7 +163,7 @@ def load_keras_dataset(name: str) -> ImageData:
 
 
 def load_npz(path: str | os.PathLike) -> ImageData:
-    """Loads arrays from a NumPy archive.
+    """Load arrays from a NumPy archive.
 
     Args:
         path: An `.npz` with `x_train` and `x_test`, uint8, `(N, H, W)` or

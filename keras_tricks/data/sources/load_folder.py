@@ -22,7 +22,7 @@ def load_folder(
     max_bad_records: int = 0,
     test_share: float = 0.2,
 ) -> ImageData:
-    """Loads a folder of class folders into memory.
+    """Load a folder of class folders into memory.
 
     Which images there are, of which split and class, `open_folder_splits`
     says.
@@ -81,7 +81,7 @@ def load_folder(
 
 
 def _decode(files, size, max_bad_records):
-    """Returns the readable images and the mask that tells which they are."""
+    """Return the readable images and the mask that tells which they are."""
     import_pillow()
     preprocessing = Preprocessing(size, crop_ratio=1.0)
 

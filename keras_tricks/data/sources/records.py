@@ -14,7 +14,7 @@ class LabelError(ValueError):
 
 
 def check_label(name: str, label: int, num_classes: int) -> None:
-    """Raises a `LabelError` for a label of a record that is no class."""
+    """Raise a `LabelError` for a label of a record that is no class."""
     if not 0 <= label < num_classes:
         raise LabelError(
             f"{name}: the label must be in 0 ... {num_classes - 1}. "
@@ -55,14 +55,14 @@ class Records(Protocol):
     def __len__(self) -> int: ...
 
     def record(self, index: int) -> tuple[bytes | np.ndarray, int]:
-        """An image file as bytes, or uint8 `(H, W, C)`, and its label.
+        """Return an image file as bytes, or uint8 `(H, W, C)`, and its label.
 
         Raises:
             ValueError: If it cannot be read; the message names the record.
         """
 
     def name(self, index: int) -> str:
-        """What messages call a record: a file, or a shard and a number."""
+        """Return a record's name in messages: a file, or shard and number."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -102,11 +102,11 @@ class ArrayRecords:
         return len(self.labels)
 
     def record(self, index: int) -> tuple[np.ndarray, int]:
-        """An image and its label."""
+        """Return an image and its label."""
         return self.images[index], int(self.labels[index])
 
     def name(self, index: int) -> str:
-        """The title and the number."""
+        """Return the title and the number."""
         return f"{self.title}[{index}]"
 
 
@@ -144,18 +144,18 @@ class SomeRecords:
         return len(self.chosen)
 
     def record(self, index: int) -> tuple[bytes | np.ndarray, int]:
-        """As of the source."""
+        """Return what the source returns."""
         return self.records.record(int(self.chosen[index]))
 
     def name(self, index: int) -> str:
-        """As of the source."""
+        """Return what the source returns."""
         return self.records.name(int(self.chosen[index]))
 
 
 def take_records(
     records: Records, samples: int | None, seed: int = 0
 ) -> Records:
-    """The first records of a seeded order in which the classes alternate.
+    """Take the first records of a seeded order in which classes alternate.
 
     Args:
         records: Any `Records`.

@@ -10,7 +10,7 @@ TEST_FOLDERS = ("val", "valid", "validation", "test")
 
 
 def walk_images(root: str, inside: str = "") -> list[str]:
-    """Lists the image files below a folder.
+    """List the image files below a folder.
 
     Only regular files count, see `is_image`, and links are followed; one that
     leads nowhere is listed, so that whoever reads it says so. A folder that is
@@ -59,7 +59,7 @@ def walk_images(root: str, inside: str = "") -> list[str]:
 
 
 def is_image(name: str) -> bool:
-    """Tells by its name whether a file is an image, and not a hidden one.
+    """Tell by its name whether a file is an image, and not a hidden one.
 
     Args:
         name: With the folders that it is in, none of which may be hidden.
@@ -74,7 +74,7 @@ def is_image(name: str) -> bool:
 
 
 def subfolders(path: str) -> list[str]:
-    """Returns the sorted names of the folders in a folder, none hidden."""
+    """Return the sorted names of the folders in a folder, none hidden."""
     return sorted(
         entry.name
         for entry in os.scandir(path)
@@ -83,7 +83,7 @@ def subfolders(path: str) -> list[str]:
 
 
 def split_folders(names: Iterable[str]) -> tuple[str, ...]:
-    """Returns which folders are the splits of a data set.
+    """Return which folders are the splits of a data set.
 
     Args:
         names: Names of all folders.

@@ -45,7 +45,7 @@ class Jitter:
 def draw_jitter(
     rng: np.random.Generator, strength: float = 0.4, convention: str = "paper"
 ) -> Jitter:
-    """Draws the factors of a color jitter.
+    """Draw the factors of a color jitter.
 
     Formula: each factor `~ U[1 - strength, 1 + strength]`.
 
@@ -72,7 +72,7 @@ def draw_jitter(
     True
 
     Reference:
-        arXiv 1812.01187, section 2.1.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 2.1
     """
     check_real("strength", strength, 0, 1)
     names = JITTERS[check_choice("convention", convention, tuple(JITTERS))]
@@ -85,7 +85,7 @@ def draw_jitter(
 
 
 def jitter_colors(image: np.ndarray, jitter: Jitter) -> np.ndarray:
-    """Scales colors.
+    """Scale colors.
 
     Formula, for a pixel x of RGB and a factor f:
 
@@ -118,7 +118,7 @@ def jitter_colors(image: np.ndarray, jitter: Jitter) -> np.ndarray:
 def draw_lighting(
     rng: np.random.Generator, std: float = 0.1
 ) -> tuple[float, float, float]:
-    """Draws the coefficients of PCA noise.
+    """Draw the coefficients of PCA noise.
 
     Formula: `a_i ~ N(0, std)`, one for each principal component.
 
@@ -138,8 +138,8 @@ def draw_lighting(
     (3, True)
 
     Reference:
-        Krizhevsky et al., "ImageNet Classification with Deep Convolutional
-        Neural Networks", section 4.1; arXiv 1812.01187, section 2.1.
+        - Krizhevsky et al., 2012, section 4.1
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 2.1
     """
     check_real("std", std, 0)
     return tuple((rng.normal(size=3) * std).tolist())
@@ -148,7 +148,7 @@ def draw_lighting(
 def add_lighting(
     image: np.ndarray, coefficients: tuple[float, float, float]
 ) -> np.ndarray:
-    """Adds the same color to every pixel, along the colors of ImageNet.
+    """Add the same color to every pixel, along the colors of ImageNet.
 
     Formula: `x + E (a * d)`, with the standard deviations d along the principal
     components (55.46, 4.794, 1.148 in 0 ... 255) and the directions E.
@@ -177,7 +177,7 @@ def jitter_and_light(
     lighting: tuple[float, float, float] | None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Scales colors and adds PCA noise, in one go.
+    """Scale colors and add PCA noise, in one go.
 
     Formula: `add_lighting(jitter_colors(image, jitter), lighting)`. By the
     gluon convention all of it is one matrix and one color,
@@ -231,7 +231,7 @@ def jitter_and_light(
 
 
 def _affine(x, jitter):
-    """Returns the A and b of gluon's jitter, in float64."""
+    """Return the A and b of gluon's jitter, in float64."""
     matrix, shift = np.eye(3), np.zeros(3)
     if "contrast" in jitter.names:
         rows = x.reshape(len(x), -1).sum(0).reshape(-1, 3)
@@ -247,7 +247,7 @@ def _affine(x, jitter):
 
 
 def _scale_hsv(image, factors, color, out):
-    """Scales hue, saturation and value, and adds a color.
+    """Scale hue, saturation and value, and add a color.
 
     With the largest channel v, the smallest u and c = v - u, saturation is
     c / v, and a color of hue h in 0 ... 6 is `v - c w(h)` with the weights
@@ -302,7 +302,7 @@ def _scale_hsv(image, factors, color, out):
 
 
 def _check_rgb(image):
-    """Returns a contiguous image, in float32 unless it is uint8."""
+    """Return a contiguous image, in float32 unless it is uint8."""
     if getattr(image, "ndim", None) != 3 or image.shape[2] != 3:
         raise ValueError(
             "`image` must be RGB of shape (H, W, 3). "

@@ -20,7 +20,7 @@ INTERPOLATIONS = (
 def resize_short_side(
     image: np.ndarray, short_side: int, interpolation: str = "bilinear"
 ) -> np.ndarray:
-    """Resizes an image so that its short side has a given length.
+    """Resize an image so that its short side has a given length.
 
     Formula: `short -> S, long -> floor(S * long / short)`.
 
@@ -64,7 +64,7 @@ def resize_short_side(
 
 
 def center_crop(image: np.ndarray, size: int) -> np.ndarray:
-    """Crops the middle of an image.
+    """Crop the middle of an image.
 
     Formula: the first row is `round((H - size) / 2)`, the first column
     `round((W - size) / 2)`; halves go to the even number.
@@ -88,7 +88,7 @@ def center_crop(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def ten_crop(image: np.ndarray, size: int) -> np.ndarray:
-    """The four corners and the middle of an image, and their mirror images.
+    """Cut the corners and the middle out of an image and its mirror image.
 
     Args:
         image: Shape `(H, W, C)`, at least `size` in height and width.
@@ -107,8 +107,7 @@ def ten_crop(image: np.ndarray, size: int) -> np.ndarray:
     [0, 2, 6, 8, 4, 0, 2, 6, 8, 4]
 
     Reference:
-        Krizhevsky et al., "ImageNet Classification with Deep Convolutional
-        Neural Networks", section 4.1.
+        - Krizhevsky et al., 2012, section 4.1
     """
     bottom, right = (side - size for side in image.shape[:2])
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right)]
@@ -118,7 +117,7 @@ def ten_crop(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """Makes an RGB image gray, or the reverse.
+    """Make an RGB image gray, or the reverse.
 
     Formula: `L = 0.299 R + 0.587 G + 0.114 B`, rounded as Pillow does.
 
@@ -149,7 +148,7 @@ def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def import_pillow():
-    """Returns the module PIL.Image.
+    """Return the module PIL.Image.
 
     Raises:
         ImportError: If Pillow is missing; the message says what to install.
@@ -174,7 +173,7 @@ def _crop(image, top, left, size):
 
 
 def check_image(image: np.ndarray) -> None:
-    """Checks that an image is uint8, gray or RGB.
+    """Check that an image is uint8, gray or RGB.
 
     Raises:
         ValueError: If it is not.

@@ -25,7 +25,7 @@ SUFFIXES = (
 def decode_image(
     source: str | os.PathLike | bytes, name: str | None = None
 ) -> np.ndarray:
-    """Decodes an image file to RGB, upright.
+    """Decode an image file to RGB, upright.
 
     The orientation of the camera (EXIF) is applied. Gray becomes three equal
     channels, a palette its colors, CMYK RGB without a color profile. 16 bits
@@ -56,7 +56,7 @@ def decode_image(
 
 
 def open_image(source: str | os.PathLike | bytes, name: str | None = None):
-    """Decodes an image file as `decode_image` does, to an image of Pillow.
+    """Decode an image file as `decode_image` does, to an image of Pillow.
 
     Cutting a part out of it costs less than out of an array.
 

@@ -20,7 +20,7 @@ def draw_erasing(
     aspect: tuple[float, float] = (0.3, 3.3),
     attempts: int = 10,
 ) -> CropBox | None:
-    """Draws whether to erase, and which rectangle.
+    """Draw whether to erase, and which rectangle.
 
     Formula, with H x W pixels and the given probability, otherwise `None`:
 
@@ -54,8 +54,7 @@ def draw_erasing(
     CropBox(top=25, left=135, height=194, width=82)
 
     Reference:
-        Zhong et al., "Random Erasing Data Augmentation", arXiv 1708.04896,
-        algorithm 1.
+        - [Zhong et al., 2017](https://arxiv.org/abs/1708.04896), algorithm 1
     """
     check_int("height", height, 1)
     check_int("width", width, 1)
@@ -74,7 +73,7 @@ def erase(
     fill: float | tuple[float, ...] | str = FILL,
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """Paints a rectangle of an image over.
+    """Paint a rectangle of an image over.
 
     Args:
         image: uint8 or float32, shape `(H, W, C)`, in the units of the
@@ -99,7 +98,7 @@ def erase(
            [0, 9, 9]], dtype=uint8)
 
     Reference:
-        arXiv 1708.04896, section 3.2.
+        - [Zhong et al., 2017](https://arxiv.org/abs/1708.04896), section 3.2
     """
     if getattr(image, "dtype", None) not in ("uint8", "float32") or (
         image.ndim != 3
@@ -133,7 +132,7 @@ def erase(
 
 
 def _check_fill(fill, image):
-    """Returns a fill in the dtype of the image."""
+    """Return a fill in the dtype of the image."""
     try:
         color = np.asarray(fill, "float64")
         right = color.shape in ((), (image.shape[2],))

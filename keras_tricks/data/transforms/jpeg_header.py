@@ -33,7 +33,7 @@ class JpegHeader:
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader | None:
-    """Reads the header of a plain, upright and complete JPEG.
+    """Read the header of a plain, upright and complete JPEG.
 
     Plain is gray or YCbCr of 8 bits in Huffman codes; upright, that its EXIF
     does not turn it; complete, that it ends as a JPEG does. A decoder that
@@ -84,7 +84,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
 
 
 def _turned_or_rgb(kind, body):
-    """Whether a segment says that the pixels are not upright YCbCr."""
+    """Return whether a segment says that the pixels are not upright YCbCr."""
     if kind == _EXIF and body[:6] == b"Exif\0\0":
         return _orientation(body[6:]) != 1
     if kind == _EXIF and b"tiff:Orientation" in body:
@@ -93,7 +93,7 @@ def _turned_or_rgb(kind, body):
 
 
 def _orientation(tiff):
-    """The orientation of an EXIF block; 0 if it cannot be understood."""
+    """Return the orientation of an EXIF block; 0 if it cannot be understood."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:
         return 0

@@ -64,7 +64,7 @@ def draw_policy(
     magnitude: float = 9,
     magnitude_std: float = 0.0,
 ) -> tuple[PolicyOp, ...]:
-    """Draws the changes of one image.
+    """Draw the changes of one image.
 
     Formula: `"rand_augment"` draws `num_ops` of 14 operations, each with
     probability 1/14, all with the strength `m = magnitude / 30`.
@@ -113,9 +113,10 @@ def draw_policy(
     ['rotate', 'contrast']
 
     Reference:
-        Cubuk et al., "RandAugment", arXiv 1909.13719, with the ranges of
-        arXiv 1805.09501, table 6; Müller and Hutter, "TrivialAugment",
-        arXiv 2103.10158, table 1.
+        - [Cubuk et al., 2019](https://arxiv.org/abs/1909.13719), with the
+          ranges of [Cubuk et al., 2018](https://arxiv.org/abs/1805.09501),
+          table 6
+        - [Müller and Hutter, 2021](https://arxiv.org/abs/2103.10158), table 1
     """  # noqa: E501
     strongest = _STRONGEST[check_choice("policy", policy, POLICIES)]
     check_int("num_ops", num_ops)
@@ -150,7 +151,7 @@ def apply_policy(
     fill: tuple[int, int, int] = FILL,
     interpolation: str = "nearest",
 ) -> np.ndarray:
-    """Changes an image as a policy says, one operation after the other.
+    """Change an image as a policy says, one operation after the other.
 
     Formula: every operation is Pillow's. A rotation is around the middle; a
     shear leaves the top row or the left column where it is.
@@ -217,7 +218,7 @@ def _check_fill(fill):
 
 
 def _affine(matrix):
-    """An operation whose pixel (x, y) comes from `matrix(value)` of it."""
+    """Return an operation whose pixel (x, y) comes from `matrix(value)`."""
 
     def apply(image, value, options):
         transform = import_pillow().Transform.AFFINE
@@ -228,7 +229,7 @@ def _affine(matrix):
 
 
 def _enhance(name):
-    """An operation of PIL.ImageEnhance, which takes a factor."""
+    """Return an operation of PIL.ImageEnhance, which takes a factor."""
 
     def apply(image, value, _):
         module = importlib.import_module("PIL.ImageEnhance")
@@ -238,7 +239,7 @@ def _enhance(name):
 
 
 def _with_ops(name, *kinds):
-    """An operation of PIL.ImageOps, which takes the value as these kinds."""
+    """Return an operation of PIL.ImageOps that takes values of these kinds."""
 
     def apply(image, value, _):
         module = importlib.import_module("PIL.ImageOps")

@@ -66,7 +66,7 @@ class Preprocessing:
     True
 
     Reference:
-        arXiv 1812.01187, section 2.1.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 2.1
     """
 
     image_size: int = 224
@@ -108,7 +108,7 @@ class Preprocessing:
         return "uint8"
 
     def transform(self, image: np.ndarray) -> np.ndarray:
-        """The central crop, not yet normalized.
+        """Return the central crop, not yet normalized.
 
         Args:
             image: uint8, shape `(H, W, 3)` in RGB, or `(H, W, 1)`, gray.
@@ -123,7 +123,7 @@ class Preprocessing:
         return center_crop(self._resize(image), self.image_size)
 
     def ten_crops(self, image: np.ndarray) -> np.ndarray:
-        """The ten crops of `ten_crop`, not yet normalized.
+        """Return the ten crops of `ten_crop`, not yet normalized.
 
         Args:
             image: As for `transform`.
@@ -134,7 +134,7 @@ class Preprocessing:
         return ten_crop(self._resize(image), self.image_size)
 
     def normalize(self, images):
-        """Puts the channels into order, subtracts `mean`, divides by `std`.
+        """Put the channels into order, subtract `mean`, divide by `std`.
 
         Args:
             images: Shape `(..., H, W, C)`, from `transform`: a NumPy array,
@@ -152,7 +152,7 @@ class Preprocessing:
         )
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """The central crop, normalized: float32, channels last."""
+        """Return the central crop, normalized: float32, channels last."""
         return self.normalize(self.transform(image))
 
     def _resize(self, image):
@@ -161,12 +161,12 @@ class Preprocessing:
         return resize_short_side(image, self.short_side, self.interpolation)
 
     def to_json(self) -> str:
-        """Returns the fields as a JSON object, one line for each."""
+        """Return the fields as a JSON object, one line for each."""
         return json.dumps(self.get_config(), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Preprocessing":
-        """Reads what `to_json` wrote; missing fields take the defaults.
+        """Read what `to_json` wrote; missing fields take the defaults.
 
         Raises:
             ValueError: If the text is no JSON object or has unknown fields.
@@ -184,18 +184,18 @@ class Preprocessing:
         return cls(**config)
 
     def get_config(self) -> dict:
-        """Returns the fields; the same as `dataclasses.asdict`."""
+        """Return the fields; the same as `dataclasses.asdict`."""
         config = dataclasses.asdict(self)
         return {**config, "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_config(cls, config: dict) -> "Preprocessing":
-        """Returns what has this configuration."""
+        """Return what has this configuration."""
         return cls(**config)
 
 
 def normalize(images, mean: np.ndarray, std: np.ndarray):
-    """Subtracts a mean from each channel, divides by a standard deviation.
+    """Subtract a mean from each channel, divide by a standard deviation.
 
     Formula: `(x - mean) * (1 / std)`, in float32.
 
@@ -225,7 +225,7 @@ def normalize(images, mean: np.ndarray, std: np.ndarray):
 
 
 def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns mean and standard deviation of every channel.
+    """Return mean and standard deviation of every channel.
 
     Args:
         images: uint8, shape `(N, H, W, C)`.
@@ -253,7 +253,7 @@ def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_images(images: np.ndarray) -> None:
-    """Checks that images are a batch of uint8.
+    """Check that images are a batch of uint8.
 
     Raises:
         ValueError: If they are not.

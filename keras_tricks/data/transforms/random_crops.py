@@ -47,7 +47,7 @@ def draw_crop(
     aspect: tuple[float, float] = ASPECT,
     attempts: int = 10,
 ) -> CropBox:
-    """Draws the rectangle that training cuts out of an image.
+    """Draw the rectangle that training cuts out of an image.
 
     Formula, with H x W pixels:
 
@@ -82,8 +82,8 @@ def draw_crop(
     True
 
     Reference:
-        Szegedy et al., "Going Deeper with Convolutions", arXiv 1409.4842;
-        arXiv 1812.01187, section 2.1.
+        - [Szegedy et al., 2014](https://arxiv.org/abs/1409.4842)
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 2.1
     """
     check_int("height", height, 1)
     check_int("width", width, 1)
@@ -112,7 +112,7 @@ def draw_box(
     aspect: tuple[float, float],
     attempts: int,
 ) -> CropBox | None:
-    """Draws a rectangle inside an image, or None if no attempt fits.
+    """Draw a rectangle inside an image, or None if no attempt fits.
 
     The share of the area is uniform, the logarithm of the aspect likewise.
     """
@@ -135,7 +135,7 @@ def crop_and_resize(
     size: int,
     interpolation: str = "bilinear",
 ) -> np.ndarray:
-    """Cuts a rectangle out of an image and resizes it.
+    """Cut a rectangle out of an image and resize it.
 
     Nothing outside of the rectangle is seen.
 
@@ -163,7 +163,7 @@ def crop_and_resize(
 
 
 def cut(image, box: CropBox):
-    """The rectangle of an image: a part of the array, or of Pillow's image.
+    """Cut a rectangle out of an array or of Pillow's image.
 
     Raises:
         ValueError: If it is not inside the image.
@@ -184,7 +184,7 @@ def cut(image, box: CropBox):
 
 
 def image_extent(image) -> tuple[int, int]:
-    """Height and width of an array or an image of Pillow.
+    """Return the height and width of an array or an image of Pillow.
 
     Args:
         image: uint8, shape `(H, W, 3)` or `(H, W, 1)`, or a
@@ -206,7 +206,7 @@ def image_extent(image) -> tuple[int, int]:
 def check_range(
     name: str, values: tuple[float, float], high: float | None
 ) -> tuple[float, float]:
-    """Returns two numbers above 0, the smaller one first.
+    """Return two numbers above 0, the smaller one first.
 
     Raises:
         ValueError: If they are none, or above `high`; it names the argument.

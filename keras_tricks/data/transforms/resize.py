@@ -21,7 +21,7 @@ def resize(
     resizer: str = "pillow",
     flip: bool = False,
 ) -> np.ndarray:
-    """Resizes an image to the same height and width.
+    """Resize an image to the same height and width.
 
     Both kernels are antialiased, with the same weights. That of torch uses
     the processor's vectors: a third of the time. Some values differ by 1 of
@@ -75,7 +75,7 @@ def _torch_resizes(interpolation, resizer):
 
 @functools.cache
 def _torch_is_fast():
-    """Whether torch is there with vectors for this processor."""
+    """Return whether torch is there with vectors for this processor."""
     if importlib.util.find_spec("torch") is None:
         return False
     import torch
@@ -100,7 +100,7 @@ def _with_torch(image, size, interpolation, flip):
 
 
 def _mirrored(image):
-    """A copy, left to right: a channel at a time, NumPy is fastest.
+    """Return a copy, left to right: a channel at a time, NumPy is fastest.
 
     Other ops of torch would use threads of their own, which wait for each
     other where several images are in work.

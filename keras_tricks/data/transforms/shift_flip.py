@@ -17,7 +17,7 @@ def random_shift_flip(
     flip: bool = True,
     fill: str = "reflect",
 ) -> np.ndarray:
-    """Shifts every image by its own offset and mirrors every second one.
+    """Shift every image by its own offset and mirror every second one.
 
     Each image is padded by `padding` on all sides, cropped back to its size
     at a uniform offset, and flipped left to right with probability 1/2.
@@ -81,7 +81,7 @@ _AUGMENTATIONS = {
 
 
 def augmentation(name: str) -> Callable | None:
-    """Returns an augmentation `function(images, rng)` by its name.
+    """Return an augmentation `function(images, rng)` by its name.
 
     Args:
         name: `"none"`, `"shift"` (up to an eighth of the

@@ -123,7 +123,7 @@ class TrainTransform:
     True
 
     Reference:
-        arXiv 1812.01187, section 2.1.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 2.1
     """  # noqa: E501
 
     image_size: int = 224
@@ -169,7 +169,7 @@ class TrainTransform:
     def draw(
         self, rng: np.random.Generator, height: int, width: int
     ) -> TransformParameters:
-        """Draws how to transform an image of H x W pixels."""
+        """Draw how to transform an image of H x W pixels."""
         box = draw_crop(rng, height, width, self.area, self.aspect)
         flip = self.flip and bool(rng.random() < 0.5)
         policy, jitter, lighting, erased = (), None, None, None
@@ -185,7 +185,7 @@ class TrainTransform:
         return TransformParameters(box, flip, jitter, lighting, policy, erased)
 
     def apply(self, image, parameters: TransformParameters) -> np.ndarray:
-        """Transforms an image as the parameters say."""
+        """Transform an image as the parameters say."""
         if isinstance(image, np.ndarray):
             image = to_channels(image, 3)
         return self.apply_to_crop(cut(image, parameters.box), parameters)
@@ -193,7 +193,7 @@ class TrainTransform:
     def apply_to_crop(
         self, crop, parameters: TransformParameters
     ) -> np.ndarray:
-        """The same, of what was cut out of the image already.
+        """Apply what was drawn to a crop that was cut out already.
 
         Args:
             crop: uint8, shape `(h, w, 3)`, or an image of Pillow: the
@@ -215,16 +215,16 @@ class TrainTransform:
         return erase(x, parameters.erased)
 
     def __call__(self, image, rng: np.random.Generator) -> np.ndarray:
-        """Draws the parameters and applies them."""
+        """Draw the parameters and apply them."""
         height, width = image_extent(image)
         return self.apply(image, self.draw(rng, height, width))
 
     def get_config(self) -> dict:
-        """Returns the fields."""
+        """Return the fields."""
         config = dataclasses.asdict(self)
         return {**config, "area": list(self.area), "aspect": list(self.aspect)}
 
     @classmethod
     def from_config(cls, config: dict) -> "TrainTransform":
-        """Returns what has this configuration."""
+        """Return what has this configuration."""
         return cls(**config)

@@ -9,21 +9,21 @@ _WHOLE = weakref.WeakValueDictionary()
 
 
 def agree_on_seed():
-    """Gives all processes one seed, as `keras.distribution.initialize`."""
+    """Give all processes one seed, as `keras.distribution.initialize`."""
     from keras.src.backend.jax import distribution_lib
 
     distribution_lib.initialize_rng()
 
 
 def mark_whole(batch):
-    """Marks an array that each process has whole, and returns it."""
+    """Mark an array that each process has whole, and return it."""
     _WHOLE[id(batch)] = batch
     return batch
 
 
 @functools.cache
 def replicate_uneven_batches():
-    """Computes a batch that does not split evenly whole on each device.
+    """Compute a batch that does not split evenly whole on each device.
 
     Keras gives it the layout of the first batch, and JAX refuses.
     """
@@ -46,7 +46,7 @@ def replicate_uneven_batches():
 
 
 def replicate_predictions(model):
-    """Gives every process all rows of `predict`.
+    """Give every process all rows of `predict`.
 
     Keras tries to read rows that are on devices of other processes.
     """

@@ -66,7 +66,7 @@ class JaxProcesses(JaxDevices):
         return np.asarray(gathered).sum(0).astype(values.dtype)
 
     def gather_rows(self, rows: np.ndarray, size: int) -> np.ndarray:
-        """The rows of all processes, in each; each must call it.
+        """Return the rows of all processes, in each; each must call it.
 
         Args:
             rows: Those of this process, which follow one another.
@@ -111,7 +111,7 @@ class _Rows(LocalBatches):
         )
 
     def _is_whole(self, rows):
-        """Whether all processes have all of their rows of a batch.
+        """Return whether all processes have all of their rows of a batch.
 
         Bad records can leave one of them too few for any.
         """
@@ -126,7 +126,7 @@ class _Rows(LocalBatches):
 
 
 def _connect(processes: Processes) -> None:
-    """Lets the processes find each other, once."""
+    """Let the processes find each other, once."""
     import jax
 
     if jax.distributed.is_initialized():

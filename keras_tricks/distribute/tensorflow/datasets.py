@@ -12,7 +12,7 @@ def distribute_parts(
     replicas: int,
     static: bool | None = None,
 ):
-    """Returns the batches of this process, cut for its replicas.
+    """Return the batches of this process, cut for its replicas.
 
     Args:
         strategy: A `tf.distribute.Strategy`.

@@ -20,7 +20,7 @@ from keras_tricks.optimizers import SGD
 
 
 def run_steps(model, strategy):
-    """Replaces the loop over the steps of one execution.
+    """Replace the loop over the steps of one execution.
 
     Keras' own fails with `steps_per_execution`, where it puts
     `strategy.run` inside of a condition, and with several hosts, where it
@@ -65,7 +65,7 @@ def run_steps(model, strategy):
 
 
 def _steps(model, one_step, iterator):
-    """The steps of one execution, of which the last ones may be missing.
+    """Return the steps of one execution, of which the last ones may be missing.
 
     What may be missing has lost its static shape, which is that of the first.
     """
@@ -96,7 +96,7 @@ def _steps(model, one_step, iterator):
 
 
 def predict_in_order(model, strategy):
-    """Gives the rows of several hosts in the order of the batch.
+    """Give the rows of several hosts in the order of the batch.
 
     Keras' own order is that of batches that TensorFlow cut by itself.
     """
@@ -124,7 +124,7 @@ def predict_in_order(model, strategy):
 
 
 def _check_even(strategy, data):
-    """Fails where the parts of a training batch have different sizes."""
+    """Fail where the parts of a training batch have different sizes."""
     first = tree.flatten(data)[0]
     parts = strategy.experimental_local_results(first)
     if all(part.shape[0] is not None for part in parts):
@@ -145,7 +145,7 @@ def _count_rows(x):
 
 
 def build_from_one_part(model, strategy):
-    """Shows Keras the shapes of one replica's part, not a mean of batches.
+    """Show Keras the shapes of one replica's part, not a mean of batches.
 
     Of parts of different sizes, and on several hosts, there is no mean; and
     a batch that is read for its shape alone is read twice.
@@ -169,7 +169,7 @@ def build_from_one_part(model, strategy):
 
 
 def skip_empty_parts(model):
-    """Lets replicas that get no rows of a last batch wait.
+    """Let replicas that get no rows of a last batch wait.
 
     Layers fail on no rows, or give NaN.
     """
@@ -203,7 +203,7 @@ def _at_least_one_row(x):
 
 
 def sum_gradients_first(optimizer):
-    """Adds the gradients of all replicas before anything else is done.
+    """Add the gradients of all replicas before anything else is done.
 
     Keras does it last, so that each replica decides for itself whether its
     gradients are finite, and clips its own. Afterwards every replica does
@@ -270,7 +270,7 @@ def _use_base_method(optimizer, name):
 
 
 def draw_apart(model):
-    """Gives each replica random numbers of its own."""
+    """Give each replica random numbers of its own."""
     replica_layers.draw_apart(model, _fold)
 
 
@@ -284,7 +284,7 @@ def _fold(seed):
 
 
 def synchronize_batch_norm(model):
-    """Lets batch norms take the statistics of the whole batch."""
+    """Let batch norms take the statistics of the whole batch."""
     replica_layers.synchronize_batch_norm(model, _whole_moments)
 
 
@@ -298,7 +298,7 @@ def _whole_moments(mean, variance):
 
 
 def average_batch_norm(model):
-    """Averages the moving statistics of the replicas after each step.
+    """Average the moving statistics of the replicas after each step.
 
     Keras never does, and saves those of replica 0. They are linear, so the
     average is that of an average once at the end. To be called after what

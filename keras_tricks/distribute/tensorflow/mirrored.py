@@ -92,11 +92,11 @@ class Mirrored(Distribution):
                 part.assign(value)
 
     def _parts(self, variable):
-        """The variables of the replicas of this process."""
+        """Return the variables of the replicas of this process."""
         return self.strategy.experimental_local_results(variable.value)
 
     def _replicas(self):
-        """Numbers of the replicas of this process."""
+        """Return the numbers of the replicas of this process."""
         first = self.process_index * self._local
         return slice(first, first + self._local)
 
@@ -145,7 +145,7 @@ class Mirrored(Distribution):
 
 @functools.cache
 def _strategy(devices):
-    """One strategy for the same devices: two would mix up their sums."""
+    """Return one strategy for the same devices: two would mix up their sums."""
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(devices)

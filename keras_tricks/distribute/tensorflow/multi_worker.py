@@ -79,7 +79,7 @@ class MultiWorker(Mirrored):
 
 @functools.cache
 def _strategy(processes: Processes):
-    """One strategy for a process: TensorFlow begins but once."""
+    """Return one strategy for a process: TensorFlow begins but once."""
     import tensorflow as tf
 
     if "TF_CONFIG" not in os.environ:  # Slurm.

@@ -58,7 +58,7 @@ class PaddedBatches(TransformedBatches):
 
 
 def count_real_rows(model) -> None:
-    """Lets `evaluate` and `predict` take `Padded` batches; counts real rows.
+    """Let `evaluate` and `predict` take `Padded` batches; count real rows.
 
     Losses and metrics get the weight 0 for added rows, beside the weights of
     the user, and means are those of real rows. What `predict_step` returns
@@ -109,7 +109,7 @@ def count_real_rows(model) -> None:
 
 
 def cut_predictions(model) -> None:
-    """Removes added rows from what `predict` returns.
+    """Remove added rows from what `predict` returns.
 
     Args:
         model: A model after `count_real_rows`, whose `predict_function`
@@ -139,7 +139,7 @@ def cut_predictions(model) -> None:
 
 
 def _weigh_losses(loss, values):
-    """Values of which Keras' mean over all rows is that of the real ones."""
+    """Weigh losses so that Keras' mean of all rows is that of the real."""
     real = _REAL.get()
     if real is None:
         return values
@@ -150,7 +150,7 @@ def _weigh_losses(loss, values):
 
 
 def _leaves(metrics):
-    """The metrics that count, of those that only hold others too."""
+    """Yield the metrics that count, of those that only hold others too."""
     for metric in metrics:
         if hasattr(metric, "metrics"):
             yield from _leaves(metric.metrics)
@@ -159,7 +159,7 @@ def _leaves(metrics):
 
 
 def _weigh_updates(metric):
-    """Lets a metric give added rows the weight 0."""
+    """Let a metric give added rows the weight 0."""
     update = metric.update_state
     if getattr(update, "weighs_rows", False):
         return
@@ -198,6 +198,6 @@ def _real_weight(real, weight, one_value):
 
 
 def _like_rows(real, values):
-    """A number of each row with axes of length 1, to multiply values."""
+    """Return a number of each row with axes of length 1, to multiply values."""
     rank = max(len(values.shape), 1)
     return ops.reshape(real, (-1,) + (1,) * (rank - 1))

@@ -83,7 +83,7 @@ class TPU(Mirrored):
 
 
 def _all_whole(batches):
-    """Whether every batch has all of its rows."""
+    """Return whether every batch has all of its rows."""
     drops_remainder = getattr(batches.original, "drop_remainder", None)
     if drops_remainder is not None:  # Bad records can shorten any other batch.
         return drops_remainder
@@ -93,7 +93,7 @@ def _all_whole(batches):
 
 @functools.cache
 def _strategy(name):
-    """One strategy for a TPU, which must be set up but once."""
+    """Return one strategy for a TPU, which must be set up but once."""
     import tensorflow as tf
 
     try:

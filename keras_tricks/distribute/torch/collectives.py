@@ -7,14 +7,14 @@ _BUCKET_BYTES = 2**25
 
 
 def process_mean(x: torch.Tensor) -> torch.Tensor:
-    """The mean of a tensor over all processes."""
+    """Return the mean of a tensor over all processes."""
     total = x.detach().clone(memory_format=torch.contiguous_format)
     dist.all_reduce(total)
     return total / dist.get_world_size()
 
 
 def process_sums(tensors: list) -> list:
-    """The sums of tensors over all processes, in few calls.
+    """Return the sums of tensors over all processes, in few calls.
 
     Of each dtype as many as fit are sent at once, while the next ones are
     put together.
@@ -30,7 +30,7 @@ def process_sums(tensors: list) -> list:
 
 
 def _buckets(tensors):
-    """Places of tensors that are sent at once, the same in each process."""
+    """Yield the places of tensors sent at once, the same in each process."""
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
         places, size = [], 0
         for i, tensor in enumerate(tensors):
@@ -52,7 +52,7 @@ def _cut(flat, places, tensors, parts):
 
 
 def mean_gradients(gradients: list, variables: list) -> list:
-    """The means of gradients over all processes.
+    """Return the means of gradients over all processes.
 
     A process without a gradient, which counts as zero there, says so with
     the others' numbers: it waits for none, and nobody waits for it.
@@ -82,7 +82,7 @@ def mean_gradients(gradients: list, variables: list) -> list:
 
 
 def part_rows(rows: int) -> list[int]:
-    """Rows of the part of each process."""
+    """Return the rows of the part of each process."""
     sizes = torch.zeros(dist.get_world_size(), dtype=torch.int64)
     sizes[dist.get_rank()] = rows
     dist.all_reduce(sizes)
@@ -90,7 +90,7 @@ def part_rows(rows: int) -> list[int]:
 
 
 def gather_rows(x: torch.Tensor, rows: list[int]) -> torch.Tensor:
-    """The rows of all processes in their order.
+    """Return the rows of all processes in their order.
 
     Args:
         x: Those of this process.
@@ -105,7 +105,7 @@ def gather_rows(x: torch.Tensor, rows: list[int]) -> torch.Tensor:
 
 
 def broadcast(variables: list) -> None:
-    """Gives all processes the values of the first one."""
+    """Give all processes the values of the first one."""
     values = [variable.value.detach() for variable in variables]
     new = [None] * len(values)
     for places in _buckets(values):
@@ -127,7 +127,7 @@ class PartMoments(torch.autograd.Function):
 
     @staticmethod
     def forward(context, mean, variance):
-        """Of mean and variance of this process."""
+        """Combine this process' mean and variance with those of the others."""
         both = torch.stack([mean.detach(), variance.detach()])
         parts = [torch.empty_like(both) for _ in range(dist.get_world_size())]
         dist.all_gather(parts, both)
@@ -138,7 +138,7 @@ class PartMoments(torch.autograd.Function):
 
     @staticmethod
     def backward(context, to_mean, to_variance):
-        """Gradients of mean and variance of this process."""
+        """Return the gradients of mean and variance of this process."""
         (distance,) = context.saved_tensors
         to_mean, to_variance = process_mean(torch.stack([to_mean, to_variance]))
         return to_mean + 2 * distance * to_variance, to_variance

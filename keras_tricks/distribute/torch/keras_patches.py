@@ -27,7 +27,7 @@ def keras_averages_gradients(model) -> bool:
 
 
 def average_gradients_first(optimizer):
-    """Averages the gradients of all processes before anything else is done.
+    """Average the gradients of all processes before anything else is done.
 
     Each then clips and scales the same numbers, finds the same ones finite,
     and takes the same step. It is done when the backward pass is over: hooks
@@ -48,7 +48,7 @@ def average_gradients_first(optimizer):
 
 
 def synchronize_batch_norm(model):
-    """Lets batch norms take the statistics of the whole batch."""
+    """Let batch norms take the statistics of the whole batch."""
     replica_layers.synchronize_batch_norm(model, _whole_moments)
 
 
@@ -59,7 +59,7 @@ def _whole_moments(mean, variance):
 
 
 def draw_apart(model):
-    """Gives each process random numbers of its own."""
+    """Give each process random numbers of its own."""
     replica_layers.draw_apart(model, _fold_tensor)
 
 
@@ -77,7 +77,7 @@ def _fold(seed):
 
 
 def step_together(model, averages_norm):
-    """Lets `fit`, `evaluate` and `predict` see the batch of all processes.
+    """Let `fit`, `evaluate` and `predict` see the batch of all processes.
 
     Metrics count all rows in every process, so that all log, and save, the
     same. Each step takes one number from torch's generator, which is the
@@ -153,14 +153,14 @@ def _state(model):
 
 
 def _agree(model, known):
-    """Takes the values of the first process for what is not known yet."""
+    """Take the values of the first process for what is not known yet."""
     variables = _state(model)
     if len(variables) != known:
         collectives.broadcast(variables)
 
 
 def _average_norms(model):
-    """Averages moving statistics. They are linear: once a step will do."""
+    """Average moving statistics. They are linear: once a step will do."""
     variables = replica_layers.moving_statistics(model)
     count = dist.get_world_size()
     with torch.no_grad():
@@ -175,7 +175,7 @@ def _own_gpus():
 
 
 def _count_all(model, step, data, rows):
-    """Does a step, and adds what metrics counted in other processes."""
+    """Do a step, and add what metrics counted in other processes."""
     own = rows[dist.get_rank()]
     model._share = sum(rows) / max(own, 1)
     variables = model.metrics_variables
@@ -204,7 +204,7 @@ def _count_all(model, step, data, rows):
 
 
 def _mean_logs(logs, rows):
-    """Means over all rows of what a step of the user's own returns."""
+    """Average over all rows what a step of the user's own returns."""
     own = rows[dist.get_rank()]
     values = [ops.convert_to_tensor(v, "float32") for v in logs.values()]
     values = [v.detach() * own if own else torch.zeros_like(v) for v in values]
@@ -215,7 +215,7 @@ def _mean_logs(logs, rows):
 
 
 def _counted(model, counted, logs):
-    """Results of the metrics that the step has updated, of those in logs."""
+    """Return the results, among those in logs, of metrics the step updated."""
     found = {}
     for metric in model.metrics:
         if any(id(variable) in counted for variable in metric.variables):
@@ -231,7 +231,7 @@ def _rows(data):
 
 
 def _at_least_one_row(data):
-    """The batch, or a row of zeros: layers fail on no rows, or give NaN."""
+    """Return the batch, or a row of zeros: layers fail on no rows."""
     if _rows(data):
         return data
     return tree.map_structure(lambda x: x.new_zeros((1, *x.shape[1:])), data)

@@ -90,7 +90,7 @@ class TorchProcesses(Distribution):
 
 
 def _connect(processes: Processes) -> None:
-    """Lets the processes find each other, once."""
+    """Let the processes find each other, once."""
     import torch
     import torch.distributed as dist
 
@@ -124,7 +124,7 @@ def _connect(processes: Processes) -> None:
 
 
 def _own_gpu(count: int, environment: Mapping[str, str]) -> int:
-    """Number of the GPU of this process, of those that it sees."""
+    """Return the number of the GPU of this process, of those that it sees."""
     local = environment.get("LOCAL_RANK", environment.get("SLURM_LOCALID"))
     if count == 1:  # Slurm can show each process its own alone.
         return 0

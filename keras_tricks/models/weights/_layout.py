@@ -69,7 +69,7 @@ class Layout:
     preprocessing: Preprocessing | None = None
 
     def names(self, path, fields) -> tuple[str, str] | None:
-        """Their names of the convolution and the norm of one of our layers.
+        """Return their names of convolution and norm of one of our layers.
 
         Args:
             path: Path of the `ConvNorm`.
@@ -86,12 +86,12 @@ class Layout:
         return None
 
     def drops(self, name) -> bool:
-        """Whether a tensor of this name is known and not needed."""
+        """Return whether a tensor of this name is known and not needed."""
         return re.fullmatch(self.dropped, name) is not None
 
 
 def fill(template: str, fields: dict) -> str:
-    """Puts fields into a name.
+    """Put fields into a name.
 
     Args:
         template: Name with fields in braces.
@@ -117,7 +117,7 @@ def fill(template: str, fields: dict) -> str:
 
 
 def rearrange(array: np.ndarray, axes: str) -> np.ndarray:
-    """Reorders axes.
+    """Reorder axes.
 
     Args:
         array: Of the axes before the arrow.
@@ -141,7 +141,7 @@ def _ones(axes):
 
 
 def reverse(axes: str) -> str:
-    """Returns the order of axes that undoes the given one.
+    """Return the order of axes that undoes the given one.
 
     Example:
     >>> reverse("hwio->oihw")

@@ -25,7 +25,7 @@ PATHS = Naming(
 
 
 def layout_of(network: Network) -> Layout:
-    """Returns the layout of a network of ours: its own paths and traits."""
+    """Return the layout of a network of ours: its own paths and traits."""
     norms = {u.layer.norm.epsilon for u in network.units if not u.is_head}
     traits = network.traits
     return Layout(
@@ -43,7 +43,7 @@ def layout_of(network: Network) -> Layout:
 
 
 def network_of(model: keras.Model) -> Network | None:
-    """Returns what a model of ours is, and None for any other."""
+    """Return what a model of ours is, and None for any other."""
     try:
         return find_network(model)
     except ValueError:
@@ -51,7 +51,7 @@ def network_of(model: keras.Model) -> Network | None:
 
 
 def tensors_of(model: keras.Model) -> dict[str, np.ndarray]:
-    """Returns the weights of a Keras model by their paths."""
+    """Return the weights of a Keras model by their paths."""
     return {
         weight.path: keras.ops.convert_to_numpy(weight)
         for weight in model.weights
@@ -59,7 +59,7 @@ def tensors_of(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def read_keras_file(path: Path, model: keras.Model) -> keras.Model | None:
-    """Loads a file that `save` or `save_weights` of Keras 3 has written.
+    """Load a file that `save` or `save_weights` of Keras 3 has written.
 
     Args:
         path: The file, whatever its name.

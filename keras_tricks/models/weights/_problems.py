@@ -27,7 +27,7 @@ class Problems:
     classes: tuple[int, int] | None = None
 
     def check(self, origin: str, layout, differences: tuple[str, ...]):
-        """Raises an error that names all problems, if there are any.
+        """Raise an error that names all problems, if there are any.
 
         Args:
             origin: Where the tensors come from.

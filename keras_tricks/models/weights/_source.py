@@ -46,7 +46,7 @@ class Source:
 
 
 def read_source(source, key: str | None, model: keras.Model) -> Source:
-    """Reads all tensors of a source.
+    """Read all tensors of a source.
 
     Args:
         source: As for `load_weights_from`.
@@ -112,7 +112,7 @@ def _no_source(source):
 
 
 def _read_config(path) -> dict | None:
-    """Returns what timm writes beside weights, or None."""
+    """Return what timm writes beside weights, or None."""
     if path is None or not path.is_file():
         return None
     try:
@@ -130,7 +130,7 @@ def _read_config(path) -> dict | None:
 def preprocessing_from_timm(
     config: dict, image_size: int | None
 ) -> Preprocessing | None:
-    """Reads what timm does to images before it evaluates a network.
+    """Read what timm does to images before it evaluates a network.
 
     Args:
         config: The `pretrained_cfg` of its config.json.

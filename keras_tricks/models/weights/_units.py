@@ -47,7 +47,7 @@ class Unit:
         return tuple(self.variables.values())
 
     def shape(self, part: str) -> tuple[int, ...]:
-        """Shape of a variable, or of the bias that it could have."""
+        """Return the shape of a variable, or of the bias that it could have."""
         return tuple(self.variables.get(part, self.weights[-1]).shape)
 
 
@@ -70,7 +70,7 @@ class Network:
 
 
 def find_network(model: keras.Model) -> Network:
-    """Looks at a model of ours.
+    """Look at a model of ours.
 
     Raises:
         ValueError: If it is none.
@@ -109,7 +109,7 @@ def _unit(layer):
 
 
 def _number_blocks(units):
-    """Fills the fields: all blocks in a row, and each stage in letters.
+    """Fill the fields: all blocks in a row, and each stage in letters.
 
     Long stages are lettered as Caffe's networks are: a, b1, b2 ...
     """

@@ -11,7 +11,7 @@ NAME = re.compile(r"(?:hf-hub:)?([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 
 def is_name(source: str) -> bool:
-    """Whether a string can be a name on the hub: `organization/name`.
+    """Return whether a string can be a name on the hub: `organization/name`.
 
     Example:
     >>> is_name("timm/resnet50d.ra4_e3600_r224_in1k")
@@ -21,7 +21,7 @@ def is_name(source: str) -> bool:
 
 
 def download(source: str, filenames: tuple[str, ...]) -> Path | None:
-    """Returns the first of the files that a repository has.
+    """Return the first of the files that a repository has.
 
     The file comes from the cache of `huggingface_hub`, or is downloaded into
     it, and is compared with the checksum by which the cache names it.
@@ -82,7 +82,7 @@ def download(source: str, filenames: tuple[str, ...]) -> Path | None:
 
 
 def check_blob(path: Path):
-    """Compares a file with its name in the cache.
+    """Compare a file with its name in the cache.
 
     The cache names files by SHA-256, and small ones as git does. On systems
     without links it keeps no such names.
@@ -112,7 +112,7 @@ def check_blob(path: Path):
 
 
 def revision_of(path: Path) -> str:
-    """Returns the commit that a file of the cache belongs to, or `""`."""
+    """Return the commit that a file of the cache belongs to, or `""`."""
     parts = path.parts
     if "snapshots" not in parts:
         return ""

@@ -88,7 +88,7 @@ def load_weights_from(
     allow_differences: bool = False,
     key: str | None = None,
 ) -> WeightsReport:
-    """Loads weights that another library has trained into a model of ours.
+    """Load weights that another library has trained into a model of ours.
 
     Each variable gets the tensor that is its own in the other library, with
     the axes reordered:
@@ -152,8 +152,8 @@ def load_weights_from(
     ('timm', 110, ('logits/kernel', 'logits/bias'))
 
     Reference:
-        [He et al., 2018](https://arxiv.org/abs/1812.01187), section 6:
-        transfer learning.
+        - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 6:
+          transfer learning
     """
     network = find_network(model)
     found = read_source(source, key, model)
@@ -197,6 +197,6 @@ def load_weights_from(
 
 
 def _image_size(model: keras.Model, network: Network) -> int | None:
-    """Returns the height of the images that a model takes."""
+    """Return the height of the images that a model takes."""
     last = network.units[0].layer.data_format == "channels_last"
     return model.inputs[0].shape[1 if last else 2]

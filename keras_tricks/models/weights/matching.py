@@ -35,7 +35,7 @@ class Match:
 
 
 def tensor_names(layout: Layout, unit: Unit) -> dict[str, tuple[str, str]]:
-    """Names and axes of one layer's tensors in a layout.
+    """Return the names and axes of one layer's tensors in a layout.
 
     Returns:
         By what the tensor is. A convolution may have a `"bias"` there that it
@@ -60,7 +60,7 @@ def tensor_names(layout: Layout, unit: Unit) -> dict[str, tuple[str, str]]:
 
 
 def find_layout(network: Network, tensors, name: str | None) -> Layout:
-    """Returns the layout that has most names in common with a file.
+    """Return the layout that has most names in common with a file.
 
     Args:
         network: The model.
@@ -92,7 +92,7 @@ def find_layout(network: Network, tensors, name: str | None) -> Layout:
 
 
 def find_differences(network: Network, layout: Layout) -> tuple[str, ...]:
-    """Returns what a model computes otherwise than the layout's networks."""
+    """Return what a model computes otherwise than the layout's networks."""
     traits = network.traits
     wanted = {
         "activation": layout.activation,
@@ -111,7 +111,7 @@ def find_differences(network: Network, layout: Layout) -> tuple[str, ...]:
 def match(
     network: Network, layout: Layout, tensors, origin: str, skip_head: bool
 ) -> Match:
-    """Finds a value for every variable and a use for every tensor.
+    """Find a value for every variable and a use for every tensor.
 
     Args:
         network: The model.
@@ -160,7 +160,7 @@ def match(
 
 
 def _take(unit, layout, tensors, problems):
-    """Returns names and values, in our axes, of a layer's tensors."""
+    """Return names and values, in our axes, of a layer's tensors."""
     taken = {}
     for part, (name, axes) in tensor_names(layout, unit).items():
         if name not in tensors:
@@ -184,14 +184,14 @@ def _take(unit, layout, tensors, problems):
 
 
 def _differ_at(one, other, axis) -> bool:
-    """Whether two shapes differ along one axis only."""
+    """Return whether two shapes differ along one axis only."""
     if axis is None or len(one) != len(other):
         return False
     return one[:axis] == other[:axis] and one[axis + 1 :] == other[axis + 1 :]
 
 
 def _as_floats(tensor):
-    """Returns finite float64, or float32 of kernels, or None."""
+    """Return finite float64, or float32 of kernels, or None."""
     if tensor.dtype.kind != "f" and tensor.dtype.name != "bfloat16":
         return None
     value = tensor.astype("float64" if tensor.ndim == 1 else "float32")
@@ -199,7 +199,7 @@ def _as_floats(tensor):
 
 
 def _find_missing(taken, layout, problems) -> bool:
-    """Lists what is missing; returns whether all norms are folded.
+    """List what is missing; return whether all norms are folded.
 
     They are if every convolution has a bias and none a norm.
     """
@@ -222,7 +222,7 @@ def _find_missing(taken, layout, problems) -> bool:
 
 
 def _fill(unit, taken, epsilon):
-    """Returns pairs of a layer's variables and their values.
+    """Return pairs of a layer's variables and their values.
 
     A bias before a norm moves its mean; another epsilon is made up for in the
     variance; a norm that is folded becomes one that only adds.

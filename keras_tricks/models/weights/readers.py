@@ -19,12 +19,12 @@ SUFFIXES = (".safetensors", ".npz", ".pth", ".pt")
 
 
 def missing_extra(what: str, extra: str) -> ImportError:
-    """Returns the error for a file that needs a package of an extra."""
+    """Return the error for a file that needs a package of an extra."""
     return ImportError(f'{what} need `pip install "keras_tricks[{extra}]"`.')
 
 
 def refusal(path, reason) -> ValueError:
-    """Returns the error for a file that cannot be read."""
+    """Return the error for a file that cannot be read."""
     return ValueError(
         "`source` must be a whole .safetensors, .pth, .pt, .npz or .h5 file of "
         f"weights. Received: {os.fspath(path)!r}, {reason}"
@@ -32,7 +32,7 @@ def refusal(path, reason) -> ValueError:
 
 
 def read_tensors(path: Path, key: str | None = None):
-    """Reads a file of tensors, whatever its name.
+    """Read a file of tensors, whatever its name.
 
     Args:
         path: The file.
@@ -65,7 +65,7 @@ def read_tensors(path: Path, key: str | None = None):
 
 
 def _kind(path, start):
-    """Returns the function that reads the file, or why there is none."""
+    """Return the function that reads the file, or why there is none."""
     text = start.lstrip().lower()
     if not start:
         return None, "an empty file"
@@ -133,7 +133,7 @@ def _read_safetensors(path):
 
 
 def _read_h5(path):
-    """Reads the files of keras.applications: `layer/layer/kernel:0`."""
+    """Read the files of keras.applications: `layer/layer/kernel:0`."""
     import h5py
 
     tensors = {}
@@ -177,7 +177,7 @@ def _read_torch(path, key):
 
 
 def _state_dict(path, content, key):
-    """Returns the dictionary of tensors in what a .pth file holds."""
+    """Return the dictionary of tensors in what a .pth file holds."""
     import torch
 
     if not isinstance(content, dict):
@@ -214,7 +214,7 @@ def _to_numpy(path, name, tensor):
 
 
 def _without_prefix(tensors):
-    """Removes what wrappers put before every name, and their counters."""
+    """Remove what wrappers put before every name, and their counters."""
     tensors = {k: v for k, v in tensors.items() if k != "n_averaged"}
     for prefix in PREFIXES * 2:
         if all(name.startswith(prefix) for name in tensors):
@@ -223,7 +223,7 @@ def _without_prefix(tensors):
 
 
 def to_bytes(tensors: dict[str, np.ndarray], suffix: str) -> bytes:
-    """Returns the content of a file of tensors.
+    """Return the content of a file of tensors.
 
     Args:
         tensors: Arrays by name.

@@ -21,7 +21,7 @@ def save_weights_as(
     layout: str = "timm",
     allow_differences: bool = False,
 ) -> Path:
-    """Writes the weights of a model of ours as another library names them.
+    """Write the weights of a model of ours as another library names them.
 
     The inverse of `load_weights_from`: what is saved as timm's and loaded
     again is equal bit for bit. timm or torchvision load the file into their
@@ -86,7 +86,7 @@ def save_weights_as(
 
 
 def _find_layout(network, name):
-    """Returns the layout of a library that knows all of a model's layers."""
+    """Return the layout of a library that knows all of a model's layers."""
     layouts = [
         layout
         for layout in LAYOUTS
@@ -103,7 +103,7 @@ def _find_layout(network, name):
 
 
 def _unknown(network):
-    """Names what no layout of a library has."""
+    """Return the names what no layout of a library has."""
     if network.others:
         return f"the variable {network.others[0].path!r}"
     return f"traits {network.traits}"

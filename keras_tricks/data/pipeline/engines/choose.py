@@ -13,7 +13,7 @@ ENGINES = ("auto", *_MODULES)
 
 
 def choose_engine(name: str = "auto") -> str:
-    """Returns the engine to use: tf.data where TensorFlow is, or else Grain.
+    """Return the engine to use: tf.data where TensorFlow is, or else Grain.
 
     Args:
         name: `"auto"`, `"tf.data"` or `"grain"`.
@@ -42,7 +42,7 @@ def choose_engine(name: str = "auto") -> str:
 
 
 def make_engine(name: str, **options):
-    """Returns the object of an engine, by the name from `choose_engine`."""
+    """Return the object of an engine, by the name from `choose_engine`."""
     _, module = _MODULES[name]
     return importlib.import_module(
         f"keras_tricks.data.pipeline.engines.{module}"

@@ -36,7 +36,7 @@ class Engine:
     def batches(
         self, epoch: int, samples: np.ndarray, batch_size: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yields numbers of samples, images and labels, in batches.
+        """Yield numbers of samples, images and labels, in batches.
 
         Samples that cannot be read are left out.
         """

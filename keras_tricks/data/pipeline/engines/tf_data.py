@@ -48,7 +48,7 @@ class Engine:
     def batches(
         self, epoch: int, samples: np.ndarray, batch_size: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Returns numbers of samples, images and labels, in batches.
+        """Return numbers of samples, images and labels, in batches.
 
         Samples that cannot be read are left out.
         """
@@ -97,7 +97,7 @@ class Engine:
         return key[2], image, tf.ensure_shape(label, ())
 
     def _read(self, keys):
-        """Reads samples, and draws where only a crop has to be decoded."""
+        """Read samples, and draw where only a crop has to be decoded."""
         jpegs, boxes = [], np.zeros((len(keys), 4), "int32")
         for i, (number, epoch, sample) in enumerate(keys.tolist()):
             try:
@@ -112,7 +112,7 @@ class Engine:
         return np.array(jpegs, object), boxes
 
     def _finish(self, crop, key):
-        """What becomes of a crop, or of what has to be decoded otherwise."""
+        """Finish a crop, or what has to be decoded otherwise."""
         number, epoch, sample = key.tolist()
         drawn = self._drawn.pop((number, sample), None)
         if drawn is None:
