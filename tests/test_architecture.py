@@ -158,3 +158,11 @@ def test_private_keras_is_for_the_patches():
                 if ast.unparse(node) == "keras.src":
                     wrong.append(f"{file}:{node.lineno} names keras.src")
     assert not wrong
+
+
+def test_no_file_is_longer_than_a_reader_likes():
+    lengths = {
+        file: len((PACKAGE / file).read_text("utf-8").splitlines())
+        for file in FILES
+    }
+    assert {file: n for file, n in lengths.items() if n > 400} == {}

@@ -1,7 +1,6 @@
 """The recipe of a training run: one field for each trick."""
 
 import dataclasses
-import difflib
 import json
 import os
 from pathlib import Path
@@ -14,7 +13,11 @@ from keras_tricks.recipe.explain import explain
 from keras_tricks.recipe.fields import InputFields
 from keras_tricks.recipe.fields import option as _option
 from keras_tricks.recipe.presets import PRESETS, SETTINGS, TEACHER_PRESETS
-from keras_tricks.recipe.rules import check_combinations, check_field
+from keras_tricks.recipe.rules import (
+    check_combinations,
+    check_field,
+    check_names,
+)
 from keras_tricks.schedules import scale_learning_rate
 
 
@@ -310,11 +313,11 @@ class Recipe(InputFields):
                 f"`teacher` must be given with the preset {name!r}. "
                 "Received: teacher=None"
             )
-        return cls(**_known_fields({**SETTINGS[name], **changes}))
+        return cls(**check_names(cls, {**SETTINGS[name], **changes}))
 
     def replace(self, **changes: Any) -> "Recipe":
         """Return a copy with other values, checked as at construction."""
-        return dataclasses.replace(self, **_known_fields(changes))
+        return dataclasses.replace(self, **check_names(Recipe, changes))
 
     def to_json(self) -> str:
         """Return the recipe as a JSON object, one line for each field."""
@@ -338,7 +341,7 @@ class Recipe(InputFields):
             raise ValueError(
                 f"`text` must be a JSON object. Received: {text[:40]!r}"
             )
-        return cls(**_known_fields(content))
+        return cls(**check_names(cls, content))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Recipe":
@@ -390,16 +393,3 @@ class Recipe(InputFields):
         updates   10 an epoch x 2 epochs = 20, each of 64 images
         """
         return explain(self, model, dataset_size)
-
-
-def _known_fields(values):
-    known = {field.name for field in dataclasses.fields(Recipe)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        close = difflib.get_close_matches(unknown[0], known, 1)
-        hint = f" (is it {close[0]!r}?)" if close else ""
-        raise ValueError(
-            f"A field must be one of `keras_tricks.Recipe`{hint}. "
-            f"Received: {', '.join(unknown)}"
-        )
-    return values

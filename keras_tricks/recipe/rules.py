@@ -1,10 +1,25 @@
 """What a recipe refuses: fields out of range, values that clash."""
 
 import dataclasses
+import difflib
 import math
 from typing import get_args
 
 from keras_tricks import _checks
+
+
+def check_names(recipe_class, values):
+    """Return values by field, if all the fields exist."""
+    known = {field.name for field in dataclasses.fields(recipe_class)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], known, 1)
+        hint = f" (is it {close[0]!r}?)" if close else ""
+        raise ValueError(
+            f"A field must be one of `keras_tricks.Recipe`{hint}. "
+            f"Received: {', '.join(unknown)}"
+        )
+    return values
 
 
 def check_field(field, value):
@@ -29,15 +44,14 @@ def check_field(field, value):
             open_high=below is not None,
         )
     if kind in (bool, str):
-        return _check_instance(field.name, value, kind)
+        if not isinstance(value, kind):
+            what = "True or False" if kind is bool else "a string"
+            raise ValueError(
+                f"`{field.name}` must be {what}. "
+                f"Received: {field.name}={value!r}"
+            )
+        return value
     return _check_epochs(field.name, value)
-
-
-def _check_instance(name, value, kind):
-    if not isinstance(value, kind):
-        what = "True or False" if kind is bool else "a string"
-        raise ValueError(f"`{name}` must be {what}. Received: {name}={value!r}")
-    return value
 
 
 def _check_epochs(name, value):

@@ -58,7 +58,11 @@ def write_evaluation_report(
         tiles=_tiles(evaluation),
         figures=_figures(evaluation),
         confusion=_confusion(evaluation),
-        mistakes=[] if images is None else _mistakes(evaluation, images),
+        mistakes=[
+            _mistake(evaluation, images, position)
+            for position in evaluation.mistakes()[:_MISTAKES]
+            if images is not None
+        ],
         wrong=len(evaluation.mistakes()),
         rows=[_row(evaluation, result) for result in rows[:_ROWS]],
         top_5=evaluation.num_classes > 5,
@@ -161,11 +165,6 @@ def _confusion(evaluation):
         "alt": f"Matrix of {len(rows)} labels and {len(chosen)} classes: "
         f"{right} images are right, {part.sum() - right} are not.",
     }
-
-
-def _mistakes(evaluation, images):
-    worst = evaluation.mistakes()[:_MISTAKES]
-    return [_mistake(evaluation, images, position) for position in worst]
 
 
 def _mistake(evaluation, images, position):

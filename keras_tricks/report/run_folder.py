@@ -83,12 +83,10 @@ def read_run(folder: str | Path) -> Run:
         history=_read_history(folder / "history.csv"),
         recipe=_read_json(folder / "recipe.json"),
         result=_read_json(folder / "result.json"),
-        explain=_read_text(explain) if explain.is_file() else "",
+        explain=explain.read_text("utf-8", errors="replace")
+        if explain.is_file()
+        else "",
     )
-
-
-def _read_text(path):
-    return path.read_text("utf-8", errors="replace")
 
 
 def _read_json(path):

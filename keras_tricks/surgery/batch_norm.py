@@ -62,7 +62,11 @@ def freeze_batch_norm(model: keras.Model) -> SurgeryReport:
             layer.frozen_norm = True
     notes = []
     if model.compiled:
-        _forget_compile(model)
+        # So that `fit` and `evaluate` ask for it.
+        model.compiled = False
+        model.train_function = None
+        model.test_function = None
+        model.predict_function = None
         notes.append("compile the model again before training")
     lost = [path for _, path, saved in active if not saved]
     if lost:
@@ -88,11 +92,3 @@ def _norms(layer, path="", saved=True):
         for part in layer._flatten_layers():
             if isinstance(part, keras.layers.BatchNormalization):
                 yield part, part.path, saved
-
-
-def _forget_compile(model):
-    """Make `fit` and `evaluate` ask for `compile`."""
-    model.compiled = False
-    model.train_function = None
-    model.test_function = None
-    model.predict_function = None

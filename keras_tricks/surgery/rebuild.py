@@ -146,7 +146,10 @@ def _copy_model(model, replacements, made):
         return made[id(operation)][1]
 
     graph = functional(model)
-    inputs = tree.map_structure(_copy_input, graph.input)
+    inputs = tree.map_structure(
+        lambda tensor: from_config(tensor._keras_history.operation).output,
+        graph.input,
+    )
     if isinstance(model, keras.Sequential):
         layers = tree.flatten(inputs)
         for layer in model.layers:
@@ -164,11 +167,6 @@ def _copy_model(model, replacements, made):
         new = _like(model, inputs, outputs)
     new.dtype_policy = model.dtype_policy
     return new
-
-
-def _copy_input(tensor):
-    """Return the symbolic input of a new model for that of an old one."""
-    return from_config(tensor._keras_history.operation).output
 
 
 def is_its_graph(model: keras.Model) -> bool:

@@ -2,10 +2,7 @@
 
 import dataclasses
 import json
-import math
 import os
-import shutil
-import statistics
 import time
 from pathlib import Path
 
@@ -13,21 +10,19 @@ import keras
 
 from keras_tricks import _backend, callbacks
 from keras_tricks._files import (
-    replace_durably,
     storage_error,
     write_atomically,
 )
-from keras_tricks._version import __version__
 from keras_tricks.data import ImageData, ImageSet, RestOfEpoch
 from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.distribute import Distribution
 from keras_tricks.recipe import Recipe
-from keras_tricks.report import read_run, write_run_report
 from keras_tricks.training.build import (
     build_average,
     build_model,
     compile_model,
 )
+from keras_tricks.training.finish_run import finish_run, last_backup
 from keras_tricks.training.input import (
     build_stages,
     choose_data_format,
@@ -107,9 +102,9 @@ class PreparedRun:
             if self.average is not None:
                 self.average.set_model(self.model)
                 self.average.apply()
-            return _finish(self, time.perf_counter() - start)
+            return finish_run(self, time.perf_counter() - start)
         except OSError as error:
-            raise storage_error(error, self.folder, _kept(self)) from None
+            raise storage_error(error, self.folder, last_backup(self)) from None
 
     def _parts(self):
         """Yield epochs done and wanted and the batches, for each `fit`."""
@@ -363,53 +358,3 @@ def train(
     1
     """
     return prepare(recipe, run_folder).fit(verbose, extra_callbacks)
-
-
-def _kept(run):
-    """Return a sentence that names the last backup."""
-    backups = run.backup.backups()
-    if not backups:
-        return f"There is no backup in {run.folder}"
-    return f"The last good backup is {backups[0]}"
-
-
-def _finish(prepared, seconds):
-    """Write the model, the result and the report of a complete run."""
-    recipe, folder = prepared.recipe, prepared.folder
-    model = getattr(prepared.model, "student", prepared.model)
-    run = read_run(folder)
-    if not math.isfinite(run.history["loss"][-1]):
-        raise FloatingPointError(
-            f"The loss became {run.history['loss'][-1]} in epoch "
-            f"{run.epochs}: try a lower --base_learning_rate or a longer "
-            f"warmup, in another folder. {_kept(prepared)}"
-        )
-    temporary = folder / "unfinished.keras"
-    model.save(temporary)
-    replace_durably(temporary, folder / "last.keras")
-    accuracy = run.history["val_accuracy"]
-    speeds = [x for x in run.history["images_per_second"] if x == x]
-    result = {
-        "val_accuracy": run.last("val_accuracy"),
-        "val_crossentropy": run.last("val_crossentropy"),
-        "best_val_accuracy": max(accuracy),
-        "best_epoch": accuracy.index(max(accuracy)) + 1,
-        "epochs": run.epochs,
-        "wall_seconds": round(seconds, 2),
-        "images_per_second": statistics.median(speeds) if speeds else None,
-        "parameters": model.count_params(),
-        "model": model.name,
-        "dataset": recipe.data_dir or recipe.dataset,
-        "backend": keras.backend.backend(),
-        "keras": keras.__version__,
-        "keras_tricks": __version__,
-    }
-    if prepared.distribution.is_chief:
-        write_run_report(folder, result=result)
-    # Last: with it the run is complete, and the backups have no use.
-    write_atomically(
-        folder / "result.json", json.dumps(result, indent=2) + "\n"
-    )
-    if prepared.distribution.is_chief:
-        shutil.rmtree(prepared.backup.folder, ignore_errors=True)
-    return result

@@ -77,7 +77,7 @@ def run_and_die(where, folder):
 
         os.replace = replace
     if where == "at the end":
-        training.run.write_run_report = lambda *_, **__: os._exit(9)
+        training.finish_run.write_run_report = lambda *_, **__: os._exit(9)
     run.fit(0, [Die(where)])
 
 

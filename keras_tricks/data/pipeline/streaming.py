@@ -40,10 +40,9 @@ class ImageBatches(EpochBatches):
     images do not suffice for the last one, the first ones of the epoch come
     again. A record that was bad once is not tried again.
 
-    For the exact sequence give
-    `fit(callbacks=[keras_tricks.callbacks.SetEpoch(batches)],
-    shuffle=False)`. Batches are to be asked for in order: any other step
-    starts the engine anew, which gives the same batch, slowly.
+    For the exact sequence call `fit(shuffle=False)` with the callback
+    `keras_tricks.callbacks.SetEpoch(batches)`. Batches are to be asked for in
+    order: any other step starts the engine anew, for the same batch, slowly.
 
     Args:
         records: The source, see `Records`.
@@ -276,15 +275,12 @@ class ImageBatches(EpochBatches):
         stream = np.resize(stream, 2 * len(stream))
         return self._filled(epoch, stream, step * size, needed)
 
-    @property
-    def _own_batches(self):
-        """In how many batches of an epoch this host has places."""
-        slots = host_slots(len(self.records), self.local_batch_size, self.shard)
-        return -(-int(slots.sum()) // self.local_batch_size)
-
     def _with_remainder(self, epoch, stream, step):
         """Yield batches of all readable samples, however few there are."""
-        size, own = self.local_batch_size, self._own_batches
+        size = self.local_batch_size
+        # In how many batches of an epoch this host has places.
+        slots = host_slots(len(self.records), size, self.shard)
+        own = -(-int(slots.sum()) // size)
         number, last = min(step, own - 1), None
         place = number * size
         for batch in self._filled(epoch, stream, place, len(stream) - place):
@@ -312,7 +308,10 @@ class ImageBatches(EpochBatches):
             place += len(asked)
             for batch in self._loaded(epoch, asked):
                 needed -= len(batch[0])
-                rest = batch if rest is None else _joined(rest, batch)
+                if rest is not None and len(rest[0]):
+                    pairs = zip(rest, batch, strict=True)
+                    batch = tuple(np.concatenate(pair) for pair in pairs)
+                rest = batch
                 while len(rest[0]) >= size:
                     yield tuple(column[:size] for column in rest)
                     rest = tuple(column[size:] for column in rest)
@@ -363,25 +362,20 @@ class ImageBatches(EpochBatches):
 
     def _finish(self, images, labels, epoch, step):
         """From transformed images to what training takes."""
+        host, hosts = self.shard
+        key = step * hosts + host  # One for each step of each host.
         if self.finish_on == "device":
             lam = np.ones(len(labels), "float32")
             partner = np.arange(len(labels), dtype="int32")
             if self.mix_up is not None:
-                lam[:], partner = self.mix_up.draw(
-                    len(labels), epoch, self._key(step)
-                )
+                lam[:], partner = self.mix_up.draw(len(labels), epoch, key)
             return {"images": images, "lam": lam, "partner": partner}, labels
         images = self.preprocessing.normalize(images)
         if self.data_format == "channels_first":
             images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         if self.mix_up is None:
             return images, labels
-        return self.mix_up(images, labels, epoch=epoch, step=self._key(step))
-
-    def _key(self, step):
-        """Return a number of its own for each step of each host."""
-        host, hosts = self.shard
-        return step * hosts + host
+        return self.mix_up(images, labels, epoch=epoch, step=key)
 
     def _check_sizes(self):
         hosts = self.shard[1]
@@ -390,8 +384,7 @@ class ImageBatches(EpochBatches):
                 f"`batch_size` must be a multiple of the {hosts} hosts. "
                 f"Received: batch_size={self.batch_size}"
             )
-        others = self.local_batch_size * (hosts - 1)
-        if len(self.records) <= others:
+        if len(self.records) <= self.local_batch_size * (hosts - 1):
             raise ValueError(
                 f"`batch_size` must leave some of the {len(self.records)} "
                 f"records to the last of the {hosts} hosts. "
@@ -405,10 +398,3 @@ class ImageBatches(EpochBatches):
                 f"is dropped. Received: batch_size={self.batch_size}, "
                 f"accumulation_steps={self.accumulation_steps}"
             )
-
-
-def _joined(first, second):
-    if not len(first[0]):
-        return second
-    pairs = zip(first, second, strict=True)
-    return tuple(np.concatenate(pair) for pair in pairs)

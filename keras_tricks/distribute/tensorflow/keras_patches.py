@@ -129,7 +129,9 @@ def _check_even(strategy, data):
     parts = strategy.experimental_local_results(first)
     if all(part.shape[0] is not None for part in parts):
         return  # Of an even split: all processes made them alike.
-    rows = strategy.run(_count_rows, args=(first,))
+    rows = strategy.run(
+        lambda x: tf.cast(tf.shape(x)[0], "float32"), args=(first,)
+    )
     # Of several hosts all fail, and none waits for the others.
     mean = strategy.reduce("MEAN", rows, axis=None)
     tf.debugging.assert_equal(
@@ -138,10 +140,6 @@ def _check_even(strategy, data):
         "Batches of training must split evenly: drop the remainder. "
         "Received parts of these sizes",
     )
-
-
-def _count_rows(x):
-    return tf.cast(tf.shape(x)[0], "float32")
 
 
 def build_from_one_part(model, strategy):

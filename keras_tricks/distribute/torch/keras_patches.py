@@ -120,7 +120,9 @@ def step_together(model, averages_norm):
                 f"Received: parts of these sizes: {rows}"
             )
         seed = int(torch.randint(replica_layers.MASK, ()))
-        with torch.random.fork_rng(_own_gpus()):
+        cuda = torch.cuda.is_available()
+        gpus = [torch.cuda.current_device()] if cuda else []
+        with torch.random.fork_rng(gpus):
             torch.manual_seed(_fold(seed))
             logs = _count_all(model, train_step, data, rows)
         if averages_norm:
@@ -167,11 +169,6 @@ def _average_norms(model):
         sums = collectives.process_sums([v.value for v in variables])
         for variable, total in zip(variables, sums, strict=True):
             variable.assign(total / count)
-
-
-def _own_gpus():
-    cuda = torch.cuda.is_available()
-    return [torch.cuda.current_device()] if cuda else []
 
 
 def _count_all(model, step, data, rows):

@@ -9,7 +9,7 @@ from keras_tricks.models.weights._source import (
     preprocessing_from_timm,
     read_source,
 )
-from keras_tricks.models.weights._units import Network, find_network
+from keras_tricks.models.weights._units import find_network
 from keras_tricks.models.weights.matching import (
     find_differences,
     find_layout,
@@ -172,8 +172,9 @@ def load_weights_from(
         )
     preprocessing = found.preprocessing or chosen.preprocessing
     if found.config is not None:
+        last = network.units[0].layer.data_format == "channels_last"
         preprocessing = preprocessing_from_timm(
-            found.config, _image_size(model, network)
+            found.config, model.inputs[0].shape[1 if last else 2]
         )
     for variable, value in result.values:
         variable.assign(value.astype("float32"))
@@ -194,9 +195,3 @@ def load_weights_from(
     model.preprocessing = preprocessing
     model.weights_report = report
     return report
-
-
-def _image_size(model: keras.Model, network: Network) -> int | None:
-    """Return the height of the images that a model takes."""
-    last = network.units[0].layer.data_format == "channels_last"
-    return model.inputs[0].shape[1 if last else 2]

@@ -1,0 +1,62 @@
+"""What a complete run leaves in its folder."""
+
+import json
+import math
+import shutil
+import statistics
+
+import keras
+
+from keras_tricks._files import replace_durably, write_atomically
+from keras_tricks._version import __version__
+from keras_tricks.report import read_run, write_run_report
+
+
+def last_backup(run):
+    """Return a sentence that names the last backup."""
+    backups = run.backup.backups()
+    if not backups:
+        return f"There is no backup in {run.folder}"
+    return f"The last good backup is {backups[0]}"
+
+
+def finish_run(prepared, seconds):
+    """Write the model, the result and the report of a complete run."""
+    recipe, folder = prepared.recipe, prepared.folder
+    model = getattr(prepared.model, "student", prepared.model)
+    run = read_run(folder)
+    if not math.isfinite(run.history["loss"][-1]):
+        raise FloatingPointError(
+            f"The loss became {run.history['loss'][-1]} in epoch "
+            f"{run.epochs}: try a lower --base_learning_rate or a longer "
+            f"warmup, in another folder. {last_backup(prepared)}"
+        )
+    temporary = folder / "unfinished.keras"
+    model.save(temporary)
+    replace_durably(temporary, folder / "last.keras")
+    accuracy = run.history["val_accuracy"]
+    speeds = [x for x in run.history["images_per_second"] if x == x]
+    result = {
+        "val_accuracy": run.last("val_accuracy"),
+        "val_crossentropy": run.last("val_crossentropy"),
+        "best_val_accuracy": max(accuracy),
+        "best_epoch": accuracy.index(max(accuracy)) + 1,
+        "epochs": run.epochs,
+        "wall_seconds": round(seconds, 2),
+        "images_per_second": statistics.median(speeds) if speeds else None,
+        "parameters": model.count_params(),
+        "model": model.name,
+        "dataset": recipe.data_dir or recipe.dataset,
+        "backend": keras.backend.backend(),
+        "keras": keras.__version__,
+        "keras_tricks": __version__,
+    }
+    if prepared.distribution.is_chief:
+        write_run_report(folder, result=result)
+    # Last: with it the run is complete, and the backups have no use.
+    write_atomically(
+        folder / "result.json", json.dumps(result, indent=2) + "\n"
+    )
+    if prepared.distribution.is_chief:
+        shutil.rmtree(prepared.backup.folder, ignore_errors=True)
+    return result
