@@ -23,8 +23,7 @@ from absl import app, flags
 from keras_tricks import __version__
 from keras_tricks._files import write_atomically
 from keras_tricks.data import inspect_images, open_images
-from keras_tricks.report import write_data_report
-from keras_tricks.report.data_report import verdicts
+from keras_tricks.report import verdicts, write_data_report
 
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of class folders, folder of shards, or an .npz."

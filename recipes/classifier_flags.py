@@ -7,7 +7,7 @@ from absl import flags
 
 from keras_tricks import evaluation
 from keras_tricks.data.transforms import CHANNELS, INTERPOLATIONS
-from keras_tricks.evaluation.load_classifier import read_preprocessing_file
+from keras_tricks.evaluation import read_preprocessing_file
 
 _MODEL = flags.DEFINE_string(
     "model",

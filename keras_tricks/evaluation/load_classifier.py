@@ -105,8 +105,21 @@ def read_preprocessing(folder: Path) -> Preprocessing | None:
 def read_preprocessing_file(file: str | os.PathLike) -> Preprocessing:
     """Read a file that holds what `Preprocessing.to_json` gives.
 
+    Args:
+        file: Path of the file.
+
+    Returns:
+        A `keras_tricks.data.Preprocessing`.
+
     Raises:
         ValueError: If it is missing or holds something else.
+
+    Example:
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "preprocessing.json"
+    >>> _ = file.write_text(Preprocessing(64).to_json())
+    >>> read_preprocessing_file(file).image_size
+    64
     """
     try:
         return Preprocessing.from_json(Path(file).read_text("utf-8"))

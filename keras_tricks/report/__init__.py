@@ -11,6 +11,7 @@ from keras_tricks.report.comparison_report import (
 from keras_tricks.report.comparison_table import (
     comparison_table as comparison_table,
 )
+from keras_tricks.report.data_report import verdicts as verdicts
 from keras_tricks.report.data_report import (
     write_data_report as write_data_report,
 )
