@@ -100,8 +100,8 @@ def tap(name: str, model: keras.Model, layers: list[str]) -> keras.Model:
     # connects it to nothing and says nothing.
     in_graph = {
         id(tensor)
-        for operation in model.operations
-        for node in operation._inbound_nodes
+        for layer in model.layers
+        for node in layer._inbound_nodes
         for tensor in node.output_tensors
     }
     if not all(id(feature) in in_graph for feature in features):

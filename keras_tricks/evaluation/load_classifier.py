@@ -170,7 +170,7 @@ def _named(name, weights, names, model_args, changes):
         raise ValueError(
             f"`weights` must be given for {name}. Received: weights=None"
         )
-    options = {} if names is None else {"classes": len(names)}
+    options = {} if names is None else {"num_classes": len(names)}
     options |= model_args
     channels = len(changes.get("channels", "RGB"))
     first = keras.config.image_data_format() == "channels_first"

@@ -364,3 +364,15 @@ def test_pairs_that_cannot_be_meant(name):
     make, message = MISTAKES[name]
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_sequential_model_has_features_too():
+    ours, theirs = (
+        keras.Sequential(chain(weights).layers)
+        for weights in (STUDENT, TEACHER)
+    )
+    model = distiller(ours, theirs)
+    before = arrays(model.trainable_variables)
+    loss, _, _ = reference(before[3:], np.ones(B))
+    logs = model.train_on_batch(X, Y, return_dict=True)
+    assert logs["loss"] == pytest.approx(loss, rel=1e-5)

@@ -332,7 +332,7 @@ MISTAKES = {
         "`model` must end in .* Received: 4 outputs, sigmoid of layer",
     ),
     "one output": (
-        lambda folder: Classifier(network(num_classes=1), OWN),
+        lambda folder: Classifier(network(classes=1), OWN),
         "`model` must end in at least two logits",
     ),
     "another size": (
