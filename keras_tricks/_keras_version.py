@@ -7,7 +7,7 @@ import warnings
 import keras
 
 OLDEST, NEWEST = (3, 13), (3, 15)
-"""The versions of Keras with which the tests of these changes passed."""
+"""What these changes are for; docs/distribute.md says what ran on which."""
 
 
 def check_keras_version() -> None:
