@@ -10,8 +10,7 @@ import keras
 
 from keras_tricks import _checks
 from keras_tricks.recipe.explain import explain
-from keras_tricks.recipe.fields import InputFields
-from keras_tricks.recipe.fields import option as _option
+from keras_tricks.recipe.fields import InputFields, option
 from keras_tricks.recipe.presets import PRESETS, SETTINGS, TEACHER_PRESETS
 from keras_tricks.recipe.rules import (
     check_combinations,
@@ -130,134 +129,134 @@ class Recipe(InputFields):
         - [He et al., 2018](https://arxiv.org/abs/1812.01187)
     """
 
-    model: str = _option(
+    model: str = option(
         "resnet",
         "Family of the network.",
         choices=("resnet", "inception_v3", "mobilenet"),
     )
-    depth: int = _option(
+    depth: int = option(
         18, "Depth of a ResNet.", choices=(18, 34, 50, 101, 152)
     )
-    variant: str = _option(
+    variant: str = option(
         "D", "Variant of a ResNet.", choices=("A", "B", "C", "D")
     )
-    width: int = _option(
+    width: int = option(
         16, "Channels of the first stage, even; 64 is the paper's.", low=2
     )
-    small_images: bool = _option(
+    small_images: bool = option(
         True, "Use the stem that keeps the resolution, for 8 to 64 pixels."
     )
-    activation: str = _option("relu", "Activation in place of every ReLU.")
-    zero_gamma: bool = _option(
+    activation: str = option("relu", "Activation in place of every ReLU.")
+    zero_gamma: bool = option(
         True, "Start the last gamma of each residual branch at 0."
     )
-    dropout: float | None = _option(
+    dropout: float | None = option(
         None,
         "Dropout before the logits; none for the network's own.",
         low=0,
         below=1,
     )
-    drop_path: float = _option(
+    drop_path: float = option(
         0.0, "Stochastic depth: rate of the last block.", low=0, below=1
     )
-    frozen_norm: bool = _option(False, "Keep the batch norms as they are.")
-    weights: str | None = _option(
+    frozen_norm: bool = option(False, "Keep the batch norms as they are.")
+    weights: str | None = option(
         None, "Weights to start from: a file, or a name on the hub."
     )
-    skip_head: bool = _option(
+    skip_head: bool = option(
         False, "Keep the last layer random, say for other classes."
     )
-    data_format: str = _option(
+    data_format: str = option(
         "auto",
         "Layout of images inside the model; auto takes the fastest.",
         choices=("auto", "channels_last", "channels_first"),
     )
 
-    epochs: int = _option(20, "Number of epochs.", low=1)
-    batch_size: int = _option(64, "Global batch size of one update.", low=1)
-    base_learning_rate: float = _option(
+    epochs: int = option(20, "Number of epochs.", low=1)
+    batch_size: int = option(64, "Global batch size of one update.", low=1)
+    base_learning_rate: float = option(
         0.1, "Peak learning rate for a batch of 256.", low=0
     )
-    scale_learning_rate: bool = _option(
+    scale_learning_rate: bool = option(
         True, "Multiply the peak by batch_size / 256."
     )
-    warmup_epochs: float = _option(
+    warmup_epochs: float = option(
         2.0, "Epochs of linear warmup, may be a fraction.", low=0
     )
-    schedule: str = _option(
+    schedule: str = option(
         "cosine", "Schedule after the warmup.", choices=("cosine", "step")
     )
-    step_epochs: tuple[int, ...] | None = _option(
+    step_epochs: tuple[int, ...] | None = option(
         None, "Epochs at which schedule=step divides by 10; the quarters."
     )
 
-    momentum: float = _option(0.9, "Momentum.", low=0, below=1)
-    nesterov: bool = _option(True, "Use Nesterov momentum.")
-    momentum_form: str = _option(
+    momentum: float = option(0.9, "Momentum.", low=0, below=1)
+    nesterov: bool = option(True, "Use Nesterov momentum.")
+    momentum_form: str = option(
         "pytorch",
         "Learning rate outside (pytorch) or inside (keras) the buffer.",
         choices=("pytorch", "keras"),
     )
-    weight_decay: float = _option(1e-4, "Coupled weight decay.", low=0)
-    decay: str = _option(
+    weight_decay: float = option(1e-4, "Coupled weight decay.", low=0)
+    decay: str = option(
         "kernels",
         "What decays: kernels, all, or a regular expression on paths.",
     )
-    gradient_accumulation_steps: int = _option(
+    gradient_accumulation_steps: int = option(
         1, "Batches in one update; batch_size counts all of them.", low=1
     )
-    sync_batch_norm: bool = _option(
+    sync_batch_norm: bool = option(
         True, "Batch statistics over all devices, with --distribute."
     )
-    ema_decay: float = _option(
+    ema_decay: float = option(
         0.0,
         "Decay per update of the averaged weights; 0 for none.",
         low=0,
         below=1,
     )
-    precision: str = _option(
+    precision: str = option(
         "float32",
         "Dtype policy.",
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
     )
 
-    label_smoothing: float = _option(0.1, "Label smoothing.", low=0, below=1)
-    smoothing_convention: str = _option(
+    label_smoothing: float = option(0.1, "Label smoothing.", low=0, below=1)
+    smoothing_convention: str = option(
         "paper",
         "paper: e/(K-1) to each other class; uniform: e/K to all.",
         choices=("paper", "uniform"),
     )
-    mixup_alpha: float = _option(
+    mixup_alpha: float = option(
         0.2, "Alpha of mixup's Beta distribution; 0 for no mixup.", low=0
     )
-    cutmix_alpha: float = _option(
+    cutmix_alpha: float = option(
         0.0,
         "Alpha of CutMix's Beta distribution, in every second batch if there "
         "is mixup too; 0 for no CutMix.",
         low=0,
     )
-    mixup_per: str = _option(
+    mixup_per: str = option(
         "batch",
         "One mixing weight for each batch or for each sample.",
         choices=("batch", "sample"),
     )
-    mixup_off_epochs: int = _option(
+    mixup_off_epochs: int = option(
         0, "Number of last epochs without mixup.", low=0
     )
 
-    teacher: str | None = _option(
+    teacher: str | None = option(
         None, "Saved .keras model to learn from, or the name of a model."
     )
-    teacher_weights: str | None = _option(
+    teacher_weights: str | None = option(
         None, "Weights of a teacher that is given by name."
     )
-    temperature: float = _option(20.0, "Temperature of distillation.", low=0)
-    hard_weight: float | None = _option(
+    temperature: float = option(20.0, "Temperature of distillation.", low=0)
+    hard_weight: float | None = option(
         None, "w of w*hard + (1-w)*soft; none for the sum.", low=0, high=1
     )
 
-    seed: int = _option(0, "Seed of weights, order and mixing.", low=0)
-    jit_compile: str = _option(
+    seed: int = option(0, "Seed of weights, order and mixing.", low=0)
+    jit_compile: str = option(
         "auto",
         "Compile the step with XLA or inductor; auto takes the fastest.",
         choices=("auto", "on", "off"),
