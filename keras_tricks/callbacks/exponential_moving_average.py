@@ -45,10 +45,9 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
     """Averages all weights during training, batch statistics included.
 
     After each step, `average = d * average + (1 - d) * weight` with d the
-    `ema_decay`, in
-    float32, from the initial weights on. `use_ema=True` of core Keras'
-    optimizers averages trainable weights only, and evaluates them with
-    moving statistics of batch norms that belong to other weights.
+    `ema_decay`, in float32, from the initial weights on. `use_ema=True` of
+    core Keras' optimizers averages trainable weights only, and evaluates them
+    with moving statistics of batch norms that belong to other weights.
 
     Validation inside `fit` sees the averaged weights, so every `val_` metric
     is theirs; the training weights come back right after it. What a callback
@@ -66,8 +65,8 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
             some `5 / (1 - ema_decay)` steps.
         every: Steps between two updates, whose decay is then
             `ema_decay ** every`. Defaults to 1, which waits for the device
-            after
-            every step; a larger number costs less and averages as far back.
+            after every step; a larger number costs less and averages as far
+            back.
         apply_at_end: Whether the averaged weights stay in the model when
             `fit` ends. Defaults to True.
         swap_on_epoch: Whether callbacks behind this one see the averaged

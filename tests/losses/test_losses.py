@@ -450,3 +450,17 @@ def test_bad_input(mistake, message):
         mistake()
     assert "Received" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="others compile their steps"
+)
+def test_an_accelerator_is_waited_for_at_the_first_batch_alone(monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        losses._targets._backend, "on_host", lambda x: read.append(x) or x + 0
+    )
+    loss = losses.LabelSmoothedCrossentropy()
+    for _ in range(3):
+        loss(Y, Z)
+    assert [tuple(x.shape) for x in read] == [(B, K), (B,)]

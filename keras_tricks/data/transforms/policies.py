@@ -98,8 +98,8 @@ def draw_policy(
             paper does; where a magnitude counts up to 10, as in the code of
             its authors, give three times as much.
         magnitude_std: RandAugment draws each magnitude from a normal
-            distribution of this standard deviation, cut to [0, 30]. Defaults to 0, the
-            paper's.
+            distribution of this standard deviation, cut to [0, 30]. Defaults
+            to 0, the paper's.
 
     Returns:
         A tuple of `PolicyOp`, in the order in which they are applied.
