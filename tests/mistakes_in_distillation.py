@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_tricks import Recipe, training
+from keras_tricks import Recipe
 from keras_tricks.data import Batches
 from keras_tricks.distillation import (
     AdaptImages,
@@ -15,6 +15,7 @@ from keras_tricks.distillation import (
 )
 from keras_tricks.layers import MixUp
 from keras_tricks.losses import KnowledgeDistillation, LabelSmoothedKD
+from keras_tricks.training.teacher import load_teacher
 
 from .mistakes_in_code import IMAGES, LABELS, dense
 
@@ -76,7 +77,7 @@ def mixed():
 
 
 def with_teacher(teacher, weights=None):
-    return training.load_teacher(
+    return load_teacher(
         Recipe(teacher=teacher, teacher_weights=weights), (8, 8, 3), 3
     )
 

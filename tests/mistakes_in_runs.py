@@ -22,7 +22,7 @@ from keras_tricks.distillation import (
 from keras_tricks.layers import MixUp
 from keras_tricks.losses import LabelSmoothedKD
 from keras_tricks.metrics import teacher_agreement
-from keras_tricks.training.teacher import adapt_to
+from keras_tricks.training.teacher import adapt_to, load_teacher
 
 from .mistakes_in_code import IMAGES, LABELS, LOGITS, dense, fit
 
@@ -109,7 +109,7 @@ def loaded_distiller(path):
 def saved_teacher(path, **fields):
     dense().save(path / "teacher.keras")
     recipe = Recipe(teacher=str(path / "teacher.keras"), **fields)
-    return training.load_teacher(recipe, (8, 8, 1), 3)
+    return load_teacher(recipe, (8, 8, 1), 3)
 
 
 # The mistake, its error, and the message, in which an ellipsis stands for

@@ -18,11 +18,9 @@ from keras_tricks.data.pipeline.evaluation import (
 )
 from keras_tricks.data.pipeline.memory import Batches as Batches
 from keras_tricks.data.pipeline.streaming import ImageBatches as ImageBatches
-from keras_tricks.data.shards.records import RecordShards as RecordShards
 from keras_tricks.data.shards.records import (
     open_record_shards as open_record_shards,
 )
-from keras_tricks.data.shards.tar import TarShards as TarShards
 from keras_tricks.data.shards.tar import open_tar_shards as open_tar_shards
 from keras_tricks.data.shards.verify import verify_shards as verify_shards
 from keras_tricks.data.shards.write import WrittenShards as WrittenShards
@@ -39,20 +37,9 @@ from keras_tricks.data.sources.folders import ImageFiles as ImageFiles
 from keras_tricks.data.sources.folders import (
     open_image_files as open_image_files,
 )
-from keras_tricks.data.sources.hubs import (
-    HuggingFaceRecords as HuggingFaceRecords,
-)
-from keras_tricks.data.sources.hubs import TfdsRecords as TfdsRecords
 from keras_tricks.data.sources.hubs import open_huggingface as open_huggingface
 from keras_tricks.data.sources.hubs import open_tfds as open_tfds
-from keras_tricks.data.sources.load import DATASETS as DATASETS
 from keras_tricks.data.sources.load import load as load
-from keras_tricks.data.sources.load import load_digits as load_digits
-from keras_tricks.data.sources.load import (
-    load_keras_dataset as load_keras_dataset,
-)
-from keras_tricks.data.sources.load import load_npz as load_npz
-from keras_tricks.data.sources.load_folder import load_folder as load_folder
 from keras_tricks.data.sources.records import ArrayRecords as ArrayRecords
 from keras_tricks.data.sources.records import Records as Records
 from keras_tricks.data.transforms.preprocessing import (

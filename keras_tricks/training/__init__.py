@@ -1,13 +1,10 @@
 """From a recipe to a trained model, one call for each arrow."""
 
-from keras_tricks.training.build import build_average as build_average
 from keras_tricks.training.build import build_loss as build_loss
 from keras_tricks.training.build import build_model as build_model
 from keras_tricks.training.build import build_optimizer as build_optimizer
 from keras_tricks.training.build import compile_model as compile_model
-from keras_tricks.training.input import build_batches as build_batches
 from keras_tricks.training.input import build_data as build_data
-from keras_tricks.training.input import build_mix_up as build_mix_up
 from keras_tricks.training.input import build_stages as build_stages
 from keras_tricks.training.input import load_data as load_data
 from keras_tricks.training.on_device import DeviceFinish as DeviceFinish
@@ -17,4 +14,3 @@ from keras_tricks.training.run import prepare as prepare
 from keras_tricks.training.run import train as train
 from keras_tricks.training.run_folder import check_same as check_same
 from keras_tricks.training.teacher import build_distiller as build_distiller
-from keras_tricks.training.teacher import load_teacher as load_teacher

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from keras_tricks import Recipe, training
-from keras_tricks.data import ClassNames, Preprocessing, load_digits
+from keras_tricks.data import ClassNames, Preprocessing
+from keras_tricks.data.sources.load import load_digits
 from keras_tricks.data.transforms import channel_statistics, decode_image
 from keras_tricks.data.transforms.crops import to_channels
 from keras_tricks.evaluation import (

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from keras_tricks import Recipe
-from keras_tricks.data import Preprocessing, load_digits
+from keras_tricks.data import Preprocessing
+from keras_tricks.data.sources.load import load_digits
 from keras_tricks.data.transforms import channel_statistics
 from keras_tricks.evaluation import Classifier
 from keras_tricks.export import (

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from keras_tricks import Recipe, evaluation
-from keras_tricks.data import load_digits
+from keras_tricks.data.sources.load import load_digits
 from keras_tricks.export import FORMATS
 
 

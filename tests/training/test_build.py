@@ -7,13 +7,13 @@ from PIL import Image
 from keras_tricks import Recipe, _backend, data, models
 from keras_tricks.recipe.plan import make_plan, make_schedule
 from keras_tricks.training import (
-    build_average,
     build_data,
-    build_mix_up,
     build_model,
     build_optimizer,
     compile_model,
 )
+from keras_tricks.training.build import build_average
+from keras_tricks.training.input import build_mix_up
 
 SMALL = {"width": 2, "batch_size": 16, "train_samples": 40, "test_samples": 20}
 

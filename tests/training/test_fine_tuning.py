@@ -8,6 +8,7 @@ from keras_tricks import Recipe, evaluation, training
 from keras_tricks.data import Preprocessing
 from keras_tricks.models import MobileNet
 from keras_tricks.models._constructors import CONSTRUCTORS
+from keras_tricks.training.input import build_batches
 from keras_tricks.training.teacher import adapt_to
 
 WIDTH = 4
@@ -158,7 +159,7 @@ def test_a_pretrained_teacher_gets_images_in_its_units(
     distiller = training.build_distiller(
         recipe, student, data.image_shape, "channels_last"
     )
-    x = training.build_batches(recipe, data)[1][0][0]
+    x = build_batches(recipe, data)[1][0][0]
     (adapt,) = distiller._teachers.adapts
     np.testing.assert_allclose(
         numpy(adapt(x)), reference(data.x_test[:4]), atol=1e-3

@@ -100,7 +100,7 @@ def load_digits() -> ImageData:
         ImportError: If scikit-learn is missing.
 
     Example:
-    >>> from keras_tricks.data import load_digits
+    >>> from keras_tricks.data.sources.load import load_digits
     >>> data = load_digits()
     >>> len(data.x_train) + len(data.x_test), int(data.x_train.max())
     (1797, 255)
@@ -182,7 +182,7 @@ def load_npz(path: str | os.PathLike) -> ImageData:
     Example:
     >>> import os, tempfile
     >>> import numpy as np
-    >>> from keras_tricks.data import load_npz
+    >>> from keras_tricks.data.sources.load import load_npz
     >>> path = os.path.join(tempfile.mkdtemp(), "tiny.npz")
     >>> x, y = np.zeros((4, 8, 8), "uint8"), np.arange(4) % 2
     >>> np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)

@@ -24,9 +24,6 @@ from keras_tricks.data.transforms.policies import apply_policy as apply_policy
 from keras_tricks.data.transforms.policies import draw_policy as draw_policy
 from keras_tricks.data.transforms.preprocessing import CHANNELS as CHANNELS
 from keras_tricks.data.transforms.preprocessing import (
-    Preprocessing as Preprocessing,
-)
-from keras_tricks.data.transforms.preprocessing import (
     channel_statistics as channel_statistics,
 )
 from keras_tricks.data.transforms.random_crops import CropBox as CropBox
@@ -38,9 +35,6 @@ from keras_tricks.data.transforms.resize import resize as resize
 from keras_tricks.data.transforms.shift_flip import augmentation as augmentation
 from keras_tricks.data.transforms.shift_flip import (
     random_shift_flip as random_shift_flip,
-)
-from keras_tricks.data.transforms.train_transform import (
-    TrainTransform as TrainTransform,
 )
 from keras_tricks.data.transforms.train_transform import (
     TransformParameters as TransformParameters,

@@ -4,8 +4,9 @@ import pickle
 import numpy as np
 import pytest
 
-from keras_tricks.data import load_folder, open_folder_splits
+from keras_tricks.data import open_folder_splits
 from keras_tricks.data.sources.arrays import stratified_split
+from keras_tricks.data.sources.load_folder import load_folder
 
 
 @pytest.fixture

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_tricks.data import (
-    ImageData,
-    load,
+from keras_tricks.data import ImageData, load
+from keras_tricks.data.sources.arrays import stratified_order, stratified_split
+from keras_tricks.data.sources.load import (
     load_digits,
-    load_folder,
     load_keras_dataset,
     load_npz,
 )
-from keras_tricks.data.sources.arrays import stratified_order, stratified_split
+from keras_tricks.data.sources.load_folder import load_folder
 
 RNG = np.random.default_rng(0)
 

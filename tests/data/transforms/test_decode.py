@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_tricks.data import Preprocessing, load_folder
+from keras_tricks.data import Preprocessing
+from keras_tricks.data.sources.load_folder import load_folder
 from keras_tricks.data.transforms import decode_image
 
 RNG = np.random.default_rng(0)
