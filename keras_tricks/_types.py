@@ -2,12 +2,19 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 
+if TYPE_CHECKING:
+    import numpy as np
+    import PIL.Image
+
 Tensor: TypeAlias = Any
 """A NumPy array, or a tensor of any backend."""
+
+ImageLike: TypeAlias = "np.ndarray | PIL.Image.Image"
+"""An array, or an image of Pillow."""
 
 Shape: TypeAlias = tuple[int | None, ...]
 

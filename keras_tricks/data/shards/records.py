@@ -15,7 +15,7 @@ from keras_tricks.data.shards.files import (
     find_shards,
     shard_classes,
 )
-from keras_tricks.data.shards.index import Shards, make_index
+from keras_tricks.data.shards.index import ShardIndex, Shards, make_index
 from keras_tricks.data.sources.class_names import ClassNames
 
 IMAGE, LABEL, FILENAME = (
@@ -54,7 +54,9 @@ class RecordShards(Shards):
     >>> data, label = records.record(0)  # doctest: +SKIP
     """
 
-    def __init__(self, index, classes, label_offset=0):
+    def __init__(
+        self, index: ShardIndex, classes: ClassNames, label_offset: int = 0
+    ):
         super().__init__(index, classes, label_offset)
         array_records = _is_array_record(index.paths[0])
         kind = _ArrayRecordFiles if array_records else ShardFiles

@@ -11,7 +11,7 @@ from keras_tricks.data.shards.files import (
     find_shards,
     shard_classes,
 )
-from keras_tricks.data.shards.index import Shards, make_index
+from keras_tricks.data.shards.index import ShardIndex, Shards, make_index
 from keras_tricks.data.sources.class_names import ClassNames
 from keras_tricks.data.transforms.decode import SUFFIXES
 
@@ -35,7 +35,7 @@ class TarShards(Shards):
     >>> data, label = records.record(0)  # doctest: +SKIP
     """
 
-    def __init__(self, index, classes):
+    def __init__(self, index: ShardIndex, classes: ClassNames):
         # Before the labels are checked: a message reads a name there.
         self._files = ShardFiles(index.paths)
         super().__init__(index, classes)
