@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import keras
 
@@ -24,3 +24,11 @@ DType: TypeAlias = str | keras.DTypePolicy | None
 Activation: TypeAlias = str | Callable | None
 
 PathLike: TypeAlias = str | os.PathLike
+
+
+class Images(Protocol):
+    """Images by their number: `ImageFiles`, or a NumPy array, for instance."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> "np.ndarray": ...
