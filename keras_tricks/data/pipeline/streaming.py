@@ -194,7 +194,7 @@ class ImageBatches(EpochBatches):
             self._iterator = ReadAhead(self._finished(epoch, step))
         self._next = None  # Until it is known that this one is.
         try:
-            result = next(self._iterator)
+            result: tuple = next(self._iterator)
         except Exception as error:
             self.error = error
             raise

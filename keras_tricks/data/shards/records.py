@@ -143,7 +143,8 @@ def scan_tfrecord(path: str) -> tuple[list[int], list[int], None]:
         ValueError: If the file ends within a record.
     """
     size = os.path.getsize(path)
-    offsets, lengths = [], []
+    offsets: list[int] = []
+    lengths: list[int] = []
     with open(path, "rb", buffering=0) as file:
         position = 0
         while position < size:

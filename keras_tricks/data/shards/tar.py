@@ -4,6 +4,7 @@ import json
 import os
 import tarfile
 from collections.abc import Sequence
+from typing import Any
 
 from keras_tricks._checks import first_line
 from keras_tricks.data.shards.files import (
@@ -122,7 +123,7 @@ def scan_tar(path: str) -> tuple[list[int], list[int], list[int]]:
         ValueError: If it is cut or damaged, or a sample lacks its image or
             its label.
     """
-    samples = {}
+    samples: dict[str, dict[str, Any]] = {}
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:

@@ -117,10 +117,10 @@ def draw_box(
 
     The share of the area is uniform, the logarithm of the aspect likewise.
     """
-    logs = [math.log(value) for value in aspect]
+    low, high = (math.log(value) for value in aspect)
     for _ in range(attempts):
         pixels = rng.uniform(*area) * height * width
-        ratio = math.exp(rng.uniform(*logs))
+        ratio = math.exp(rng.uniform(low, high))
         w = round(math.sqrt(pixels * ratio))
         h = round(math.sqrt(pixels / ratio))
         if 0 < w <= width and 0 < h <= height:
