@@ -124,5 +124,6 @@ def storage_error(error: OSError, path: str | Path, kept: str) -> OSError:
         f"{path} could not be written ({os.strerror(error.errno)}): "
         f"{_STORAGE[error.errno]}, then start the same command again. {kept}"
     )
-    explained.errno, explained.explained = error.errno, True
+    explained.errno = error.errno
+    explained.explained = True  # type: ignore[attr-defined]
     return explained

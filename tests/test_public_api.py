@@ -158,9 +158,7 @@ def test_the_public_api_is_the_recorded_one():
 
 
 def test_the_public_api_is_typed():
-    untyped = [line for line in public_api() if "UNTYPED" in line]
-    # The data room is not yet typed throughout.
-    assert [line for line in untyped if ".data." not in line] == []
+    assert [line for line in public_api() if "UNTYPED" in line] == []
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ class Backup(keras.callbacks.Callback):
         self.step = 0
         self._at: tuple[int, int] | None = None
         self._state: dict | None = None
-        self._damaged = []
+        self._damaged: list[Path] = []
 
     def backups(self) -> list[Path]:
         """Return the backups that have their name, the last one first."""

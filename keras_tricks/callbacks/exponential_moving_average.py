@@ -8,7 +8,7 @@ from keras import ops
 from keras_tricks import _backend
 from keras_tricks._checks import check_int, check_real
 from keras_tricks._files import write_atomically
-from keras_tricks._types import PathLike
+from keras_tricks._types import PathLike, Tensor
 
 
 def average_decay(
@@ -108,7 +108,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         self.apply_at_end = apply_at_end
         self.swap_on_epoch = swap_on_epoch
         self.path = path
-        self.averages = None
+        self.averages: list[Tensor] | None = None
         self.updates = 0
         self._pending = 0
         self._training_weights = None

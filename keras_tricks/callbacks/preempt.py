@@ -2,6 +2,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -78,7 +79,7 @@ class Preempt(keras.callbacks.Callback):
         self.signals = signals
         self.agree_every = check_int("agree_every", agree_every, 1)
         self.received = None
-        self._before = {}
+        self._before: dict[int, Any] = {}
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         if threading.current_thread() is threading.main_thread():

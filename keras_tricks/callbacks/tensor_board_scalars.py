@@ -1,5 +1,6 @@
 import importlib
 import os
+from typing import Any
 
 import keras
 
@@ -42,7 +43,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
             ) from None
         self.folder = os.fspath(folder)
         self._new_writer = summary.Writer
-        self._writers = {}
+        self._writers: dict[str, Any] = {}
 
     def _writer(self, run):
         if run not in self._writers:

@@ -132,7 +132,7 @@ def open_images(
         path = os.path.abspath(os.fspath(data_dir))
         train, test = _at(path)
         name = os.path.basename(path)
-    splits = []
+    splits: list[Records] = []
     for split, records, samples, split_seed in (
         ("train", train, train_samples, seed),
         ("test", test, test_samples, 0),
@@ -148,7 +148,8 @@ def open_images(
             )
             records = SomeRecords(records, chosen)
         splits.append(records)
-    return ImageSet(*splits, preprocessing or Preprocessing(), name)
+    train, test = splits
+    return ImageSet(train, test, preprocessing or Preprocessing(), name)
 
 
 def _named(dataset):

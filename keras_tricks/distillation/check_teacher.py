@@ -1,6 +1,6 @@
 import dataclasses
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -57,7 +57,7 @@ def check_teacher(
     x: Tensor,
     y: Tensor,
     num_classes: int | None = None,
-    adapt: Callable | Sequence[Callable | None] | None = None,
+    adapt: Callable | None = None,
 ) -> TeacherReport:
     """Refuse a teacher that cannot be meant, and measure it on one batch.
 

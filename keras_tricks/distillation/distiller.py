@@ -119,7 +119,7 @@ class Distiller(keras.Model):
         self.ensemble = _checks.check_choice("ensemble", ensemble, ENSEMBLES)
         self.features = feature_match.check_features(features)
         self.check_teacher = bool(check_teacher)
-        self.projections = []
+        self.projections: list[keras.layers.Dense] = []
         names = [match.student_layer for match in self.features]
         self._student_tap = StudentTap(student, names) if names else None
         self._teachers = None
@@ -159,7 +159,7 @@ class Distiller(keras.Model):
         # What was compiled holds the teacher of before.
         self.train_function = None
 
-    def measure_teacher(self, x: Tensor, y: Tensor) -> TeacherReport:
+    def measure_teacher(self, x: Tensor, y: Tensor) -> list[TeacherReport]:
         """Measure the teacher on a batch of the student.
 
         Args:

@@ -1,6 +1,6 @@
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -37,7 +37,7 @@ def precompute_logits(
     teacher: keras.Model,
     dataset: Any,
     path: PathLike,
-    adapt: Callable | Sequence[Callable | None] | None = None,
+    adapt: Callable | None = None,
     epochs: int | None = None,
     batch_size: int = 32,
     verbose: int = 1,

@@ -139,7 +139,7 @@ class Distribution:
 
     def any(self, flag: bool) -> bool:
         """Return whether a flag is true in any process; each must call it."""
-        return bool(self.sum(np.int32(flag)) > 0)
+        return bool(self.sum(np.asarray(flag, "int32")) > 0)
 
     def gather(self, value: Any) -> list:
         """Return what every process has; each must call it.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from keras_tricks._types import Images
 from keras_tricks.data import (
     EvaluationBatches,
     ImageSet,
@@ -56,7 +57,7 @@ class LabeledImages:
     2
     """
 
-    images: Sequence[np.ndarray]
+    images: Images
     labels: np.ndarray
     names: Sequence[str]
     transform: Callable

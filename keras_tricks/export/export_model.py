@@ -106,16 +106,16 @@ def export_model(
     (4, 0.0)
     """
     format_ = check_format(format)
-    path = _check_path(Path(path), format_, overwrite)
+    target = _check_path(Path(path), format_, overwrite)
     examples = _check_examples(model, examples)
     if tolerance is None:
         dtypes = compute_dtypes(model)
         tolerance = max(_TOLERANCES.get(d, _TOLERANCE) for d in dtypes)
     check_real("tolerance", tolerance, 0)
     expected = _run(model.predict_on_batch, examples)
-    folder = Path(tempfile.mkdtemp(prefix=".export-", dir=path.parent))
+    folder = Path(tempfile.mkdtemp(prefix=".export-", dir=target.parent))
     try:
-        temporary = folder / path.name
+        temporary = folder / target.name
         try:
             format_.write(model, str(temporary))
             # The first alone, too: a file may be made for one batch size.
@@ -129,9 +129,9 @@ def export_model(
                 "precision, its float32 form may be "
                 f"({first_line(error)}). Received: model={model.name!r}"
             ) from error
-        report = _compare(path, format, expected, outputs, alone, temporary)
+        report = _compare(target, format, expected, outputs, alone, temporary)
         _check_difference(report, tolerance)
-        _replace(temporary, path, folder)
+        _replace(temporary, target, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return report

@@ -51,7 +51,7 @@ class _ResidualBlock(keras.layers.Layer):
             "frozen_norm": self.frozen_norm,
             "dtype": self.dtype_policy,
         }
-        self.convs = []
+        self.convs: list[ConvNorm] = []
         for filters, kernel_size, strides in self._inner_convolutions():
             self.convs.append(
                 ConvNorm(

@@ -18,7 +18,7 @@ class ClassifierModel(keras.Model):
     what `load_weights_from` said last; it is not saved.
     """
 
-    pyramid_layers = {}
+    pyramid_layers: dict[str, str] = {}
     preprocessing = None
     weights_report = None
 

@@ -66,7 +66,8 @@ def parts(optimizer, model):
 def make_report(optimizer, model) -> DecayReport:
     """Return what `decay_report` prints."""
     largest = 0.0
-    decayed, excluded = [], []
+    decayed: list[tuple[str, int]] = []
+    excluded: list[tuple[str, int]] = []
     for variable, part in parts(optimizer, model):
         weight_decay = part.weight_decay or 0.0
         largest = max(largest, weight_decay)

@@ -40,7 +40,7 @@ def read_groups(runs: dict, metric: str) -> list[Group]:
     """
     if not isinstance(runs, dict) or not runs:
         raise _wrong_runs(runs)
-    groups = []
+    groups: list[Group] = []
     for name, folders in runs.items():
         group = _read_group(str(name), folders, metric, runs)
         groups.append(_compare(group, groups[0]) if groups else group)

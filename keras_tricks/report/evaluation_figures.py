@@ -118,7 +118,7 @@ def most_confused(confusions: np.ndarray, most: int = MOST_CLASSES):
     share = wrong / np.maximum(confusions.sum(1, keepdims=True), 1)
     # By number, then by share: of classes of few images each is a lot.
     order = np.lexsort((-share.ravel(), -wrong.ravel()))
-    chosen = []
+    chosen: list[int] = []
     for pair in order[: int((wrong > 0).sum())]:
         for index in divmod(int(pair), size):
             if index not in chosen and len(chosen) < most:

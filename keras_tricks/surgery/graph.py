@@ -53,7 +53,7 @@ def flatten(model: keras.Model) -> list[Node]:
     Returns:
         The nodes, inputs included; empty without a graph.
     """
-    nodes = []
+    nodes: list[Node] = []
     if has_graph(model):
         for node in _unfold(model, None, "", nodes):
             node.consumers += 1

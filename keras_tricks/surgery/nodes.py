@@ -113,7 +113,7 @@ def paths_into(addition: Node) -> tuple[list[list[Node]], list[int]]:
 
 
 def _depth(path: list[Node]) -> int:
-    depths = {}
+    depths: dict[int, int] = {}
     for node in path:
         before = [depths.get(parent.index, 0) for parent in node.parents]
         depths[node.index] = node.depth + max(before, default=0)

@@ -108,7 +108,7 @@ def rebuild(
     Raises:
         ValueError: If a layer cannot be made again from its configuration.
     """
-    made = {}
+    made: dict[int, tuple] = {}
     with keras.saving.custom_object_scope(custom_objects(model)):
         new = _copy_model(model, replacements, made)
     pairs = [(model, new), *reversed(made.values())]

@@ -1,6 +1,7 @@
 """From a recipe to the batches that it trains and validates on."""
 
 import dataclasses
+from typing import Any, cast
 
 from keras_tricks import _backend
 from keras_tricks.data import (
@@ -67,7 +68,7 @@ def model_image_shape(
     (None, None, 3)
     """
     if not recipe.streams:
-        return data.image_shape
+        return cast(ImageData, data).image_shape
     sizes = {*recipe.training_sizes, data.preprocessing.image_size}
     side = sizes.pop() if len(sizes) == 1 else None
     return side, side, len(data.preprocessing.channels)
@@ -133,7 +134,7 @@ def build_stages(
     """
     distribution = distribution or Distribution()
     plan = make_plan(recipe, data.train_size)
-    train = {
+    train: dict[str, Any] = {
         "batch_size": plan.batch_size,
         "seed": recipe.seed,
         "mix_up": build_mix_up(recipe, data.num_classes),
@@ -141,7 +142,8 @@ def build_stages(
     }
     if recipe.streams:
         return _streams(recipe, data, preprocessing, train, distribution)
-    common = {"data_format": choose_data_format(recipe)}
+    data = cast(ImageData, data)  # As `load_data` returns it.
+    common: dict[str, Any] = {"data_format": choose_data_format(recipe)}
     if preprocessing is None:
         mean, std = channel_statistics(data.x_train)
         common |= {"mean": mean, "std": std}
@@ -313,7 +315,7 @@ def build_mix_up(
     'MixUpOrCutMix'
     """
     off = recipe.mixup_off_epochs
-    common = {
+    common: dict[str, Any] = {
         "per": recipe.mixup_per,
         "num_classes": num_classes,
         "off_from_epoch": recipe.epochs - off if off else None,

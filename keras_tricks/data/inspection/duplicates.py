@@ -126,7 +126,7 @@ def alike(
     >>> [x.tolist() for x in alike(hashes, colors, np.ones(3))]
     [[0, 2]]
     """
-    group_of = {}
+    group_of: dict[int, list[int]] = {}
     for pairs in similar_pairs(hashes):
         first, second = pairs.T
         close = np.abs(colors[first] - colors[second]).max(1) <= _SAME_COLOR

@@ -40,7 +40,7 @@ class BadRecords:
     def __init__(self, limit: int = 0, path: str | os.PathLike | None = None):
         self.limit = check_int("max_bad_records", limit)
         self.path = path
-        self.reasons = {}
+        self.reasons: dict[int, tuple[str, str]] = {}
         self._reported = 0
 
     def __len__(self):

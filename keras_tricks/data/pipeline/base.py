@@ -1,5 +1,8 @@
 """What batches that are a function of (epoch, step) have in common."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 from keras_tricks._checks import check_int
@@ -32,30 +35,30 @@ class EpochBatches(keras.utils.PyDataset):
         self._driven = False
         self._within_epoch, self._seen = False, set()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.num_batches
 
-    def set_epoch(self, epoch):
+    def set_epoch(self, epoch: int) -> None:
         """State the epoch; from now on it does not advance by itself."""
         self.epoch = check_int("epoch", epoch)
         self._driven = True
 
-    def on_epoch_begin(self):
+    def on_epoch_begin(self) -> None:
         self._within_epoch = True
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         # Keras also reads a batch to learn its shape, or one ahead.
         whole = self._within_epoch and len(self._seen) == self.num_batches
         if whole and not self._driven:
             self.epoch += 1
         self._within_epoch, self._seen = False, set()
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         step = range(self.num_batches)[index]
         self._seen.add(step)
         return self._get(step)
 
-    def _get(self, step):
+    def _get(self, step: int) -> Any:
         """Return a batch of the current epoch."""
         return self.batch(self.epoch, step)
 
@@ -83,47 +86,47 @@ class TransformedBatches(EpochBatches):
     (3, 24)
     """
 
-    def __init__(self, batches):
+    def __init__(self, batches: EpochBatches):
         super().__init__()
         self.batches = batches
         self.batch_size, self.shard = batches.batch_size, batches.shard
         self.epoch = batches.epoch
 
     @property
-    def num_batches(self):
+    def num_batches(self) -> int:
         """Number of batches in an epoch."""
         return self.batches.num_batches
 
     @property
-    def original(self):
+    def original(self) -> Any:
         """The batches behind all transforms."""
         return getattr(self.batches, "original", self.batches)
 
     @property
-    def error(self):
+    def error(self) -> Exception | None:
         """What stopped the batches, if anything did."""
         return getattr(self.batches, "error", None)
 
-    def set_epoch(self, epoch):
+    def set_epoch(self, epoch: int) -> None:
         super().set_epoch(epoch)
         self.batches.set_epoch(epoch)
 
-    def on_epoch_begin(self):
+    def on_epoch_begin(self) -> None:
         super().on_epoch_begin()
         self.batches.on_epoch_begin()
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         super().on_epoch_end()
         self.batches.on_epoch_end()
 
-    def batch(self, epoch, step):
+    def batch(self, epoch: int, step: int) -> Any:
         """Return one batch of any epoch."""
         return self._transform(lambda i: self.batches.batch(epoch, i), step)
 
-    def _get(self, step):
+    def _get(self, step: int) -> Any:
         return self._transform(self.batches.__getitem__, step)
 
-    def _transform(self, get, step):
+    def _transform(self, get: Callable[[int], Any], step: int) -> Any:
         """Return the batch `step`, made of what `get` returns for any step."""
         return get(step)
 
@@ -152,7 +155,7 @@ class RestOfEpoch(TransformedBatches):
     (1, [3])
     """
 
-    def __init__(self, batches, start):
+    def __init__(self, batches: EpochBatches, start: int):
         super().__init__(batches)
         self.start = check_int("start", start)
         if start >= batches.num_batches:
@@ -162,9 +165,9 @@ class RestOfEpoch(TransformedBatches):
             )
 
     @property
-    def num_batches(self):
+    def num_batches(self) -> int:
         """Number of batches that are left."""
         return self.batches.num_batches - self.start
 
-    def _transform(self, get, step):
+    def _transform(self, get: Callable[[int], Any], step: int) -> Any:
         return get(self.start + step)

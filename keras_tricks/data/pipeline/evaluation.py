@@ -1,11 +1,12 @@
 """Images decoded and cropped ahead, in threads, in their order."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from keras_tricks._checks import check_int
+from keras_tricks._types import Images
 from keras_tricks.data.pipeline.read_ahead import map_ahead
 
 
@@ -48,7 +49,7 @@ class EvaluationBatches:
 
     def __init__(
         self,
-        images: Sequence[np.ndarray],
+        images: Images,
         transform: Callable,
         normalize: Callable,
         batch_size: int = 64,
@@ -64,7 +65,7 @@ class EvaluationBatches:
         self.batch_size = check_int("batch_size", batch_size, 1)
         workers = os.cpu_count() if workers is None else workers
         self.workers = check_int("workers", workers, 1)
-        self.bad = {}
+        self.bad: dict[int, str] = {}
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         self.bad = {}

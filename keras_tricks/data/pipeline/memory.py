@@ -2,12 +2,14 @@
 
 import functools
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from keras_tricks._checks import check_choice, check_int
 from keras_tricks._random import AUGMENT, ORDER, random_generator
+from keras_tricks._types import Tensor
 from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.data.transforms.preprocessing import (
     channel_statistics,
@@ -97,20 +99,20 @@ class Batches(EpochBatches):
 
     def __init__(
         self,
-        images,
-        labels,
-        batch_size,
-        seed=0,
-        shuffle=True,
-        augment=None,
-        mix_up=None,
-        mean=None,
-        std=None,
-        normalize=None,
-        drop_remainder=True,
-        accumulation_steps=1,
-        data_format="channels_last",
-        workers=1,
+        images: np.ndarray,
+        labels: np.ndarray | Sequence[int],
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool = True,
+        augment: Callable | None = None,
+        mix_up: Callable | None = None,
+        mean: float | Sequence[float] | np.ndarray | None = None,
+        std: float | Sequence[float] | np.ndarray | None = None,
+        normalize: Callable | None = None,
+        drop_remainder: bool = True,
+        accumulation_steps: int = 1,
+        data_format: str = "channels_last",
+        workers: int = 1,
     ):
         super().__init__()
         self.images, self.labels = _check_data(images, labels)
@@ -158,7 +160,7 @@ class Batches(EpochBatches):
         )
 
     @property
-    def num_batches(self):
+    def num_batches(self) -> int:
         """Number of batches in an epoch."""
         count, rest = divmod(len(self.images), self.batch_size)
         if self.drop_remainder:
@@ -170,7 +172,7 @@ class Batches(EpochBatches):
             return self._prefetch.get(self.epoch, step)
         return self.batch(self.epoch, step)
 
-    def batch(self, epoch, step):
+    def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Return one batch of any epoch, whatever the current one."""
         chosen = self.indices(epoch, step)
         images, labels = self.images[chosen], self.labels[chosen]
@@ -184,7 +186,7 @@ class Batches(EpochBatches):
             return images, labels
         return self.mix_up(images, labels, epoch=epoch, step=step)
 
-    def indices(self, epoch, step):
+    def indices(self, epoch: int, step: int) -> np.ndarray:
         """Return which samples a batch of any epoch holds, in its order."""
         chosen = slice(step * self.batch_size, (step + 1) * self.batch_size)
         return self._epoch_order(epoch)[chosen]

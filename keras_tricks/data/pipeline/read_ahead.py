@@ -4,7 +4,8 @@ import collections
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 
 def map_ahead(
@@ -28,7 +29,8 @@ def map_ahead(
     >>> list(map_ahead(abs, [-1, 2, -3], workers=2, ahead=4))
     [1, 2, 3]
     """
-    pool, pending = ThreadPoolExecutor(workers), collections.deque()
+    pool = ThreadPoolExecutor(workers)
+    pending: collections.deque[Future] = collections.deque()
     try:
         for item in items:
             pending.append(pool.submit(function, item))
@@ -54,7 +56,7 @@ class ReadAhead:
     """
 
     def __init__(self, iterator: Iterator, depth: int = 2):
-        self._queue = queue.Queue(depth)
+        self._queue: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
         self._stopped = threading.Event()
         self._thread = threading.Thread(
             target=self._run, args=(iterator,), daemon=True

@@ -1,6 +1,7 @@
 """From the number of a sample to what training sees of it."""
 
 import dataclasses
+from typing import cast
 
 import numpy as np
 
@@ -90,7 +91,7 @@ class SampleLoader:
     def draw(self, epoch: int, sample: int, height: int, width: int):
         """Return the parameters of a transform, see `TrainTransform.draw`."""
         rng = random_generator(self.seed, TRANSFORM, epoch, sample)
-        return self.transform.draw(rng, height, width)
+        return cast(TrainTransform, self.transform).draw(rng, height, width)
 
     def _record(self, sample):
         """Return the bytes or pixels, and a label that is one."""

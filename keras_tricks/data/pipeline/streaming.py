@@ -1,9 +1,13 @@
 """Batches of images that are read and decoded while training runs."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
 
 from keras_tricks import _backend
 from keras_tricks._checks import check_choice, check_int
+from keras_tricks._types import PathLike, Tensor
 from keras_tricks.data.pipeline.bad_records import BadRecords
 from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.data.pipeline.engines import choose_engine
@@ -108,7 +112,7 @@ class ImageBatches(EpochBatches):
         transform: TrainTransform | None = None,
         seed: int = 0,
         shuffle: bool | None = None,
-        mix_up=None,
+        mix_up: Callable | None = None,
         repeats: int = 1,
         drop_remainder: bool = True,
         accumulation_steps: int = 1,
@@ -119,7 +123,7 @@ class ImageBatches(EpochBatches):
         deterministic: bool = True,
         shard: tuple[int, int] = (0, 1),
         max_bad_records: int = 0,
-        bad_records_path=None,
+        bad_records_path: PathLike | None = None,
     ):
         super().__init__()
         self.records = records
@@ -146,15 +150,10 @@ class ImageBatches(EpochBatches):
         if workers is not None:
             check_int("workers", workers)
         self.engine = choose_engine(engine)
-        self._engine = make_engine(
-            self.engine,
-            loader=self.loader,
-            workers=workers,
-            deterministic=deterministic,
-        )
+        options = {"workers": workers, "deterministic": deterministic}
+        self._engine = make_engine(self.engine, loader=self.loader, **options)
         self.deterministic = deterministic
-        self._iterator, self._next = None, None
-        self.error = None
+        self._iterator = self._next = self.error = None
 
     @property
     def local_batch_size(self) -> int:
@@ -188,14 +187,14 @@ class ImageBatches(EpochBatches):
             order = order[~np.isin(order // self.repeats, known)]
         return order
 
-    def batch(self, epoch: int, step: int):
+    def batch(self, epoch: int, step: int) -> tuple[Tensor | dict, Tensor]:
         """Return one batch of any epoch; fast only if asked for in order."""
         if self._next != (epoch, step):
             self.close()
             self._iterator = ReadAhead(self._finished(epoch, step))
         self._next = None  # Until it is known that this one is.
         try:
-            result = next(self._iterator)
+            result: tuple = next(self._iterator)
         except Exception as error:
             self.error = error
             raise
@@ -208,7 +207,7 @@ class ImageBatches(EpochBatches):
             self._iterator.close()
         self._iterator = self._next = None
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         super().on_epoch_end()
         self.bad.report()
 
@@ -231,7 +230,7 @@ class ImageBatches(EpochBatches):
         self.bad.set_state(state["bad"])
         self.close()
 
-    def as_tf_dataset(self):
+    def as_tf_dataset(self) -> Any:
         """Return an epoch's batches as a `tf.data.Dataset` of static shapes.
 
         As TPUs want it; where `drop_remainder` is false, the size of the
@@ -241,19 +240,17 @@ class ImageBatches(EpochBatches):
             ImportError: If TensorFlow is missing.
         """
         tf = _backend.import_tensorflow_for_data()
-        first = self[0]
         size = self.local_batch_size if self.drop_remainder else None
         signature = tf.nest.map_structure(
-            lambda x: tf.TensorSpec((size, *x.shape[1:]), x.dtype), first
+            lambda x: tf.TensorSpec((size, *x.shape[1:]), x.dtype), self[0]
         )
         dataset = tf.data.Dataset.from_generator(
             lambda: (self[i] for i in range(self.num_batches)),
             output_signature=signature,
         )
         options = tf.data.Options()
-        options.experimental_distribute.auto_shard_policy = (
-            tf.data.experimental.AutoShardPolicy.OFF
-        )
+        off = tf.data.experimental.AutoShardPolicy.OFF
+        options.experimental_distribute.auto_shard_policy = off
         count = tf.data.experimental.assert_cardinality(self.num_batches)
         return dataset.apply(count).with_options(options).prefetch(1)
 
@@ -262,7 +259,9 @@ class ImageBatches(EpochBatches):
             yield self._finish(images, labels, epoch, step)
             step += 1
 
-    def transformed(self, epoch, step):
+    def transformed(
+        self, epoch: int, step: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Return the samples, images and labels of each batch from a step on.
 
         Raises:

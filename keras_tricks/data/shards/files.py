@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_tricks._checks import check_choice
 from keras_tricks.data.sources.class_names import ClassNames, read_class_names
@@ -128,6 +129,7 @@ class ShardFiles:
 
     def __init__(self, paths: Sequence[str]):
         self.paths = tuple(paths)
+        self._open: collections.OrderedDict[int, Any]
         self._open = collections.OrderedDict()
         self._lock = threading.Lock()
 

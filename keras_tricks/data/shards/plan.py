@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from keras_tricks._checks import check_int, check_real
 from keras_tricks._random import ORDER, random_generator
 from keras_tricks.data.sources.folders import ImageFiles
 from keras_tricks.data.sources.walk_folders import TEST_FOLDERS
+
+if TYPE_CHECKING:
+    from keras_tricks.data.shards.writers import Writer
 
 _SHARD_MEGABYTES = 128.0
 
@@ -53,7 +57,7 @@ class ShardPlan:
 
 def make_plan(
     splits: Mapping[str, ImageFiles],
-    writer: type,
+    writer: "type[Writer]",
     shards: int | None = None,
     shard_megabytes: float | None = None,
     seed: int = 0,

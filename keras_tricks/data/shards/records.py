@@ -15,7 +15,7 @@ from keras_tricks.data.shards.files import (
     find_shards,
     shard_classes,
 )
-from keras_tricks.data.shards.index import Shards, make_index
+from keras_tricks.data.shards.index import ShardIndex, Shards, make_index
 from keras_tricks.data.sources.class_names import ClassNames
 
 IMAGE, LABEL, FILENAME = (
@@ -54,7 +54,9 @@ class RecordShards(Shards):
     >>> data, label = records.record(0)  # doctest: +SKIP
     """
 
-    def __init__(self, index, classes, label_offset=0):
+    def __init__(
+        self, index: ShardIndex, classes: ClassNames, label_offset: int = 0
+    ):
         super().__init__(index, classes, label_offset)
         array_records = _is_array_record(index.paths[0])
         kind = _ArrayRecordFiles if array_records else ShardFiles
@@ -141,7 +143,8 @@ def scan_tfrecord(path: str) -> tuple[list[int], list[int], None]:
         ValueError: If the file ends within a record.
     """
     size = os.path.getsize(path)
-    offsets, lengths = [], []
+    offsets: list[int] = []
+    lengths: list[int] = []
     with open(path, "rb", buffering=0) as file:
         position = 0
         while position < size:

@@ -4,6 +4,7 @@ import json
 import os
 import tarfile
 from collections.abc import Sequence
+from typing import Any
 
 from keras_tricks._checks import first_line
 from keras_tricks.data.shards.files import (
@@ -11,7 +12,7 @@ from keras_tricks.data.shards.files import (
     find_shards,
     shard_classes,
 )
-from keras_tricks.data.shards.index import Shards, make_index
+from keras_tricks.data.shards.index import ShardIndex, Shards, make_index
 from keras_tricks.data.sources.class_names import ClassNames
 from keras_tricks.data.transforms.decode import SUFFIXES
 
@@ -35,7 +36,7 @@ class TarShards(Shards):
     >>> data, label = records.record(0)  # doctest: +SKIP
     """
 
-    def __init__(self, index, classes):
+    def __init__(self, index: ShardIndex, classes: ClassNames):
         # Before the labels are checked: a message reads a name there.
         self._files = ShardFiles(index.paths)
         super().__init__(index, classes)
@@ -122,7 +123,7 @@ def scan_tar(path: str) -> tuple[list[int], list[int], list[int]]:
         ValueError: If it is cut or damaged, or a sample lacks its image or
             its label.
     """
-    samples = {}
+    samples: dict[str, dict[str, Any]] = {}
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:

@@ -7,6 +7,7 @@ import os
 import struct
 import tarfile
 from pathlib import PurePosixPath
+from typing import TypeAlias
 
 from keras_tricks import _backend
 from keras_tricks.data.shards.example_proto import encode_example
@@ -105,7 +106,9 @@ class TarWriter:
         self._tar.close()
 
 
-WRITERS = {
+Writer: TypeAlias = TFRecordWriter | ArrayRecordWriter | TarWriter
+
+WRITERS: dict[str, type[Writer]] = {
     "tfrecord": TFRecordWriter,
     "array_record": ArrayRecordWriter,
     "webdataset": TarWriter,

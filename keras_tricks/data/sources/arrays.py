@@ -1,6 +1,7 @@
 """What a loaded data set is, and how it is split."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -132,7 +133,7 @@ class ImageData:
         Raises:
             ValueError: If a number is out of its range.
         """
-        kept = {}
+        kept: dict[str, Any] = {}
         for split, count, split_seed in (
             ("train", train_samples, seed),
             ("test", test_samples, 0),

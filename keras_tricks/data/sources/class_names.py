@@ -56,7 +56,7 @@ class ClassNames:
 
     def index(self, text: str) -> int | None:
         """Find the class of this key, or of this name if only one has it."""
-        return self._indices.get(text)
+        return self._indices.get(text)  # type: ignore[attr-defined]
 
 
 def read_class_names(path: str | os.PathLike) -> ClassNames:

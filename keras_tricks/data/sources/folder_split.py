@@ -70,7 +70,7 @@ def open_folder_splits(
             f"folder for each of at least two classes. Received: {len(names)}"
         )
     classes = ClassNames(tuple(names))
-    empty = []
+    empty: list[str] = []
     listed = [_list_images(root, split, classes, empty) for split in splits]
     _check_none_is_empty(empty)
     if len(listed) == 2:

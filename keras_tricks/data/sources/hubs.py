@@ -2,11 +2,15 @@
 
 import importlib
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_tricks._checks import first_line
 from keras_tricks.data.sources.records import check_label
+
+if TYPE_CHECKING:
+    import datasets
 
 
 class TfdsRecords:
@@ -101,7 +105,7 @@ class HuggingFaceRecords:
 
     def __init__(
         self,
-        dataset: object,
+        dataset: "datasets.Dataset",
         title: str,
         image: str = "image",
         label: str = "label",
@@ -187,7 +191,7 @@ def open_tfds(
 
 
 def open_huggingface(
-    dataset: object,
+    dataset: "str | datasets.Dataset",
     split: str | None = None,
     image: str = "image",
     label: str = "label",

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -49,8 +49,17 @@ class Records(Protocol):
     (255, 1)
     """
 
-    class_names: Sequence[str]
-    labels: np.ndarray | None
+    if TYPE_CHECKING:
+        # For reading alone, so that properties and frozen fields will do.
+        @property
+        def class_names(self) -> Sequence[str]: ...
+
+        @property
+        def labels(self) -> np.ndarray | None: ...
+
+    else:
+        class_names: Sequence[str]
+        labels: np.ndarray | None
 
     def __len__(self) -> int: ...
 

@@ -35,7 +35,8 @@ def walk_images(root: str, inside: str = "") -> list[str]:
     >>> walk_images(root)
     ['cat/1.png', 'cat/2.png']
     """
-    found, seen, folders, links = [], set(), [inside], []
+    links: list[str] = []
+    found, seen, folders = [], set(), [inside]
     while folders or links:
         # Links last, so that a folder's own name wins.
         links.sort(reverse=True)

@@ -111,8 +111,8 @@ def ten_crop(image: np.ndarray, size: int) -> np.ndarray:
     """
     bottom, right = (side - size for side in image.shape[:2])
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right)]
-    five = [_crop(image, top, left, size) for top, left in corners]
-    five = np.stack([*five, center_crop(image, size)])
+    four = [_crop(image, top, left, size) for top, left in corners]
+    five = np.stack([*four, center_crop(image, size)])
     return np.concatenate([five, five[:, :, ::-1]])
 
 

@@ -3,10 +3,14 @@
 import importlib
 import io
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_tricks.data.transforms.crops import import_pillow
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 # A file is an image by its name; what it holds decides how it is decoded.
 SUFFIXES = (
@@ -55,7 +59,9 @@ def decode_image(
     return np.asarray(open_image(source, name))
 
 
-def open_image(source: str | os.PathLike | bytes, name: str | None = None):
+def open_image(
+    source: str | os.PathLike | bytes, name: str | None = None
+) -> "PIL.Image.Image":
     """Decode an image file as `decode_image` does, to an image of Pillow.
 
     Cutting a part out of it costs less than out of an array.

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_tricks import _backend
 from keras_tricks._checks import check_choice, check_int, check_real
+from keras_tricks._types import Tensor
 from keras_tricks.data.transforms.crops import (
     INTERPOLATIONS,
     center_crop,
@@ -133,7 +134,7 @@ class Preprocessing:
         """
         return ten_crop(self._resize(image), self.image_size)
 
-    def normalize(self, images):
+    def normalize(self, images: Tensor) -> Tensor:
         """Put the channels into order, subtract `mean`, divide by `std`.
 
         Args:
@@ -194,7 +195,7 @@ class Preprocessing:
         return cls(**config)
 
 
-def normalize(images, mean: np.ndarray, std: np.ndarray):
+def normalize(images: Tensor, mean: np.ndarray, std: np.ndarray) -> Tensor:
     """Subtract a mean from each channel, divide by a standard deviation.
 
     Formula: `(x - mean) * (1 / std)`, in float32.

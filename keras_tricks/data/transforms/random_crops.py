@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from keras_tricks._checks import check_int, check_real
+from keras_tricks._types import ImageLike
 from keras_tricks.data.transforms.crops import check_image
 from keras_tricks.data.transforms.resize import resize
 
@@ -116,10 +117,10 @@ def draw_box(
 
     The share of the area is uniform, the logarithm of the aspect likewise.
     """
-    logs = [math.log(value) for value in aspect]
+    low, high = (math.log(value) for value in aspect)
     for _ in range(attempts):
         pixels = rng.uniform(*area) * height * width
-        ratio = math.exp(rng.uniform(*logs))
+        ratio = math.exp(rng.uniform(low, high))
         w = round(math.sqrt(pixels * ratio))
         h = round(math.sqrt(pixels / ratio))
         if 0 < w <= width and 0 < h <= height:
@@ -130,7 +131,7 @@ def draw_box(
 
 
 def crop_and_resize(
-    image,
+    image: ImageLike,
     box: CropBox,
     size: int,
     interpolation: str = "bilinear",
@@ -162,7 +163,7 @@ def crop_and_resize(
     return resize(cut(image, box), size, interpolation)
 
 
-def cut(image, box: CropBox):
+def cut(image: ImageLike, box: CropBox) -> ImageLike:
     """Cut a rectangle out of an array or of Pillow's image.
 
     Raises:
@@ -183,7 +184,7 @@ def cut(image, box: CropBox):
     return image.crop((box.left, box.top, right, bottom))
 
 
-def image_extent(image) -> tuple[int, int]:
+def image_extent(image: ImageLike) -> tuple[int, int]:
     """Return the height and width of an array or an image of Pillow.
 
     Args:
@@ -197,7 +198,7 @@ def image_extent(image) -> tuple[int, int]:
     >>> image_extent(np.zeros((2, 3, 3), "uint8"))
     (2, 3)
     """
-    if hasattr(image, "getbands"):
+    if not isinstance(image, np.ndarray) and hasattr(image, "getbands"):
         return image.size[::-1]
     check_image(image)
     return image.shape[:2]

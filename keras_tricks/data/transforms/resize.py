@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 
 from keras_tricks._checks import check_choice, check_int
+from keras_tricks._types import ImageLike
 from keras_tricks.data.transforms.crops import INTERPOLATIONS, import_pillow
 
 RESIZERS = ("auto", "pillow", "torch")
@@ -15,7 +16,7 @@ _OF_TORCH = ("bilinear", "bicubic")
 
 
 def resize(
-    image,
+    image: ImageLike,
     size: int,
     interpolation: str = "bilinear",
     resizer: str = "pillow",

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
@@ -59,7 +60,9 @@ def random_shift_flip(
             f"Received: padding={padding}, images.shape={images.shape}"
         )
     offsets = rng.integers(0, 2 * padding + 1, (2, batch))
+    flipped: np.ndarray
     flipped = rng.random(batch) < 0.5 if flip else np.zeros(batch, bool)
+    mode: Literal["reflect", "constant"]
     mode = "reflect" if fill == "reflect" else "constant"
     sides = (padding, padding)
     padded = np.pad(images, ((0, 0), sides, sides, (0, 0)), mode)
@@ -73,7 +76,7 @@ def random_shift_flip(
     return padded.reshape(-1, channels)[index]
 
 
-_AUGMENTATIONS = {
+_AUGMENTATIONS: dict[str, Callable | None] = {
     "none": None,
     "shift": functools.partial(random_shift_flip, flip=False),
     "shift_flip": random_shift_flip,

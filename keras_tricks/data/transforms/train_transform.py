@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_tricks._checks import check_choice, check_int, check_real
+from keras_tricks._types import ImageLike
 from keras_tricks.data.transforms.colors import (
     JITTERS,
     Jitter,
@@ -184,14 +185,16 @@ class TrainTransform:
             erased = draw_erasing(rng, *size, self.erasing)
         return TransformParameters(box, flip, jitter, lighting, policy, erased)
 
-    def apply(self, image, parameters: TransformParameters) -> np.ndarray:
+    def apply(
+        self, image: ImageLike, parameters: TransformParameters
+    ) -> np.ndarray:
         """Transform an image as the parameters say."""
         if isinstance(image, np.ndarray):
             image = to_channels(image, 3)
         return self.apply_to_crop(cut(image, parameters.box), parameters)
 
     def apply_to_crop(
-        self, crop, parameters: TransformParameters
+        self, crop: ImageLike, parameters: TransformParameters
     ) -> np.ndarray:
         """Apply what was drawn to a crop that was cut out already.
 
@@ -214,7 +217,9 @@ class TrainTransform:
             x = jitter_and_light(x, jitter, lighting)
         return erase(x, parameters.erased)
 
-    def __call__(self, image, rng: np.random.Generator) -> np.ndarray:
+    def __call__(
+        self, image: ImageLike, rng: np.random.Generator
+    ) -> np.ndarray:
         """Draw the parameters and apply them."""
         height, width = image_extent(image)
         return self.apply(image, self.draw(rng, height, width))

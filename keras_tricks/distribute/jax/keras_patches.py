@@ -5,7 +5,7 @@ import weakref
 
 import keras
 
-_WHOLE = weakref.WeakValueDictionary()
+_WHOLE: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 
 
 def agree_on_seed():

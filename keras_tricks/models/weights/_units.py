@@ -75,13 +75,13 @@ def find_network(model: keras.Model) -> Network:
     Raises:
         ValueError: If it is none.
     """
-    units = {}
+    found: dict[str, Unit] = {}
     if isinstance(model, keras.Model) and model.built:
         for layer in model._flatten_layers():
             unit = _unit(layer)
             if unit is not None:
-                units.setdefault(unit.path, unit)
-    family = next((f for f, path in FAMILIES.items() if path in units), None)
+                found.setdefault(unit.path, unit)
+    family = next((f for f, path in FAMILIES.items() if path in found), None)
     if family is None:
         raise ValueError(
             "`model` must be a ResNet, InceptionV3 or MobileNet of "
@@ -89,7 +89,7 @@ def find_network(model: keras.Model) -> Network:
             f"Received: model={model!r}"
         )
     order = {id(weight): i for i, weight in enumerate(model.weights)}
-    units = tuple(sorted(units.values(), key=lambda u: order[id(u.weights[0])]))
+    units = tuple(sorted(found.values(), key=lambda u: order[id(u.weights[0])]))
     _number_blocks(units)
     known = {id(v) for unit in units for v in unit.weights}
     others = tuple(w for w in model.weights if id(w) not in known)

@@ -43,7 +43,8 @@ class Engine:
         self._load = self.tf.function(self._trace_load)
         # What was drawn for crops that are being decoded, by pass and sample:
         # an iterator that was left may still work ahead.
-        self._drawn, self._pass = {}, 0
+        self._drawn: dict[tuple[int, int], tuple] = {}
+        self._pass = 0
 
     def batches(
         self, epoch: int, samples: np.ndarray, batch_size: int
