@@ -66,6 +66,15 @@ def check_choice(name, value, choices):
     return value
 
 
+def check_callable(name, function):
+    """Return `function` if it can be called or is `None`."""
+    if function is not None and not callable(function):
+        raise ValueError(
+            f"`{name}` must be callable or None. Received: {name}={function!r}"
+        )
+    return function
+
+
 def labels_outside(labels, num_classes):
     """Return those of an array of labels that are no class.
 

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from keras_tricks._checks import check_choice, check_int
+from keras_tricks._checks import check_callable, check_choice, check_int
 from keras_tricks._random import AUGMENT, ORDER, random_generator
 from keras_tricks._types import Tensor
 from keras_tricks.data.pipeline.base import EpochBatches
+from keras_tricks.data.pipeline.sharding import check_batch_size
 from keras_tricks.data.transforms.preprocessing import (
     channel_statistics,
     check_images,
@@ -120,21 +121,16 @@ class Batches(EpochBatches):
         self.accumulation_steps = check_int(
             "accumulation_steps", accumulation_steps, 1
         )
-        if drop_remainder and batch_size * accumulation_steps > len(images):
-            raise ValueError(
-                "`batch_size` times `accumulation_steps` must not exceed the "
-                f"number of images, {len(images)}, when the remainder is "
-                f"dropped. Received: batch_size={batch_size}, "
-                f"accumulation_steps={accumulation_steps}"
-            )
+        least = self.accumulation_steps if drop_remainder else 0
+        check_batch_size(len(images), self.batch_size, least)
         self.data_format = check_choice(
             "data_format", data_format, ("channels_last", "channels_first")
         )
         self.seed = check_int("seed", seed)
         self.shuffle = shuffle
-        self.augment = _check_callable("augment", augment)
-        self.mix_up = _check_callable("mix_up", mix_up)
-        self.normalize = _check_callable("normalize", normalize)
+        self.augment = check_callable("augment", augment)
+        self.mix_up = check_callable("mix_up", mix_up)
+        self.normalize = check_callable("normalize", normalize)
         if normalize is None:
             self._set_statistics(mean, std)
         elif mean is not None or std is not None:
@@ -236,14 +232,6 @@ def _check_data(images, labels):
             f"labels.dtype={labels.dtype}, labels.shape={labels.shape}"
         )
     return images, labels.astype("int32")
-
-
-def _check_callable(name, function):
-    if function is not None and not callable(function):
-        raise ValueError(
-            f"`{name}` must be callable or None. Received: {name}={function!r}"
-        )
-    return function
 
 
 def _check_statistics(mean, std, channels):

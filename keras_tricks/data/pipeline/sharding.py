@@ -42,3 +42,37 @@ def check_shard(shard: tuple[int, int]) -> tuple[int, int]:
             f"of hosts. Received: shard={shard!r}"
         )
     return int(host), int(hosts)
+
+
+def check_batch_size(
+    size: int, batch_size: int, batches: int, hosts: int = 1
+) -> None:
+    """Check that an epoch has its batches, and each host its piece of them.
+
+    Args:
+        size: Number of samples.
+        batch_size: Samples in a batch, over all hosts.
+        batches: The batches of an update, at least one of which an epoch
+            must have; 0 where an incomplete one is enough.
+        hosts: Number of hosts. Defaults to 1.
+
+    Raises:
+        ValueError: If it does not, if the pieces are unequal, or if nothing
+            is left to the last host.
+    """
+    if batch_size % hosts:
+        raise ValueError(
+            f"`batch_size` must be a multiple of the {hosts} hosts. "
+            f"Received: batch_size={batch_size}"
+        )
+    if size <= batch_size // hosts * (hosts - 1):
+        raise ValueError(
+            f"`batch_size` must leave some of the {size} samples to the last "
+            f"of the {hosts} hosts. Received: batch_size={batch_size}"
+        )
+    if batch_size * batches > size:
+        raise ValueError(
+            "`batch_size` times `accumulation_steps` must not exceed the "
+            f"number of samples, {size}, when the remainder is dropped. "
+            f"Received: batch_size={batch_size}, accumulation_steps={batches}"
+        )

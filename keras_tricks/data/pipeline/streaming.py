@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_tricks import _backend
-from keras_tricks._checks import check_choice, check_int
+from keras_tricks._checks import check_callable, check_choice, check_int
 from keras_tricks._types import PathLike, Tensor
 from keras_tricks.data.pipeline.bad_records import BadRecords
 from keras_tricks.data.pipeline.base import EpochBatches
@@ -15,10 +15,15 @@ from keras_tricks.data.pipeline.engines.choose import make_engine
 from keras_tricks.data.pipeline.memory import epoch_order
 from keras_tricks.data.pipeline.read_ahead import ReadAhead
 from keras_tricks.data.pipeline.sample_loader import SampleLoader
-from keras_tricks.data.pipeline.sharding import check_shard, host_slots
+from keras_tricks.data.pipeline.sharding import (
+    check_batch_size,
+    check_shard,
+    host_slots,
+)
 from keras_tricks.data.sources.records import Records
 from keras_tricks.data.transforms.preprocessing import Preprocessing
 from keras_tricks.data.transforms.train_transform import TrainTransform
+from keras_tricks.layers.mix_up import MixUp
 
 _FINISH_ON = ("host", "device")
 
@@ -58,7 +63,8 @@ class ImageBatches(EpochBatches):
         shuffle: Whether to reorder the records in each epoch. Defaults to
             whether there is a `transform`.
         mix_up: `function(images, labels, epoch=, step=)`, such as
-            `keras_tricks.layers.MixUp`. Defaults to `None`.
+            `keras_tricks.layers.MixUp`, with `finish_on="device"` that alone.
+            Defaults to `None`.
         repeats: How many crops of an image are in a batch; an epoch then has
             `1 / repeats` of the images. Defaults to 1.
         drop_remainder: Whether to leave out an incomplete last batch.
@@ -140,9 +146,11 @@ class ImageBatches(EpochBatches):
             "data_format", data_format, ("channels_last", "channels_first")
         )
         self.finish_on = check_choice("finish_on", finish_on, _FINISH_ON)
+        self._check_mix_up()
         self.shard = check_shard(shard)
         self.batch_size = check_int("batch_size", batch_size, 1)
-        self._check_sizes()
+        least = self.accumulation_steps if drop_remainder else 0
+        check_batch_size(len(records), self.batch_size, least, self.shard[1])
         self.bad = BadRecords(max_bad_records, bad_records_path)
         self.loader = SampleLoader(
             records, transform or preprocessing, self.seed, self.repeats
@@ -376,24 +384,12 @@ class ImageBatches(EpochBatches):
             return images, labels
         return self.mix_up(images, labels, epoch=epoch, step=key)
 
-    def _check_sizes(self):
-        hosts = self.shard[1]
-        if self.batch_size % hosts:
+    def _check_mix_up(self):
+        check_callable("mix_up", self.mix_up)
+        mixes = self.finish_on == "device" and self.mix_up is not None
+        if mixes and not isinstance(self.mix_up, MixUp):
             raise ValueError(
-                f"`batch_size` must be a multiple of the {hosts} hosts. "
-                f"Received: batch_size={self.batch_size}"
-            )
-        if len(self.records) <= self.local_batch_size * (hosts - 1):
-            raise ValueError(
-                f"`batch_size` must leave some of the {len(self.records)} "
-                f"records to the last of the {hosts} hosts. "
-                f"Received: batch_size={self.batch_size}"
-            )
-        least = self.batch_size * self.accumulation_steps
-        if self.drop_remainder and least > len(self.records):
-            raise ValueError(
-                "`batch_size` times `accumulation_steps` must not exceed the "
-                f"number of records, {len(self.records)}, when the remainder "
-                f"is dropped. Received: batch_size={self.batch_size}, "
-                f"accumulation_steps={self.accumulation_steps}"
+                "`mix_up` must be a keras_tricks.layers.MixUp where "
+                'finish_on="device": the device takes its weights and '
+                f"partners. Received: mix_up={self.mix_up!r}"
             )

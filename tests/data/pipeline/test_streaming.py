@@ -15,7 +15,7 @@ from keras_tricks.data import (
 )
 from keras_tricks.data.pipeline.bad_records import TooManyBadRecords
 from keras_tricks.data.transforms import open_image
-from keras_tricks.layers import MixUp
+from keras_tricks.layers import CutMix, MixUp
 
 from ..damaged_images import damaged_folder, encode, photo, write
 
@@ -314,6 +314,11 @@ def test_a_folder_of_gray_digits_streams_too():
         ({"batch_size": 40, "shard": (0, 2)}, "to the last of the 2 hosts"),
         ({"engine": "numpy"}, "`input_engine` must be one of"),
         ({"finish_on": "gpu"}, "`finish_on` must be one of"),
+        ({"mix_up": 0.2}, "`mix_up` must be callable or None"),
+        (
+            {"mix_up": CutMix(1.0, num_classes=3), "finish_on": "device"},
+            "`mix_up` must be a keras_tricks.layers.MixUp where",
+        ),
         ({"repeats": 0}, "`repeats` must be an integer of at least 1"),
     ],
 )
