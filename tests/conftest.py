@@ -1,11 +1,21 @@
+import atexit
 import os
+import shutil
+import tempfile
 
 import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Else LLVM takes most of the time of JAX's tests, for steps that run once.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # One for the workers and the processes that tests start: no step is
+    # compiled twice. It ends with the session, so nothing can be out of date.
+    cache = tempfile.mkdtemp(prefix="jax_cache_")
+    atexit.register(shutil.rmtree, cache, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 # On a GPU: else products of float32 matrices are rounded to 10 bits.
 os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
@@ -14,9 +24,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
-# Tests that compute nothing on the backend: `make test` runs them on one.
-# What they call is files, NumPy, Pillow, reports, recipes and flags.
-ONCE = """
+# `make test` runs these on one backend. Most compute nothing there: they are
+# about files, NumPy, Pillow, reports, recipes and flags. Of the others the
+# cases differ in our code, which is the same for all backends; one case that
+# is not among these remains to each backend.
+ONCE = """\
 data/inspection
 data/pipeline/engines/test_choose.py
 data/pipeline/test_bad_records.py
@@ -33,6 +45,27 @@ data/transforms/test_preprocessing.py
 data/transforms/test_random_crops.py
 distribute/test_select.py
 distribute/test_together.py
+models/test_families.py::test_parameters
+models/test_families.py::test_trains_and_survives_saving[inception_v3
+models/test_output_stride.py
+models/test_resnet.py::test_mixed_precision[mixed_bfloat16]
+models/test_resnet.py::test_multiply_accumulates
+models/test_resnet.py::test_parameters
+models/test_torch_parity.py::test_full_width[inception_v3
+models/test_torch_parity.py::test_full_width[mobilenet
+models/test_torch_parity.py::test_logits[resnet152d]
+models/test_torch_parity.py::test_logits[resnet34d]
+models/test_torch_parity.py::test_logits[resnet50a]
+models/test_torch_parity.py::test_logits[resnet50c]
+models/weights/test_load_weights_from.py::test_gluon
+models/weights/test_load_weights_from.py::test_timm[inception_v3]
+models/weights/test_load_weights_from.py::test_timm[mobilenet
+models/weights/test_load_weights_from.py::test_timm[resnet18
+models/weights/test_load_weights_from.py::test_timm[resnet34d]
+models/weights/test_load_weights_from.py::test_timm[resnet50]
+models/weights/test_load_weights_from.py::test_timm[resnet50c]
+models/weights/test_save_weights_as.py::test_there_and_back
+models/weights/test_what_does_not_fit.py
 recipes/test_ablate.py
 recipes/test_check_data.py
 recipes/test_compare_distillation.py
@@ -54,12 +87,26 @@ report/test_evaluation_report.py
 report/test_run_folder.py
 report/test_run_report.py
 report/test_statistics.py
+surgery/test_variant.py::test_computes_what_our_network_of_the_variant_does[B
+surgery/test_variant.py::test_computes_what_our_network_of_the_variant_does[C
 test_changed.py
 test_docs.py::test_links
+test_docs.py::test_python_blocks_run[docs/distillation_guide
+test_docs.py::test_python_blocks_run[docs/evaluate
+test_docs.py::test_python_blocks_run[docs/models
+test_docs.py::test_python_blocks_run[docs/surgery
 test_docs.py::test_the_
 test_docstrings.py::test_public_objects
 test_mistakes.py::test_a_wrong_flag
-""".split()
+training/test_interruption.py::test_a_full_disk
+training/test_interruption.py::test_a_run_whose_process_died_loses_nothing[by
+training/test_interruption.py::test_a_run_whose_process_died_loses_nothing[in a b
+training/test_interruption.py::test_a_run_whose_process_died_loses_nothing[in e
+training/test_run.py::test_a_killed_run_continues_bit_for_bit[b
+training/test_run.py::test_a_killed_run_continues_bit_for_bit[with
+training/test_streams.py::test_an_interrupted_run_continues_bit_for_bit[everything]
+training/test_streams.py::test_an_interrupted_run_continues_bit_for_bit[plain]
+""".splitlines()  # noqa: E501
 
 
 def pytest_configure(config):

@@ -1,5 +1,6 @@
 """One tiny run on all backends, and in every precision on this one."""
 
+import functools
 import importlib.util
 import json
 import os
@@ -20,6 +21,7 @@ from keras_tricks.schedules import CosineDecay, Warmup
 STEPS = 20
 
 
+@functools.cache
 def loss_curve(dtype="float32", activation="relu"):
     """Losses of 20 steps that depend on no generator of the backend."""
     rng = np.random.default_rng(0)

@@ -18,16 +18,15 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="a graph of TensorFlow"
 )
 RECIPES = {
-    "the whole bag": {"gradient_accumulation_steps": 2},
+    "the whole bag": {"gradient_accumulation_steps": 2, "drop_path": 0.2},
     "finished on the device": {
+        "model": "mobilenet",
+        "dropout": 0.2,
         "augmentation": "crop",
         "image_size": 16,
         "finish_on": "device",
-        "drop_path": 0.2,
     },
     "distillation": {"mixup_per": "sample"},
-    "mobilenet": {"model": "mobilenet", "dropout": 0.2, "mixup_alpha": 0},
-    "inception_v3": {"model": "inception_v3"},
 }
 
 
