@@ -25,9 +25,23 @@ def check_keras_version() -> None:
     _check(keras.__version__)
 
 
+def keras_version() -> tuple[int, int]:
+    """Return the first two numbers of the version of Keras.
+
+    Example:
+    >>> keras_version() >= OLDEST
+    True
+    """
+    return _numbers(keras.__version__)
+
+
+def _numbers(version):
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+
+
 @functools.cache
 def _check(version):
-    found = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    found = _numbers(version)
     oldest, newest = (f"{v[0]}.{v[1]}" for v in (OLDEST, NEWEST))
     if found < OLDEST:
         raise RuntimeError(

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -59,10 +58,11 @@ def installed(wheel, tmp_path_factory):
     options = ["--quiet", "--no-deps", "--no-index"]
     subprocess.run([*install, *options, wheel], check=True)
     (packages,) = folder.glob("lib/python*/site-packages")
-    # Behind the own packages. What an editable installation of the checkout
-    # has there does nothing, as it is not read at the start.
-    requirements = sysconfig.get_path("purelib")
-    (packages / "requirements.pth").write_text(f"{requirements}\n")
+    # Behind the own packages, all folders that have requirements. What an
+    # editable installation of the checkout has there does nothing, as it is
+    # not read at the start.
+    requirements = [path for path in sys.path if path.endswith("-packages")]
+    (packages / "requirements.pth").write_text("\n".join(requirements) + "\n")
     # Says at the end of each process where the library came from.
     (packages / "sitecustomize.py").write_text(
         "import atexit, os, sys\n"

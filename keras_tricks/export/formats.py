@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_tricks._checks import check_choice
+from keras_tricks._keras_version import keras_version
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Format:
             outputs of the network in the file.
         backends: Where it can be written.
         packages: What must be installed, by module, to write and verify it.
+        since: The first Keras that writes it there, if not the oldest.
 
     Example:
     >>> FORMATS["keras"].suffix
@@ -37,6 +39,7 @@ class Format:
     packages: dict[str, tuple[str, ...]] = dataclasses.field(
         default_factory=dict
     )
+    since: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
 
 def check_format(name: str) -> Format:
@@ -47,7 +50,7 @@ def check_format(name: str) -> Format:
 
     Raises:
         ValueError: If the name is unknown, or the format cannot be written
-            on this backend; the message says on which one it can.
+            on this backend, or by this Keras; the message says on which.
         ImportError: If a package is missing.
 
     Example:
@@ -65,6 +68,13 @@ def check_format(name: str) -> Format:
             f"`format` must be one of {here} on {backend}. A .keras file is "
             f"the same on every backend: run it again with "
             f"KERAS_BACKEND={other}. Received: format={name!r}"
+        )
+    since = format_.since.get(backend, (0, 0))
+    if since > keras_version():
+        raise ValueError(
+            f"`format` must be one that Keras {keras.__version__} writes on "
+            f"{backend}; {name} needs Keras {since[0]}.{since[1]} or later. "
+            f"Received: format={name!r}"
         )
     needed = format_.packages.get(backend, format_.packages.get("any", ()))
     missing = [p for p in needed if importlib.util.find_spec(p) is None]
@@ -193,6 +203,8 @@ FORMATS = {
             "torch": ("onnx", "onnxruntime"),
             "tensorflow": ("onnx", "onnxruntime", "tf2onnx"),
         },
+        # Of any number of images.
+        since={"torch": (3, 14)},
     ),
     "litert": Format(
         "litert",
@@ -201,5 +213,12 @@ FORMATS = {
         _load_litert,
         ("tensorflow",),
     ),
-    "torch": Format("torch", ".pt2", _export_torch, _load_torch, ("torch",)),
+    "torch": Format(
+        "torch",
+        ".pt2",
+        _export_torch,
+        _load_torch,
+        ("torch",),
+        since={"torch": (3, 15)},
+    ),
 }

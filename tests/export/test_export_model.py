@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from keras_tricks import Recipe
+from keras_tricks._keras_version import keras_version
 from keras_tricks.data import Preprocessing
 from keras_tricks.data.sources.load import load_digits
 from keras_tricks.data.transforms import channel_statistics
@@ -58,6 +59,10 @@ def test_a_file_is_verified_and_alone(name, model, tmp_path):
             export_model(model, path, name, EXAMPLES)
         assert not list(tmp_path.iterdir())
         return
+    if format_.since.get(BACKEND, (0, 0)) > keras_version():
+        with pytest.raises(ValueError, match=f"{name} needs Keras 3"):
+            export_model(model, path, name, EXAMPLES)
+        return
     needed = format_.packages.get(BACKEND, ())
     for package in needed:
         pytest.importorskip(package, reason=f"{name} needs {package}")
@@ -72,6 +77,14 @@ def test_a_file_is_verified_and_alone(name, model, tmp_path):
         np.testing.assert_allclose(
             run(EXAMPLES[:count]), logits(model)[:count], atol=1e-4
         )
+
+
+def test_a_format_that_keras_does_not_write_yet_is_refused(monkeypatch):
+    changed = dataclasses.replace(FORMATS["keras"], since={BACKEND: (9, 1)})
+    monkeypatch.setitem(FORMATS, "keras", changed)
+    message = rf"Keras {keras.__version__} writes on .* needs Keras 9\.1 or"
+    with pytest.raises(ValueError, match=message):
+        check_format("keras")
 
 
 def test_a_missing_package_is_named(monkeypatch):
