@@ -120,12 +120,12 @@ MISTAKES = {
     "probabilities as logits": (
         lambda _: LabelSmoothedCrossentropy()(LABELS, PROBABILITIES),
         ValueError,
-        "`y_pred` must be logits, … Received: … which are probabilities",
+        "`y_pred` must be logits, … Received: probabilities, … begins with […]",
     ),
     "a teacher's probabilities": (
         lambda _: pack_targets(LABELS, PROBABILITIES),
         ValueError,
-        "`teacher_logits` must be logits, … Received: … probabilities",
+        "`teacher_logits` must be logits, … Received: probabilities, …]",
     ),
     "packed targets of another width": (
         lambda _: fit(np.ones((4, 5), "float32"), LabelSmoothedKD()),

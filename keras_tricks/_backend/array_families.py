@@ -39,6 +39,29 @@ class NumPyArrays:
         """Choose between the values of two arrays."""
         return np.where(condition, x, y)
 
+    def sum(self, x):
+        """Sum the last axis in float32."""
+        return np.sum(x, axis=-1, dtype="float32")
+
+    def any(self, x, axis=None):
+        """Tell whether any value is true, over all axes or one."""
+        return np.any(x, axis=axis)
+
+    def first(self, x, condition):
+        """Take the first entry of `x` for which a condition is true.
+
+        Args:
+            x: Shape of the condition, then any other axes.
+            condition: Booleans.
+        """
+        rest = tuple(x.shape[len(condition.shape) :])
+        index = self.argmax(self.reshape(condition, (-1,)))
+        return self.take(self.reshape(x, (-1, *rest)), index)
+
+    def argmax(self, x):
+        """Return the index of the first true value of one axis."""
+        return np.argmax(x)
+
     def one_hot(self, x, k):
         """Encode integers in float32; one out of range gives NaN or raises."""
         return np.eye(k, dtype="float32")[np.asarray(x, "int64")]
@@ -96,6 +119,15 @@ class KerasArrays(NumPyArrays):
     def where(self, condition, x, y):
         return keras.ops.where(condition, x, y)
 
+    def sum(self, x):
+        return keras.ops.sum(self.float32(x), axis=-1)
+
+    def any(self, x, axis=None):
+        return keras.ops.any(x, axis=axis)
+
+    def argmax(self, x):
+        return keras.ops.argmax(keras.ops.cast(x, "int32"))
+
     def one_hot(self, x, k):
         ids = keras.ops.cast(x, "int32")
         one_hot = keras.ops.one_hot(ids, k, dtype="float32")
@@ -134,6 +166,15 @@ class TensorFlowArrays(KerasArrays):
 
     def where(self, condition, x, y):
         return self.tf.where(condition, x, y)
+
+    def sum(self, x):
+        return self.tf.reduce_sum(self.float32(x), axis=-1)
+
+    def any(self, x, axis=None):
+        return self.tf.reduce_any(x, axis=axis)
+
+    def argmax(self, x):
+        return self.tf.argmax(self.tf.cast(x, "int32"))
 
     def one_hot(self, x, k):
         one_hot = self.tf.one_hot(self.tf.cast(x, "int32"), k, dtype="float32")

@@ -1,16 +1,15 @@
 """What may stand beside logits of shape (..., K), and the checks of it."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_tricks import _backend
-from keras_tricks._checks import labels_outside
 from keras_tricks._types import DType, Tensor
 
-# Rows looked at when a tensor of values is checked: enough to find a softmax
-# at the end of a model, too few to cost anything.
+# Rows looked at for a softmax at the end of a model: enough to find it, too few
+# to cost anything.
 _ROWS = 8
+_SHOWN = 5
 _HALF = ("float16", "bfloat16")
 
 
@@ -64,26 +63,61 @@ def kind_of_labels(labels, logits, packed=False):
     )
 
 
+def _refuse(x, find, message):
+    """Refuse values: at once where they can be read, else in the step.
+
+    Args:
+        x: Tensor.
+        find: Takes `x`, or its values as an array, and the operations of its
+            family; returns the values looked at, and which are wrong.
+        message: What they must be, up to the value received.
+
+    Returns:
+        A boolean tensor, for the loss to become NaN, or None where the
+        values were read.
+    """
+    if isinstance(x, keras.KerasTensor):
+        return None
+    read = _backend.concrete(x)
+    family = _backend.array_ops(x if read is None else read)
+    values, wrong = find(x if read is None else read, family)
+    if read is None:
+        _backend.fail_if(wrong, message, values)
+        return family.any(wrong)
+    if wrong.any():
+        received = family.first(values, wrong).tolist()
+        raise ValueError(f"{message} {received}")
+    return None
+
+
 def check_label_values(labels, classes, kind):
-    """Refuse bad label values where they can be read without waiting."""
-    values = _backend.concrete(labels)
-    if values is None or values.size == 0:
-        return
+    """Refuse bad label values, see `_refuse` for what it returns."""
+
+    def bad_labels(values, family):
+        # An unsigned label could not be compared with a larger K.
+        ids = family.float32(values)
+        return values, (ids < 0) | (ids >= classes) | (ids // 1 != ids)
+
+    def bad_rows(values, family):
+        weights = family.float32(values[..., :classes])
+        sums = family.sum(weights)
+        fits = (sums > 0.99) & (sums < 1.01)  # Nor is NaN a weight.
+        wrong = family.any(weights < -1e-3, axis=-1) | ~fits
+        return weights[..., :_SHOWN], wrong
+
     if kind == "integer":
-        bad = labels_outside(values, classes)
-        if bad.size:
-            raise ValueError(
-                f"`y_true` must hold integer labels from 0 to {classes - 1}. "
-                f"Received: {bad[0]!s}"
-            )
-        return
-    weights = values.reshape(-1, values.shape[-1])[:_ROWS, :classes]
-    sums = weights.astype("float64").sum(-1)
-    if (weights < -1e-3).any() or (np.abs(sums - 1) > 1e-2).any():
-        raise ValueError(
-            "`y_true` must hold rows of class weights that sum to 1. "
-            f"Received: a row {weights[np.argmax(np.abs(sums - 1))].tolist()}"
+        return _refuse(
+            labels,
+            bad_labels,
+            f"`y_true` must hold integer labels from 0 to {classes - 1}. "
+            "Received:",
         )
+    return _refuse(
+        labels,
+        bad_rows,
+        "`y_true` must hold rows of class weights that sum to 1. Received: a "
+        "row that begins with",
+    )
 
 
 def check_targets(name, labels, logits, packed=False):
@@ -96,30 +130,51 @@ def check_targets(name, labels, logits, packed=False):
         packed: Whether labels with teacher logits (..., 2K) are allowed.
 
     Returns:
-        The kind of the labels.
+        The kind of the labels, and what `check_label_values` returns.
     """
     classes = check_logits(name, logits)
     kind = kind_of_labels(labels, logits, packed)
-    check_label_values(labels, classes, kind)
-    return kind
+    return kind, check_label_values(labels, classes, kind)
 
 
 def check_logit_values(name, logits):
-    """Refuse probabilities where logits belong, if the values can be read.
+    """Refuse probabilities where logits belong.
 
-    One row of logits may look like probabilities by chance, two never do.
+    One row of logits may look like probabilities by chance, two never do;
+    of half precision four.
+
+    Returns:
+        As `_refuse`.
     """
-    values = _backend.concrete(logits)
-    if values is None or values.size == 0:
-        return
-    rows = values.reshape(-1, values.shape[-1])[:_ROWS].astype("float64")
     half = keras.backend.standardize_dtype(logits.dtype) in _HALF
-    error = np.abs(rows.sum(-1) - 1).max()
-    if len(rows) > 1 and (rows >= 0).all() and error < (1e-2 if half else 1e-5):
-        raise ValueError(
-            f"`{name}` must be logits, without softmax. Received: rows of "
-            "values in [0, 1] that sum to 1, which are probabilities"
-        )
+    error, least = (1e-2, 4) if half else (1e-5, 2)
+
+    def probabilities(values, family):
+        rows = family.reshape(values, (-1, logits.shape[-1]))[:_ROWS]
+        rows = family.float32(rows)
+        sums = family.sum(rows)
+        others = family.any(rows < 0, axis=-1) | (abs(sums - 1) >= error)
+        few = family.length(rows) < least
+        return rows[:1, :_SHOWN], ~(family.any(others) | few)[None]
+
+    return _refuse(
+        logits,
+        probabilities,
+        f"`{name}` must be logits, without softmax. Received: probabilities, "
+        "which are in [0, 1] and sum to 1: a row that begins with",
+    )
+
+
+def _without_ignored(labels, logits, sample_weight):
+    """Put 0 for integer labels of weight 0, which may be -1, say."""
+    lead = len(logits.shape) - 1
+    if len(sample_weight.shape) > len(labels.shape) or len(labels.shape) > (
+        lead + (labels.shape[-1] == 1)
+    ):
+        return labels
+    for _ in range(len(labels.shape) - len(sample_weight.shape)):
+        sample_weight = ops.expand_dims(sample_weight, -1)
+    return ops.where(sample_weight == 0, ops.zeros_like(labels), labels)
 
 
 def shifted(logits):
@@ -140,8 +195,16 @@ class LogitsLoss(keras.losses.Loss):
             self._dtype = "float32"
         self._called = False
 
-    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
-        """Raise ValueError for inputs that cannot be meant."""
+    def check(self, y_true: Tensor, y_pred: Tensor) -> list:
+        """Refuse inputs that cannot be meant.
+
+        Returns:
+            Boolean tensors, or None, that tell whether they cannot, where
+            that is seen only when a compiled step runs.
+
+        Raises:
+            ValueError: Where it is seen at once.
+        """
         raise NotImplementedError
 
     def __call__(
@@ -149,9 +212,16 @@ class LogitsLoss(keras.losses.Loss):
     ) -> Tensor:
         y_true = ops.convert_to_tensor(y_true)
         y_pred = ops.convert_to_tensor(y_pred)
+        if sample_weight is not None:
+            sample_weight = ops.convert_to_tensor(sample_weight)
+            y_true = _without_ignored(y_true, y_pred, sample_weight)
         # An accelerator is waited for at the first batch alone.
         read = (lambda x: x) if self._called else _backend.on_host
         logits = read(y_pred)
-        self.check(read(y_true), logits)
+        found = self.check(read(y_true), logits)
         self._called |= logits is not y_pred
-        return super().__call__(y_true, y_pred, sample_weight)
+        loss = super().__call__(y_true, y_pred, sample_weight)
+        for wrong in found:
+            if wrong is not None:
+                loss = ops.where(wrong, float("nan"), loss)
+        return loss

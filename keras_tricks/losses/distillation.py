@@ -147,11 +147,13 @@ class KnowledgeDistillation(_targets.LogitsLoss):
         self.temperature = check_soft_term(temperature, form)
         self.form = form
 
-    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
+    def check(self, y_true: Tensor, y_pred: Tensor) -> list:
         """Refuse targets and logits that do not fit, by their values too."""
         check_pair(y_true, y_pred)
-        _targets.check_logit_values("teacher_logits", y_true)
-        _targets.check_logit_values("student_logits", y_pred)
+        return [
+            _targets.check_logit_values("teacher_logits", y_true),
+            _targets.check_logit_values("student_logits", y_pred),
+        ]
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return soft_term(y_true, y_pred, self.temperature, self.form)

@@ -37,7 +37,7 @@ def pack_targets(labels: Tensor, teacher_logits: Tensor) -> Tensor:
     Reference:
         - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.3
     """
-    kind = _targets.check_targets("teacher_logits", labels, teacher_logits)
+    kind, _ = _targets.check_targets("teacher_logits", labels, teacher_logits)
     _targets.check_logit_values("teacher_logits", teacher_logits)
     array = _backend.array_ops(teacher_logits)
     if kind == "integer":
@@ -199,13 +199,16 @@ class LabelSmoothedKD(_targets.LogitsLoss):
         self.hard_weight = hard_weight
         self.convention = convention
 
-    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
+    def check(self, y_true: Tensor, y_pred: Tensor) -> list:
         """Refuse targets and logits that do not fit, by their values too."""
-        kind = _targets.check_targets("y_pred", y_true, y_pred, packed=True)
-        _targets.check_logit_values("y_pred", y_pred)
+        kind, wrong = _targets.check_targets(
+            "y_pred", y_true, y_pred, packed=True
+        )
+        found = [wrong, _targets.check_logit_values("y_pred", y_pred)]
         if kind == "packed":
-            teacher_logits = y_true[..., y_pred.shape[-1] :]
-            _targets.check_logit_values("teacher_logits", teacher_logits)
+            r = y_true[..., y_pred.shape[-1] :]
+            found.append(_targets.check_logit_values("teacher_logits", r))
+        return found
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return _both_terms(

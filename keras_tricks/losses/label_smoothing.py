@@ -209,11 +209,12 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
         self.convention = convention
         self.from_logits = bool(from_logits)
 
-    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
+    def check(self, y_true: Tensor, y_pred: Tensor) -> list:
         """Refuse targets and logits that do not fit, by their values too."""
-        _targets.check_targets("y_pred", y_true, y_pred)
-        if self.from_logits:
-            _targets.check_logit_values("y_pred", y_pred)
+        _, wrong = _targets.check_targets("y_pred", y_true, y_pred)
+        if not self.from_logits:
+            return [wrong]
+        return [wrong, _targets.check_logit_values("y_pred", y_pred)]
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if not self.from_logits:

@@ -322,18 +322,6 @@ def test_large_offsets_and_far_logits_stay_exact():
     )
 
 
-def test_a_label_out_of_range_is_nan_in_a_compiled_step():
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
-    compiled = keras.backend.backend() != "torch"
-    model.compile("sgd", losses.LabelSmoothedCrossentropy())
-    x, y = np.ones((4, 2)), np.array([0, 1, 2, 3])
-    if compiled:
-        assert np.isnan(model.train_on_batch(x, y))
-    else:
-        with pytest.raises(ValueError, match="0 to 2.*Received: 3"):
-            model.train_on_batch(x, y)
-
-
 @pytest.mark.parametrize(
     "loss",
     [
@@ -377,7 +365,7 @@ def test_logits_that_resemble_probabilities_by_chance_are_taken():
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_probabilities_are_refused_in_every_precision(dtype):
     probabilities = ops.softmax(ops.cast(Z, "float32"), axis=-1)
-    with pytest.raises(ValueError, match="which are probabilities"):
+    with pytest.raises(ValueError, match="Received: probabilities"):
         losses.LabelSmoothedCrossentropy()(Y, ops.cast(probabilities, dtype))
 
 
