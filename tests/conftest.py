@@ -8,7 +8,7 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Else LLVM takes most of the time of JAX's tests, for steps that run once.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     # One for the workers and the processes that tests start: no step is
     # compiled twice. It ends with the session, so nothing can be out of date.
