@@ -1,7 +1,9 @@
 """The command `keras-tricks`: one sub-command for each script of recipes/."""
 
 import ast
+import contextlib
 import difflib
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -38,7 +40,10 @@ def main(argv: list[str] | None = None) -> int:
     """
     command, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if command in ("--help", "-h", "help"):
-        print(_overview())
+        with contextlib.suppress(BrokenPipeError):  # Of `| head`.
+            print(_overview(), flush=True)
+            return 0
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if command == "--version":
         print(f"keras_tricks {__version__}")
@@ -54,7 +59,15 @@ def main(argv: list[str] | None = None) -> int:
     script = find_script(command)
     sys.argv = [str(script), *rest]
     sys.path.insert(0, str(script.parent))
-    runpy.run_path(str(script), run_name="__main__")
+    asks = rest[:1] in (["-h"], ["--help"])
+    if asks:
+        sys.argv[1] = "--help"
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except SystemExit:
+        # That of absl ends with 1.
+        if not asks:
+            raise
     return 0
 
 

@@ -40,7 +40,8 @@ def choose() -> str:
             return backend
     raise SystemExit(
         f"{' or '.join(wanted)} must be installed, for example by "
-        f'pip install "keras_tricks[{wanted[0]}]". Received: none of them'
+        f'pip install "keras_tricks[{wanted[0]}]". Received: '
+        + (f"KERAS_BACKEND={name}" if name else "none of them")
     )
 
 

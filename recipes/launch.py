@@ -69,6 +69,11 @@ def main(argv):
             _GPUS_PER_PROCESS.value,
             _LOG_FOLDER.value,
         )
+    except FileNotFoundError:
+        sys.exit(
+            "What is launched must be a script of this folder, such as train, "
+            f"or a program. Received: {argv[1]}"
+        )
     except OSError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     sys.exit(code)

@@ -101,6 +101,8 @@ def main(argv):
 
 def _say(run, folder):
     print(run.explanation)
+    if not _RUN_FOLDER.value:
+        print(f"To continue it after a stop: --run_folder={folder}\n")
     if run.backup.step:
         print(
             f"Continues {folder} in epoch {run.epochs_done + 1} after step "

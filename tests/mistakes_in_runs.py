@@ -199,7 +199,7 @@ MISTAKES = {
     "warmup longer than the run": (
         lambda _: Recipe(epochs=5, warmup_epochs=6),
         ValueError,
-        "`warmup_epochs` must be at most epochs=5. Received: …=6.0",
+        "`warmup_epochs` must be at most epochs=5, 0 for none. Received: …=6.0",
     ),
     "batch larger than the data": (
         lambda path: training.prepare(Recipe(batch_size=2048), path),

@@ -121,3 +121,19 @@ def test_it_does_not_import_keras():
         [sys.executable, "-c", code], capture_output=True, text=True
     )
     assert done.stdout == "False\n", done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_of_a_command_is_no_error(script, flag, capsys):
+    script("import sys; print(sys.argv[1]); sys.exit(1)")
+    assert cli.main(["train", flag]) == 0
+    assert capsys.readouterr().out == "--help\n"
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    command = [sys.executable, "-m", "keras_tricks.cli", "--help"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        process.stdout.close()  # Before it has anything to say.
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

@@ -6,6 +6,7 @@ Callbacks that add to the logs go before those that write them.
 """
 
 from keras_tricks.callbacks.backup import Backup as Backup
+from keras_tricks.callbacks.explain_nan import ExplainNaN as ExplainNaN
 from keras_tricks.callbacks.exponential_moving_average import (
     ExponentialMovingAverage as ExponentialMovingAverage,
 )

@@ -127,7 +127,7 @@ class Preempt(keras.callbacks.Callback):
         saved = f"saved {backups[0]}" if backups else "nothing was saved yet"
         message = (
             f"Stopped by {self.received or 'another process'}, {saved}. "
-            "Start the same command again to continue."
+            "Start the same command again, for the same folder, to continue."
         )
         if self.backup.distribution.is_chief:
             print(f"\n{message}", file=sys.stderr, flush=True)

@@ -133,7 +133,14 @@ def read_preprocessing_file(file: str | os.PathLike) -> Preprocessing:
 
 def _model_file(path):
     if path.is_dir():
-        path = path / "last.keras"
+        folder, path = path, path / "last.keras"
+        best = folder / "best.keras"
+        if best.is_file() and not path.is_file():
+            raise ValueError(
+                "`model` must be the folder of a run that is complete; of one "
+                f"that is not, {best} is the best so far. "
+                f"Received: model={str(folder)!r}"
+            )
     if not path.is_file():
         raise ValueError(
             "`model` must be a .keras file, the folder of a training run, or "

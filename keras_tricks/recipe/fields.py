@@ -44,8 +44,8 @@ class InputFields:
     dataset: str = option("digits", "Name of the data set.")
     data_dir: str | None = option(
         None,
-        "Folder of class folders or of shards, or an .npz; wins over "
-        "--dataset.",
+        "Folder of class folders, of shards with --augmentation=crop, or an "
+        ".npz; wins over --dataset.",
     )
     image_size: int | None = option(
         None, "Side in pixels of images from files.", low=8

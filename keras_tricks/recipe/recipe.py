@@ -32,7 +32,7 @@ class Recipe(InputFields):
         dataset: See `keras_tricks.data.load` and
             `keras_tricks.data.open_images`.
         data_dir: A folder of class folders, of TFRecord, ArrayRecord or
-            WebDataset shards, or an .npz; it wins.
+            WebDataset shards with `augmentation="crop"`, or an .npz; it wins.
         image_size: Side of training images in pixels.
         train_samples: How many training images to use, all by default.
         test_samples: How many test images to validate on, all by default.

@@ -217,7 +217,7 @@ def _schedule_rules(recipe):
     yield (
         recipe.warmup_epochs > epochs,
         "warmup_epochs",
-        f"at most epochs={epochs}",
+        f"at most epochs={epochs}, 0 for none",
     )
     yield (
         steps is not None and not is_step,

@@ -451,7 +451,7 @@ class Hidden(keras.Model):
 
 def test_a_teacher_with_softmax_is_refused_by_its_values():
     model = distiller(teacher=Hidden())
-    with pytest.raises(ValueError, match="are probabilities"):
+    with pytest.raises(ValueError, match="Received: probabilities"):
         model.fit(X, Y, verbose=0)
 
 

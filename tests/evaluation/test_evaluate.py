@@ -374,11 +374,21 @@ MISTAKES = {
         lambda folder: load_classifier(half_a_model(folder)),
         "`model` must be a saved .keras model; this file is cut off",
     ),
+    "a run that is not complete": (
+        lambda folder: load_classifier(run_without_an_end(folder)),
+        "`model` must be the folder of a run that is complete; .*best.keras is",
+    ),
     "no model": (
         lambda folder: load_classifier("nothere.keras"),
         "`model` must be a .keras file, the folder of a training run",
     ),
 }
+
+
+def run_without_an_end(folder):
+    (folder / "run").mkdir()
+    (folder / "run/best.keras").touch()
+    return folder / "run"
 
 
 def run(classifier, folder):

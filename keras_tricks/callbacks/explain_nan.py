@@ -1,0 +1,80 @@
+import math
+
+import keras
+
+from keras_tricks._model_facts.last_activation import last_activation
+from keras_tricks.losses._targets import LogitsLoss
+
+
+class ExplainNaN(keras.callbacks.Callback):
+    """Ends training where the loss is no number, and says what may be why.
+
+    Before the first step, it refuses a network that ends in softmax where the
+    loss is one of `keras_tricks.losses` that takes logits. The losses look at
+    values themselves and raise, but where a compiled step cannot raise, on
+    TensorFlow with `jit_compile=True` and on JAX with a compilation cache,
+    they are NaN instead: in the first step that is what this callback says.
+    Later a NaN or an infinity comes of a step that was too large, or of one
+    batch.
+
+    Raises:
+        ValueError: Before the first step, if the network gives no logits.
+        FloatingPointError: At the end of the batch whose loss is NaN or
+            infinite.
+
+    Example:
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> model.compile("sgd", "mse")
+    >>> x = np.ones((8, 4))
+    >>> history = model.fit(x, x[:, :2], verbose=0, callbacks=[ExplainNaN()])
+
+    Reference:
+        - [`keras.callbacks.TerminateOnNaN`](https://keras.io/api/callbacks/terminate_on_nan/),
+          which stops without an error
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._epoch = 0
+        self._is_first = True
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self._is_first = True
+        _check_logits(self.model)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        loss = float((logs or {}).get("loss", 0.0))
+        if math.isfinite(loss):
+            self._is_first = False
+        elif self._is_first:
+            raise FloatingPointError(
+                f"The loss is {loss} from the first step: something that goes "
+                "into it cannot be meant. Labels outside of 0 ... classes - 1, "
+                "rows of class weights that do not sum to 1, probabilities in "
+                "place of logits, or inputs that are not finite. "
+                "`run_eagerly=True` says which"
+            )
+        else:
+            raise FloatingPointError(
+                f"The loss became {loss} in epoch {self._epoch + 1}: try a "
+                "lower learning rate or a longer warmup, or look for a batch "
+                "whose inputs are not finite"
+            )
+
+
+def _check_logits(model):
+    """Refuse a last activation where the loss of the only output is ours."""
+    loss = getattr(model, "loss", None)
+    if not isinstance(loss, LogitsLoss) or not getattr(
+        loss, "from_logits", True
+    ):
+        return
+    found = last_activation(getattr(model, "student", model))
+    if found is not None:
+        raise ValueError(
+            f"`model` must end in logits, without an activation, for the loss "
+            f"{loss.name}. Received: layer {found[0]!r} with {found[1]}"
+        )
