@@ -506,5 +506,10 @@ def test_labels_are_needed_and_must_be_in_range():
     model = distiller(check_teacher=False)
     if keras.backend.backend() == "torch":
         return  # Values can be read in each of its steps.
+    if keras.backend.backend() == "tensorflow":
+        with pytest.raises(Exception, match="from 0 to 3"):
+            model.fit(X, Y + 1, verbose=0)
+        return
+    # The compilation cache of these tests leaves JAX no other way.
     history = model.fit(X, Y + 1, verbose=0)
     assert np.isnan(history.history["loss"][0])

@@ -135,6 +135,15 @@ def test_what_is_right_trains_as_before(jit_compile):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_logits_that_are_no_numbers_are_no_probabilities():
+    for loss, targets in [
+        (LabelSmoothedCrossentropy(), Y),
+        (LabelSmoothedKD(), pack_targets(Y, LOGITS)),
+    ]:
+        assert np.isnan(compiled(loss).train_on_batch(np.nan * X, targets))
+        assert np.isnan(float(loss(targets, np.nan * LOGITS)))
+
+
 @pytest.mark.parametrize("shape", [(16,), (16, 1), (4, 4), (4, 4, 1)])
 def test_a_label_of_weight_0_may_be_anything(shape):
     weights = (np.arange(16) % 3 > 0).astype("float32")
