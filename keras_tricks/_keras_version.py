@@ -32,16 +32,13 @@ def keras_version() -> tuple[int, int]:
     >>> keras_version() >= OLDEST
     True
     """
-    return _numbers(keras.__version__)
-
-
-def _numbers(version):
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    major, minor = re.findall(r"\d+", keras.__version__)[:2]
+    return int(major), int(minor)
 
 
 @functools.cache
 def _check(version):
-    found = _numbers(version)
+    found = keras_version()
     oldest, newest = (f"{v[0]}.{v[1]}" for v in (OLDEST, NEWEST))
     if found < OLDEST:
         raise RuntimeError(

@@ -64,9 +64,9 @@ def main(argv: list[str] | None = None) -> int:
         sys.argv[1] = "--help"
     try:
         runpy.run_path(str(script), run_name="__main__")
-    except SystemExit:
-        # That of absl ends with 1.
-        if not asks:
+    except SystemExit as end:
+        # Help of absl ends with 1; a message is that of a mistake.
+        if not (asks and end.code == 1):
             raise
     return 0
 

@@ -130,6 +130,12 @@ def test_help_of_a_command_is_no_error(script, flag, capsys):
     assert capsys.readouterr().out == "--help\n"
 
 
+def test_help_does_not_hide_a_mistake(script):
+    script("raise SystemExit('torch must be installed')")
+    with pytest.raises(SystemExit, match="torch must be installed"):
+        cli.main(["train", "--help"])
+
+
 def test_a_reader_that_goes_away_is_no_error():
     command = [sys.executable, "-m", "keras_tricks.cli", "--help"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
