@@ -209,7 +209,7 @@ MISTAKES = {
     "softmax at the end": (
         lambda _: training.compile_model(Recipe(), dense("softmax"), 640),
         ValueError,
-        "`model` must end in logits, … Received: layer 'dense…' with softmax",
+        "`model` must end in logits, … Received: model=…'dense…' has softmax",
     ),
     "folder of another recipe": (
         other_recipe,

@@ -32,6 +32,26 @@ def last_activation(model: keras.Model) -> tuple[str, str] | None:
     return last.name, name
 
 
+def check_ends_in_logits(name: str, model: keras.Model) -> None:
+    """Refuse a model whose last layer turns logits into something else.
+
+    Args:
+        name: What the model is called, for the message.
+        model: Any Keras model, see `last_activation`.
+
+    Raises:
+        ValueError: If its structure tells that it does.
+    """
+    found = last_activation(model)
+    if found is not None:
+        raise ValueError(
+            f"`{name}` must end in logits, without an activation: build it "
+            "with classifier_activation=None, or set `activation` of its "
+            f"last layer to keras.activations.linear. Received: {name}="
+            f"{model.name!r}, whose layer {found[0]!r} has {found[1]}"
+        )
+
+
 def _activation_name(operation):
     """Return the name of the activation that a layer has or is, or None."""
     activation = getattr(operation, "activation", operation)

@@ -2,7 +2,7 @@ import math
 
 import keras
 
-from keras_tricks._model_facts.last_activation import last_activation
+from keras_tricks._model_facts.last_activation import check_ends_in_logits
 from keras_tricks.losses._targets import LogitsLoss
 
 
@@ -40,7 +40,11 @@ class ExplainNaN(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self._is_first = True
-        _check_logits(self.model)
+        loss = getattr(self.model, "loss", None)
+        takes_logits = getattr(loss, "from_logits", True)
+        if isinstance(loss, LogitsLoss) and takes_logits:
+            student = getattr(self.model, "student", self.model)
+            check_ends_in_logits("model", student)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._epoch = epoch
@@ -63,18 +67,3 @@ class ExplainNaN(keras.callbacks.Callback):
                 "lower learning rate or a longer warmup, or look for a batch "
                 "whose inputs are not finite"
             )
-
-
-def _check_logits(model):
-    """Refuse a last activation where the loss of the only output is ours."""
-    loss = getattr(model, "loss", None)
-    if not isinstance(loss, LogitsLoss) or not getattr(
-        loss, "from_logits", True
-    ):
-        return
-    found = last_activation(getattr(model, "student", model))
-    if found is not None:
-        raise ValueError(
-            f"`model` must end in logits, without an activation, for the loss "
-            f"{loss.name}. Received: layer {found[0]!r} with {found[1]}"
-        )

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_tricks._model_facts.last_activation import last_activation
+from keras_tricks._model_facts.last_activation import check_ends_in_logits
 from keras_tricks.distillation import feature_match
 from keras_tricks.distillation._teachers import to_channels_last_shape
 
@@ -39,13 +39,7 @@ def check_student(student):
         raise ValueError(
             f"`student` must be a Keras model. Received: student={student!r}"
         )
-    found = last_activation(student)
-    if found is not None:
-        raise ValueError(
-            "`student` must end in logits, without an activation. Received: "
-            f"student={student.name!r}, whose layer {found[0]!r} has "
-            f"{found[1]}"
-        )
+    check_ends_in_logits("student", student)
     for layer in student._flatten_layers():
         if any(map(_is_augmentation, type(layer).__mro__)):
             raise ValueError(

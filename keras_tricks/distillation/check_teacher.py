@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_tricks import _backend
-from keras_tricks._model_facts.last_activation import last_activation
+from keras_tricks._model_facts.last_activation import check_ends_in_logits
 from keras_tricks._types import Tensor
 from keras_tricks.losses import _targets
 from keras_tricks.metrics.dominant_label_accuracy import hard_targets
@@ -117,14 +117,7 @@ def refuse_activation(teacher):
             "`teacher` must be a Keras model. "
             f"Received: teacher={teacher!r} of type {type(teacher).__name__}"
         )
-    found = last_activation(teacher)
-    if found is not None:
-        raise ValueError(
-            "`teacher` must end in logits, without an activation: build it "
-            "with classifier_activation=None, or set `activation` of its "
-            "last layer to keras.activations.linear. Received: teacher="
-            f"{teacher.name!r}, whose layer {found[0]!r} has {found[1]}"
-        )
+    check_ends_in_logits("teacher", teacher)
 
 
 def refuse_classes(name, classes, expected):

@@ -3,7 +3,7 @@
 import keras
 
 from keras_tricks import _backend, callbacks, metrics, models
-from keras_tricks._model_facts.last_activation import last_activation
+from keras_tricks._model_facts.last_activation import check_ends_in_logits
 from keras_tricks._model_facts.precision import compute_dtypes
 from keras_tricks.distribute import Distribution
 from keras_tricks.losses import LabelSmoothedCrossentropy, LabelSmoothedKD
@@ -156,7 +156,7 @@ def compile_model(
     0.1
     """
     student = getattr(model, "student", model)
-    _check_logits(student)
+    check_ends_in_logits("model", student)
     compiles = distribution is None or distribution.compiles
     fastest = _backend.fastest_settings()[1] if compiles else False
     jit = {"on": True, "off": False, "auto": fastest}
@@ -194,13 +194,3 @@ def build_average(
     return callbacks.ExponentialMovingAverage(
         recipe.ema_decay, warmup=True, swap_on_epoch=True, apply_at_end=False
     )
-
-
-def _check_logits(model):
-    """Refuse a model whose last layer turns logits into something else."""
-    found = last_activation(model)
-    if found is not None:
-        raise ValueError(
-            "`model` must end in logits, without an activation. "
-            f"Received: layer {found[0]!r} with {found[1]}"
-        )

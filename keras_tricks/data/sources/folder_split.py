@@ -65,12 +65,9 @@ def open_folder_splits(
     splits = split_folders(subfolders(root)) or ("",)
     names = subfolders(os.path.join(root, splits[0]))
     if len(names) < 2:
-        received = str(len(names))
-        if any("-of-" in f or f.endswith(".tar") for f in os.listdir(root)):
-            received += ' and shards, which augmentation="crop" reads'
         raise ValueError(
             f"{os.path.join(root, splits[0]).rstrip(os.sep)} must hold a "
-            f"folder for each of at least two classes. Received: {received}"
+            f"folder for each of at least two classes. Received: {len(names)}"
         )
     classes = ClassNames(tuple(names))
     empty: list[str] = []

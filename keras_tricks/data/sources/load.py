@@ -9,6 +9,9 @@ import keras
 import numpy as np
 
 from keras_tricks._checks import check_choice
+from keras_tricks.data.shards.files import holds_shards
+from keras_tricks.data.shards.records import is_record_shard
+from keras_tricks.data.shards.tar import is_tar_shard
 from keras_tricks.data.sources.arrays import ImageData, stratified_split
 from keras_tricks.data.sources.load_folder import load_folder
 
@@ -22,6 +25,7 @@ _KERAS_DATASETS = {
         "t-shirt trouser pullover dress coat sandal shirt sneaker bag boot"
     ).split(),
 }
+_SHARDS = (is_record_shard, is_tar_shard)
 DATASETS = ("digits", *_KERAS_DATASETS)
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 _SPLIT_SEED = 0
@@ -71,6 +75,12 @@ def load(
         check_choice("dataset", dataset, DATASETS)
         digits = dataset == "digits"
         data = load_digits() if digits else load_keras_dataset(dataset)
+    elif any(holds_shards(data_dir, is_shard) for is_shard in _SHARDS):
+        raise ValueError(
+            "`data_dir` must be a folder of class folders to be loaded into "
+            'memory; shards are read while training, with augmentation="crop". '
+            f"Received: data_dir={str(data_dir)!r}"
+        )
     elif os.path.isdir(data_dir):
         data = load_folder(
             data_dir,

@@ -221,10 +221,11 @@ def test_bad_folders(tmp_path):
         load_folder(tmp_path / "missing")
     with pytest.raises(FileNotFoundError, match="existing folder or .npz"):
         load(data_dir=tmp_path / "missing")
-    (tmp_path / "train-00000-of-00002").touch()
-    with pytest.raises(ValueError, match="Received: 0 and shards, which augm"):
-        load_folder(tmp_path)
-    (tmp_path / "train-00000-of-00002").unlink()
+    for name in ("train-00000-of-00002", "train-0.tfrecord", "train-0.tar"):
+        (tmp_path / name).touch()
+        with pytest.raises(ValueError, match='shards .* augmentation="crop"'):
+            load(data_dir=tmp_path)
+        (tmp_path / name).unlink()
     with pytest.raises(ValueError, match="at least two classes. Received: 0"):
         load_folder(tmp_path)
     save_images(tmp_path, ["ant"])
