@@ -3,8 +3,6 @@
 import math
 import numbers
 
-import numpy as np
-
 
 def check_int(name, value, minimum=0):
     """Return `value` as an int that is at least `minimum`."""
@@ -76,20 +74,16 @@ def check_callable(name, function):
 
 
 def labels_outside(labels, num_classes):
-    """Return those of an array of labels that are no class.
+    """Tell which labels are no class.
 
     Args:
-        labels: NumPy array of numbers, any shape.
+        labels: Numbers, an array of any family and shape.
         num_classes: K; classes are the integers 0 ... K - 1.
 
     Returns:
-        A flat array, empty if all labels are classes.
+        Booleans of the same family and shape.
     """
-    labels = np.asarray(labels)
-    inside = (labels >= 0) & (labels < num_classes)
-    if not np.issubdtype(labels.dtype, np.integer):
-        inside &= labels == np.floor(labels)
-    return labels[~inside]
+    return (labels < 0) | (labels >= num_classes) | (labels // 1 != labels)
 
 
 def first_line(error):

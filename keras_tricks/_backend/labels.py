@@ -28,7 +28,7 @@ def check_label_range(labels, num_classes):
         with tf.control_dependencies(checks):
             return tf.identity(ids)
     values = as_array(labels, like=np.empty(0))
-    if labels_outside(values, num_classes).size:
+    if labels_outside(values, num_classes).any():
         raise ValueError(
             f"{expected}: labels from {values.min()} to {values.max()}"
         )

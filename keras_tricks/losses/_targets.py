@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_tricks import _backend
+from keras_tricks._checks import labels_outside
 from keras_tricks._types import DType, Tensor
 
 # Rows looked at for a softmax at the end of a model: enough to find it, too few
@@ -95,8 +96,7 @@ def check_label_values(labels, classes, kind):
 
     def bad_labels(values, family):
         # An unsigned label could not be compared with a larger K.
-        ids = family.float32(values)
-        return values, (ids < 0) | (ids >= classes) | (ids // 1 != ids)
+        return values, labels_outside(family.float32(values), classes)
 
     def bad_rows(values, family):
         weights = family.float32(values[..., :classes])

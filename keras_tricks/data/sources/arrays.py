@@ -281,7 +281,7 @@ def _check_labels(name, labels, num_classes):
             "`class_names` must hold at least two names. "
             f"Received: {num_classes}"
         )
-    if labels_outside(labels, num_classes).size:
+    if labels_outside(labels, num_classes).any():
         raise ValueError(
             f"`{name}` must be in 0 ... {num_classes - 1}. "
             f"Received: labels from {labels.min()} to {labels.max()}"
