@@ -362,6 +362,13 @@ def test_logits_that_resemble_probabilities_by_chance_are_taken():
     assert float(loss(Y[:2], near)) == pytest.approx(np.log(K), rel=1e-5)
 
 
+def test_one_row_of_logits_is_enough_to_be_logits():
+    logits = np.concatenate([PROBABILITIES[:-1], Z[-1:]])
+    found = losses.LabelSmoothedCrossentropy(reduction=None)(Y, logits)
+    expected = hard(ONE_HOT, logits)
+    np.testing.assert_allclose(ops.convert_to_numpy(found), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_probabilities_are_refused_in_every_precision(dtype):
     probabilities = ops.softmax(ops.cast(Z, "float32"), axis=-1)
