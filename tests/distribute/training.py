@@ -18,6 +18,14 @@ PYTHON = [sys.executable, "-W", "error:Your input ran out of data"]
 THREADS = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
 BACKEND = keras.backend.backend()
 STEPS, BATCH, CLASSES = 20, 16, 4
+BEGIN = f"""
+import sys
+if {BACKEND!r} != "tensorflow":
+    # `keras.utils.set_random_seed` would import it: 5 s.
+    sys.modules["tensorflow"] = None
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from training import *
+"""
 
 
 def time_limit(seconds=240):
@@ -36,9 +44,7 @@ def run_with_devices(code, devices, timeout=None):
     The code sees this module's names; its last line of output is JSON.
     """
     script = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from training import *
+{BEGIN}
 make_devices({devices})
 {code}
 """
@@ -60,9 +66,7 @@ def run_processes(code, devices=1, processes=2, timeout=None):
     time.
     """
     script = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from training import *
+{BEGIN}
 make_devices({devices})
 {code}
 """
