@@ -39,9 +39,17 @@ class NumPyArrays:
         """Choose between the values of two arrays."""
         return np.where(condition, x, y)
 
+    def zeros_like(self, x):
+        """Give zeros of the same shape and dtype."""
+        return np.zeros_like(x)
+
     def sum(self, x):
         """Sum the last axis in float32."""
         return np.sum(x, axis=-1, dtype="float32")
+
+    def max(self, x):
+        """Take the largest value of the last axis, which is kept."""
+        return np.max(x, axis=-1, keepdims=True)
 
     def any(self, x, axis=None):
         """Tell whether any value is true, over all axes or one."""
@@ -119,8 +127,14 @@ class KerasArrays(NumPyArrays):
     def where(self, condition, x, y):
         return keras.ops.where(condition, x, y)
 
+    def zeros_like(self, x):
+        return keras.ops.zeros_like(x)
+
     def sum(self, x):
         return keras.ops.sum(self.float32(x), axis=-1)
+
+    def max(self, x):
+        return keras.ops.max(x, axis=-1, keepdims=True)
 
     def any(self, x, axis=None):
         return keras.ops.any(x, axis=axis)
@@ -167,8 +181,14 @@ class TensorFlowArrays(KerasArrays):
     def where(self, condition, x, y):
         return self.tf.where(condition, x, y)
 
+    def zeros_like(self, x):
+        return self.tf.zeros_like(x)
+
     def sum(self, x):
         return self.tf.reduce_sum(self.float32(x), axis=-1)
+
+    def max(self, x):
+        return self.tf.reduce_max(x, axis=-1, keepdims=True)
 
     def any(self, x, axis=None):
         return self.tf.reduce_any(x, axis=axis)

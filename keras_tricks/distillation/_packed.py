@@ -58,7 +58,8 @@ class Reader:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         if y is None:
             raise ValueError("`dataset` must hold labels. Received: y=None")
-        packed = pack_targets(_store.to_numpy(y), self.logits(rows, x))
+        labels, logits = _store.to_numpy(y), self.logits(rows, x)
+        packed = pack_targets(labels, logits, sample_weight)
         if sample_weight is None:
             return x, packed
         return x, packed, sample_weight
@@ -78,7 +79,7 @@ def pack_tensorflow(dataset, reader):
         args = [start, size, x] if reader.check_images else [start, size]
         logits = tf.numpy_function(read, args, tf.float32)
         logits = tf.ensure_shape(logits, (x.shape[0], classes))
-        return start + size, (x, pack_targets(y, logits), *rest)
+        return start + size, (x, pack_targets(y, logits, *rest), *rest)
 
     return dataset.scan(tf.constant(0, "int64"), pack)
 
@@ -173,8 +174,7 @@ class PackedSamples:
         row = range(len(self))[index]
         x, *others = self.dataset[row]
         batch = [
-            p if p is None else _store.to_numpy(p)[None]
-            for p in (x, *others[:1])
+            p if p is None else _store.to_numpy(p)[None] for p in (x, *others)
         ]
         return x, self.reader.pack([row], batch)[1][0], *others[1:]
 

@@ -189,7 +189,7 @@ def with_teacher_logits(
     ...     report = precompute_logits(teacher, data, path, verbose=0)
     ...     x, packed = with_teacher_logits(data, path)
     >>> packed[0].tolist()
-    [1.0, 0.0, 4.0, 0.0]
+    [1.0, 0.0, 0.0, -4.0]
     >>> student = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     >>> student.compile("sgd", LabelSmoothedKD(temperature=2.0))
     >>> history = student.fit(x, packed, verbose=0)

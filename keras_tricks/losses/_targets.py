@@ -168,16 +168,27 @@ def check_logit_values(name, logits):
     )
 
 
-def _without_ignored(labels, logits, sample_weight):
-    """Put 0 for integer labels of weight 0, which may be -1, say."""
+def without_ignored(labels, logits, sample_weight):
+    """Put 0 for integer labels of weight 0, which may be -1, say.
+
+    Args:
+        labels: Labels of any kind, an array of any family.
+        logits: Of shape (..., K).
+        sample_weight: Weights (...), of fewer axes or (..., 1), or None.
+    """
     lead = len(logits.shape) - 1
+    if sample_weight is None or isinstance(labels, keras.KerasTensor):
+        return labels
+    sample_weight = _backend.as_array(sample_weight, like=labels)
     if len(sample_weight.shape) > len(labels.shape) or len(labels.shape) > (
         lead + (labels.shape[-1] == 1)
     ):
         return labels
     for _ in range(len(labels.shape) - len(sample_weight.shape)):
-        sample_weight = ops.expand_dims(sample_weight, -1)
-    return ops.where(sample_weight == 0, ops.zeros_like(labels), labels)
+        sample_weight = sample_weight[..., None]
+    family = _backend.array_ops(labels)
+    zeros = family.zeros_like(labels)
+    return family.where(sample_weight == 0, zeros, labels)
 
 
 def shifted(logits):
@@ -217,7 +228,7 @@ class LogitsLoss(keras.losses.Loss):
         y_pred = ops.convert_to_tensor(y_pred)
         if sample_weight is not None:
             sample_weight = ops.convert_to_tensor(sample_weight)
-            y_true = _without_ignored(y_true, y_pred, sample_weight)
+            y_true = without_ignored(y_true, y_pred, sample_weight)
         # An accelerator is waited for at the first batch alone.
         read = (lambda x: x) if self._called else _backend.on_host
         logits = read(y_pred)

@@ -14,16 +14,26 @@ from keras_tricks.losses.label_smoothing import (
 )
 
 
-def pack_targets(labels: Tensor, teacher_logits: Tensor) -> Tensor:
+def pack_targets(
+    labels: Tensor, teacher_logits: Tensor, sample_weight: Tensor = None
+) -> Tensor:
     """Put labels and teacher logits into one target for `LabelSmoothedKD`.
 
+    Formula, for class weights p and teacher logits r: `[p, r - max(r)]`.
+    A softmax knows no difference, and as no logit is above 0, the largest of
+    all 2K values is that of the label: Keras finds it there, for its
+    `"accuracy"` and for `class_weight` of `fit`.
+
     Args:
-        labels: Integers of shape (B,) or (B, 1), or class weights (B, K).
-        teacher_logits: r, of shape (B, K), any float dtype. NumPy arrays,
+        labels: Integers of shape (...) or (..., 1), or class weights
+            (..., K).
+        teacher_logits: r, of shape (..., K), any float dtype. NumPy arrays,
             tensors of the backend, or TensorFlow tensors inside tf.data.
+        sample_weight: Weights of the samples, if integer labels of weight 0
+            may be no classes, such as -1. Defaults to None.
 
     Returns:
-        float32 of shape (B, 2K): the class weights (one-hot for integer
+        float32 of shape (..., 2K): the class weights (one-hot for integer
         labels), then the teacher's logits. NumPy in, NumPy out.
 
     Raises:
@@ -32,20 +42,25 @@ def pack_targets(labels: Tensor, teacher_logits: Tensor) -> Tensor:
 
     Example:
     >>> pack_targets(np.array([1]), np.array([[0.5, -0.5]])).tolist()
-    [[0.0, 1.0, 0.5, -0.5]]
+    [[0.0, 1.0, 0.0, -1.0]]
 
     Reference:
         - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.3
     """
+    labels = _targets.without_ignored(labels, teacher_logits, sample_weight)
     kind, _ = _targets.check_targets("teacher_logits", labels, teacher_logits)
-    _targets.check_logit_values("teacher_logits", teacher_logits)
+    wrong = _targets.check_logit_values("teacher_logits", teacher_logits)
     array = _backend.array_ops(teacher_logits)
     if kind == "integer":
-        labels = array.reshape(labels, (-1,))
+        if len(labels.shape) == len(teacher_logits.shape):
+            labels = labels[..., 0]
         labels = array.one_hot(labels, teacher_logits.shape[-1])
-    return array.concatenate(
-        [array.float32(labels), array.float32(teacher_logits)]
-    )
+    logits = array.float32(teacher_logits)
+    logits = logits - array.max(logits)
+    if wrong is not None:
+        # What is packed no longer looks like the probabilities it was.
+        logits = array.where(wrong, float("nan"), logits)
+    return array.concatenate([array.float32(labels), logits])
 
 
 def label_smoothed_kd(

@@ -383,14 +383,6 @@ def test_probabilities_are_taken_when_asked_for():
     assert got == pytest.approx(hard(ONE_HOT, z).mean(), rel=1e-5)
 
 
-def test_pack_targets_in_tf_data_on_every_backend():
-    tf = pytest.importorskip("tensorflow")
-    ds = tf.data.Dataset.from_tensor_slices((Y, R)).batch(B)
-    (packed,) = ds.map(losses.pack_targets).as_numpy_iterator()
-    np.testing.assert_allclose(packed, losses.pack_targets(Y, R))
-    np.testing.assert_allclose(packed, np.concatenate([ONE_HOT, R], 1))
-
-
 PROBABILITIES = np.exp(log_softmax(Z)).astype("float32")
 
 
