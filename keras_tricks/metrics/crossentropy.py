@@ -1,6 +1,7 @@
 import keras
 
-from keras_tricks._types import DType
+from keras_tricks._types import DType, Tensor
+from keras_tricks.losses._targets import without_ignored
 from keras_tricks.losses.label_smoothing import label_smoothed_crossentropy
 from keras_tricks.metrics.dominant_label_accuracy import hard_targets
 
@@ -17,6 +18,7 @@ class Crossentropy(keras.metrics.MeanMetricWrapper):
     Formula: `-Σ_i p_i log softmax(z)_i`, in float32. Beside a smoothed or
     distilled loss it is the value that runs with other losses can be
     compared by: on validation data, plain cross-entropy on hard labels.
+    Integer labels of weight 0 may be anything, in `weighted_metrics`.
 
     Args:
         name: Name of the metric.
@@ -40,6 +42,14 @@ class Crossentropy(keras.metrics.MeanMetricWrapper):
     def __init__(self, name: str = "crossentropy", dtype: DType = None):
         super().__init__(_crossentropy, name=name, dtype=dtype)
         self._direction = "down"
+
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
+    ) -> None:
+        if sample_weight is not None:
+            y_true = keras.ops.convert_to_tensor(y_true)
+            y_true = without_ignored(y_true, y_pred, sample_weight)
+        super().update_state(y_true, y_pred, sample_weight)
 
     def get_config(self) -> dict:
         return {"name": self.name, "dtype": self.dtype}

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_tricks import _backend
 from keras_tricks._types import DType, Tensor
 from keras_tricks.losses import _targets
 from keras_tricks.losses.distillation import (
@@ -40,7 +41,13 @@ def teacher_agreement(teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
 
 
 class _PackedMetric(keras.metrics.Mean):
-    """A mean over the samples of packed targets; NaN if there were none."""
+    """A mean over the samples of packed targets; no result without one.
+
+    Keras adds what a metric returns as a dictionary to the logs, here nothing.
+    Within a compiled step nobody knows the count, but the shape of its labels.
+    """
+
+    _has_seen = False
 
     def update_state(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
@@ -49,12 +56,16 @@ class _PackedMetric(keras.metrics.Mean):
         y_pred = ops.convert_to_tensor(y_pred)
         classes = _targets.check_logits("y_pred", y_pred)
         kind = _targets.kind_of_labels(y_true, y_pred, packed=True)
-        if kind == "packed":
+        self._has_seen = kind == "packed"
+        if self._has_seen:
             values = self._values(y_true[..., classes:], y_pred)
             super().update_state(values, sample_weight)
 
     def result(self) -> Tensor:
-        return ops.where(self.count > 0, super().result(), float("nan"))
+        some = _backend.concrete(self.count > 0)
+        if self._has_seen if some is None else some:
+            return super().result()
+        return {}
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -62,7 +73,9 @@ class TeacherAgreement(_PackedMetric):
     """Share of samples whose top class is that of the teacher.
 
     For plain `fit` on packed targets; `keras_tricks.distillation.Distiller`
-    logs it by itself. On labels without teacher logits it is NaN.
+    logs it by itself. Labels without teacher logits do not count, and where
+    there were no others, as in `evaluate` on plain labels, the logs do not
+    have it: `result` is an empty dictionary.
 
     Args:
         name: Name of the metric.
@@ -97,8 +110,8 @@ class TeacherKL(_PackedMetric):
     """What a student has still to learn from its teacher.
 
     Formula: `T² KL(softmax(r / T) ‖ softmax(z / T))`, the soft term of the
-    loss without the teacher's entropy, which no student can reduce. On
-    labels without teacher logits it is NaN.
+    loss without the teacher's entropy, which no student can reduce. It is
+    left out as `TeacherAgreement` is.
 
     Args:
         temperature: T > 0, that of the loss. Defaults to 20.

@@ -21,7 +21,7 @@ def top_k_accuracy(y_true: Tensor, y_pred: Tensor, k: int = 5) -> Tensor:
         k: Integer of at least 1. Defaults to 5.
 
     Returns:
-        A float32 tensor of shape (B,).
+        A float32 tensor of shape (B,); 0 where a label is no class.
 
     Raises:
         ValueError: If the shapes do not fit; nothing is broadcast.
@@ -35,15 +35,18 @@ def top_k_accuracy(y_true: Tensor, y_pred: Tensor, k: int = 5) -> Tensor:
     check_int("k", k, 1)
     y_pred = ops.convert_to_tensor(y_pred)
     labels = ops.expand_dims(dominant_labels(y_true, y_pred), -1)
-    own = ops.take_along_axis(y_pred, labels, axis=-1)
     indices = ops.arange(y_pred.shape[-1], dtype="int32")
+    inside = ops.any(ops.equal(indices, labels), axis=-1)
+    labels = ops.where(ops.expand_dims(inside, -1), labels, 0)
+    own = ops.take_along_axis(y_pred, labels, axis=-1)
     before = ops.logical_or(
         y_pred > own, ops.logical_and(ops.equal(y_pred, own), indices < labels)
     )
     count = ops.sum(ops.cast(before, "int32"), axis=-1)
     # A logit that is not a number is before and behind none.
     finite = ops.all(ops.equal(y_pred, y_pred), axis=-1)
-    return ops.cast(ops.logical_and(count < k, finite), "float32")
+    hits = ops.logical_and(count < k, ops.logical_and(finite, inside))
+    return ops.cast(hits, "float32")
 
 
 @keras.saving.register_keras_serializable("keras_tricks")

@@ -12,6 +12,7 @@ from keras_tricks.metrics import (
     DominantLabelAccuracy,
     TeacherAgreement,
     TeacherKL,
+    TopKAccuracy,
     teacher_agreement,
 )
 
@@ -59,6 +60,20 @@ def test_sample_weight():
     metric.update_state(Y, Z, weight)
     expected = np.average(Z.argmax(-1) == Y, weights=weight)
     assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("labels", [Y, Y[:, None]])
+def test_a_label_of_weight_0_may_be_anything(labels):
+    weights = np.array([1.0, 0.0, 2.0, 0.0, 1.0, 3.0])
+    odd = np.where(weights.reshape(labels.shape) == 0, [[-1]], labels)
+    odd = odd.reshape(labels.shape)
+    for metric in (Crossentropy(), DominantLabelAccuracy(), TopKAccuracy(2)):
+        results = []
+        for each in (labels, odd):
+            metric.reset_state()
+            metric.update_state(each, Z, weights)
+            results.append(float(metric.result()))
+        assert results[1] == results[0] > 0
 
 
 @pytest.mark.parametrize(
@@ -118,7 +133,7 @@ def test_the_teacher_is_read_from_packed_targets(temperature, labels, weights):
         expected = np.average(rows, weights=weights)
         assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
         metric.reset_state()
-        assert np.isnan(float(metric.result()))
+        assert metric.result() == {}
 
 
 def test_agreement_of_each_sample():
@@ -159,7 +174,7 @@ def test_the_divergence_is_what_the_loss_has_above_its_least():
 def test_labels_without_a_teacher_count_for_nothing(labels):
     for metric in (TeacherAgreement(), TeacherKL()):
         metric.update_state(labels, Z)
-        assert np.isnan(float(metric.result()))
+        assert metric.result() == {}
         metric.update_state(pack_targets(Y, Z), Z)
         expected = 1.0 if isinstance(metric, TeacherAgreement) else 0.0
         assert float(metric.result()) == pytest.approx(expected, abs=1e-5)
@@ -196,13 +211,18 @@ def test_the_teacher_in_fit_and_after_loading(tmp_path):
     )
     x = RNG.normal(size=(6, 3)).astype("float32")
     packed = pack_targets(Y, R)
+    ours = ("teacher_agreement", "kl")
+    # Three epochs, as no Python runs in steps that are compiled already.
     history = model.fit(
-        x, packed, batch_size=4, validation_data=(x, Y), verbose=0
+        x, packed, batch_size=4, validation_data=(x, Y), epochs=3, verbose=0
     ).history
-    for name in ("val_teacher_agreement", "val_kl"):
-        assert np.isnan(history[name][0])
+    assert set(history) == {"loss", "val_loss", *ours}
+    for name in ours:
+        assert history[name] == pytest.approx([history[name][0]] * 3, rel=1e-5)
+    assert isinstance(model.evaluate(x, Y, verbose=0), float)
+    assert model.test_on_batch(x, Y, return_dict=True).keys() == {"loss"}
     before = model.evaluate(x, packed, verbose=0, return_dict=True)
-    for name in ("teacher_agreement", "kl"):
+    for name in ours:
         assert history[name][0] == pytest.approx(before[name], rel=1e-5)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")

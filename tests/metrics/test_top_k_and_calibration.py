@@ -35,6 +35,11 @@ def expected_error(z, y, bins, weights=None):
     return total / weights.sum()
 
 
+def test_a_label_that_is_no_class_is_no_hit():
+    hits = top_k_accuracy(np.array([-1, 7, 0]), Z[:3], k=7)
+    assert keras.ops.convert_to_numpy(hits).tolist() == [0, 0, 1]
+
+
 @pytest.mark.parametrize("k", [1, 2, 5, 7, 9])
 @pytest.mark.parametrize(
     "labels",
