@@ -15,6 +15,7 @@ from keras import ops
 from keras_tricks import _backend, _files
 from keras_tricks._checks import check_int
 from keras_tricks._types import PathLike
+from keras_tricks.callbacks._neighbors import find_neighbors
 from keras_tricks.callbacks.exponential_moving_average import (
     ExponentialMovingAverage,
 )
@@ -55,7 +56,8 @@ class Backup(keras.callbacks.Callback):
 
     Args:
         folder: Folder for the backups, made if it does not exist.
-        average: The `ExponentialMovingAverage` of the run, if there is one.
+        average: The `ExponentialMovingAverage` of the run, if there is one;
+            another one, or none, is refused where `fit` starts.
         keep: How many backups stay, the last ones. There is room needed for
             one more. Defaults to 2.
         every_steps: Batches between backups within an epoch. Defaults to
@@ -209,6 +211,13 @@ class Backup(keras.callbacks.Callback):
         )
 
     def on_train_begin(self, logs: dict | None = None) -> None:
+        for other in sum(find_neighbors(self), []):
+            found = isinstance(other, ExponentialMovingAverage)
+            if found and other is not self.average:
+                raise ValueError(
+                    "`average` must be the `ExponentialMovingAverage` among "
+                    f"the callbacks. Received: average={self.average}"
+                )
         self._fit_begins = True
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -266,9 +275,10 @@ class Backup(keras.callbacks.Callback):
         if not math.isfinite((logs or {}).get("loss", 0.0)):
             # Weights that diverged must not replace those that did not.
             return
-        if self.average is not None:
-            self.average.swap_out()
+        was_in = self.average is not None and self.average.swap_out()
         self._save(epoch + 1, 0)
+        if was_in:
+            self.average.swap_in()
 
     def _save(self, epoch, step):
         name = f"epoch_{epoch:05d}" + (f"_step_{step:07d}" if step else "")

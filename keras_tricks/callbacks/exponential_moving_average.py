@@ -1,4 +1,5 @@
 import io
+import math
 import zipfile
 
 import keras
@@ -9,6 +10,7 @@ from keras_tricks import _backend
 from keras_tricks._checks import check_int, check_real
 from keras_tricks._files import write_atomically
 from keras_tricks._types import PathLike, Tensor
+from keras_tricks.callbacks._neighbors import find_neighbors
 
 
 def average_decay(
@@ -45,18 +47,24 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
     """Averages all weights during training, batch statistics included.
 
     After each step, `average = d * average + (1 - d) * weight` with d the
-    `ema_decay`, in float32, from the initial weights on. `use_ema=True` of
-    core Keras' optimizers averages trainable weights only, and evaluates them
-    with moving statistics of batch norms that belong to other weights.
+    `ema_decay`, in float32, from the initial weights on; where TensorFlow
+    builds the model with the first batch, from the weights after it.
+    `use_ema=True` of core Keras' optimizers averages trainable weights only,
+    and evaluates them with moving statistics of batch norms that belong to
+    other weights.
 
     Validation inside `fit` sees the averaged weights, so every `val_` metric
-    is theirs; the training weights come back right after it. What a callback
-    saves at the end of an epoch are the training weights, as a resume needs;
-    with `swap_on_epoch=True` callbacks *behind* this one in the list, such
-    as `keras.callbacks.ModelCheckpoint`, save the averaged weights, and
-    those before it, such as `BackupAndRestore`, the training weights.
+    is theirs. So do callbacks *behind* this one in the list at the end of an
+    epoch: `EarlyStopping(restore_best_weights=True)` and
+    `ModelCheckpoint(save_best_only=True)` keep the weights that were scored,
+    and what the former restores stays. Callbacks *before* this one see the
+    training weights, as a resume needs: there `BackupAndRestore` belongs.
+    What stands on the wrong side is refused.
 
-    With gradient accumulation, one step is one real update.
+    With gradient accumulation, one step is one real update. With
+    `steps_per_execution`, `every` must be a multiple of it, since the weights
+    in between are never seen; after the shorter execution that may end an
+    epoch, the next update waits a little longer and its decay knows it.
 
     Args:
         ema_decay: Decay for one step, in [0, 1). Defaults to 0.999.
@@ -70,13 +78,15 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         apply_at_end: Whether the averaged weights stay in the model when
             `fit` ends. Defaults to True.
         swap_on_epoch: Whether callbacks behind this one see the averaged
-            weights at the end of an epoch. Defaults to False.
+            weights at the end of an epoch. Defaults to True.
         path: File ("....npz") that the average is saved to after each epoch,
             for `load`. Defaults to None.
 
     Raises:
-        ValueError: If an argument is out of range, the model has no weights
-            yet when `fit` starts, or a loaded average does not fit it.
+        ValueError: If an argument is out of range, `every` does not suit
+            `steps_per_execution`, the model has no weights, a loaded average
+            does not fit it, or a callback that keeps the best weights or a
+            backup stands on the wrong side.
 
     Example:
     >>> import keras, keras_tricks, numpy as np
@@ -96,7 +106,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         warmup: bool = False,
         every: int = 1,
         apply_at_end: bool = True,
-        swap_on_epoch: bool = False,
+        swap_on_epoch: bool = True,
         path: PathLike | None = None,
     ):
         super().__init__()
@@ -123,22 +133,76 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self.swap_out()
+        self._check_neighbors()
+        self._check_steps()
         variables = self._variables()
-        if not variables:
-            raise ValueError(
-                "`ExponentialMovingAverage` must be given a model that is "
-                "built: call `model.build(...)` before `fit`. "
-                f"Received: model={self.model.name}"
-            )
-        if self.averages is None:
+        self._is_new, self._is_first = self.averages is None, True
+        if self._is_new:
             self.averages = [_copy(v, "float32") for v in variables]
-        self._check(variables)
+        if self.model.built:
+            self._check(variables)
+
+    def _check_neighbors(self):
+        """Refuse callbacks that would keep other weights than is thought."""
+        before, behind = find_neighbors(self)
+        for other in [*before, *behind]:
+            sees_average = self.swap_on_epoch and other in behind
+            restores = getattr(other, "restore_best_weights", False)
+            keeps_best = restores or getattr(other, "save_best_only", False)
+            is_scored = str(getattr(other, "monitor", "")).startswith("val_")
+            overwritten = restores and self.apply_at_end and other in before
+            if keeps_best and is_scored and not sees_average or overwritten:
+                raise ValueError(
+                    f"`callbacks` must have `{type(other).__name__}` behind "
+                    "`ExponentialMovingAverage(swap_on_epoch=True)`, to keep "
+                    f"the averaged weights that {other.monitor} belongs to. "
+                    "Received: it stands "
+                    f"{'behind' if other in behind else 'before'}, with "
+                    f"swap_on_epoch={self.swap_on_epoch}"
+                )
+            if sees_average and isinstance(
+                other, keras.callbacks.BackupAndRestore
+            ):
+                raise ValueError(
+                    f"`callbacks` must have `{type(other).__name__}` before "
+                    "`ExponentialMovingAverage`, to save the training "
+                    "weights. Received: it stands behind"
+                )
+
+    def _check_steps(self):
+        """Find out how many batches a step has, and how many are seen."""
         optimizer = self.model.optimizer
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         accumulated = getattr(optimizer, "gradient_accumulation_steps", None)
-        self._batches = self.every * (accumulated or 1)
+        self._accumulated = accumulated or 1
+        self._execution = self.model.steps_per_execution
+        if self.every * self._accumulated % self._execution:
+            common = math.gcd(self._execution, self._accumulated)
+            raise ValueError(
+                f"`every` must be a multiple of {self._execution // common} "
+                f"where `steps_per_execution={self._execution}`, since the "
+                "weights in between are never seen. "
+                f"Received: every={self.every}"
+            )
+        self._done = 0
+        self._count_batches()
+
+    def _count_batches(self):
+        """Return how many batches there were since the last call."""
+        if self._execution == 1:
+            return 1
+        # Keras counts the last execution of an epoch as a whole one.
+        before = self._done
+        iterations = ops.convert_to_numpy(self.model.optimizer.iterations)
+        self._done = int(iterations) * self._accumulated
+        return self._done - before
 
     def _check(self, variables):
+        if not variables:
+            raise ValueError(
+                "`ExponentialMovingAverage` must be given a model that has "
+                f"weights. Received: model={self.model.name}"
+            )
         ours = [tuple(average.shape) for average in self.averages]
         if ours != [tuple(variable.shape) for variable in variables]:
             raise ValueError(
@@ -147,27 +211,36 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
                 f"other shapes, model={self.model.name}"
             )
 
-    def on_train_batch_begin(
-        self, batch: int, logs: dict | None = None
-    ) -> None:
-        self._first_batch = batch
-
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self._pending += batch - self._first_batch + 1
-        while self._pending >= self._batches:
-            self._pending -= self._batches
-            self._update()
+        batches = self._count_batches()
+        if self._is_first and self._starts_late():
+            return
+        self._pending += batches
+        if self._pending >= self.every * self._accumulated:
+            steps, self._pending = divmod(self._pending, self._accumulated)
+            self._update(steps)
 
-    def _update(self):
+    def _starts_late(self):
+        """Start with what the first batch has built, if it has."""
+        self._is_first = False
+        variables = self._variables()
+        starts = self._is_new and len(variables) > len(self.averages)
+        if starts:
+            self.averages = [_copy(v, "float32") for v in variables]
+        self._check(variables)
+        return starts
+
+    def _update(self, steps):
         decay = average_decay(
             self.ema_decay, self.updates, self.every, self.warmup
-        )
+        ) ** (steps / self.every)
         values = [ops.convert_to_tensor(v) for v in self._variables()]
         self.averages = _backend.interpolate(self.averages, values, 1.0 - decay)
         self.updates += 1
 
-    def _swap_in(self):
-        if self.averages is None or self._training_weights is not None:
+    def swap_in(self) -> None:
+        """Put the averaged weights into the model, until `swap_out`."""
+        if not self.averages or self._training_weights is not None:
             return
         variables = self._variables()
         self._training_weights = [_copy(v) for v in variables]
@@ -178,18 +251,23 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         for variable, average in zip(variables, self.averages, strict=True):
             variable.assign(_copy(average, variable.dtype))
 
-    def swap_out(self) -> None:
-        """Put the training weights back into the model."""
+    def swap_out(self) -> bool:
+        """Put the training weights back into the model.
+
+        Returns:
+            Whether the averaged ones were in.
+        """
         if self._training_weights is None:
-            return
+            return False
         for variable, value in zip(
             self._variables(), self._training_weights, strict=True
         ):
             variable.assign(value)
         self._training_weights = None
+        return True
 
     def on_test_begin(self, logs: dict | None = None) -> None:
-        self._swap_in()
+        self.swap_in()
 
     def on_test_end(self, logs: dict | None = None) -> None:
         self.swap_out()
@@ -201,7 +279,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         if self.path is not None:
             self.save(self.path)
         if self.swap_on_epoch:
-            self._swap_in()
+            self.swap_in()
 
     def on_train_end(self, logs: dict | None = None) -> None:
         self.swap_out()
@@ -211,7 +289,8 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
     def apply(self) -> None:
         """Put the averaged weights into the model, for good."""
         self.swap_out()
-        self._assign(self._variables())
+        if self.averages:
+            self._assign(self._variables())
 
     def get_state(self) -> dict:
         """Return the average and its counters as a dict of NumPy arrays."""

@@ -95,11 +95,12 @@ class PreparedRun:
         """Train, write everything into the folder, see `train`."""
         start = time.perf_counter()
         try:
-            for done, end, batches in self._parts():
+            parts = list(self._parts())
+            for done, end, batches in parts:
                 self._fit(batches, done, end, verbose, extra_callbacks or [])
                 if self.model.stop_training:
                     break
-            if self.average is not None:
+            if self.average is not None and not parts:
                 self.average.set_model(self.model)
                 self.average.apply()
             return finish_run(self, time.perf_counter() - start)
@@ -122,8 +123,16 @@ class PreparedRun:
         preempt = callbacks.Preempt(self.backup)
         if not self.distribution.is_chief:
             verbose = 0
+
+        def apply_average(logs=None):
+            stops = self.model.stop_training or end == self.stages[-1][0]
+            if stops and self.average is not None:
+                self.average.apply()
+
         used = [
             *run_callbacks(self, batches, done),
+            # Before those that may restore the weights of the best epoch.
+            keras.callbacks.LambdaCallback(on_train_end=apply_average),
             *extra_callbacks,
             preempt,
         ]

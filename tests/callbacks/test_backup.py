@@ -150,6 +150,23 @@ def test_a_backup_of_another_model_or_optimizer_is_refused(change, tmp_path):
     assert_same(state(model), before)
 
 
+def test_the_average_comes_back_behind_a_backup(tmp_path):
+    model, seen = make_model(), []
+    average = ExponentialMovingAverage(0.5)
+    look = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(model.get_weights())
+    )
+    fit(model, [average, Backup(tmp_path, average), look], epochs=1)
+    for weight, averaged in zip(seen[0], model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, averaged)
+
+
+def test_a_backup_that_does_not_know_the_average_is_refused(tmp_path):
+    callbacks = [ExponentialMovingAverage(), Backup(tmp_path)]
+    with pytest.raises(ValueError, match="`average` .* average=None$"):
+        fit(make_model(), callbacks)
+
+
 def test_a_backup_without_its_average_is_refused(tmp_path):
     fit(make_model(), [Backup(tmp_path)], epochs=1)
     backup = Backup(tmp_path, ExponentialMovingAverage())

@@ -134,9 +134,7 @@ def test_swap_on_epoch_for_the_callbacks_behind_it(tmp_path):
     after = keras.callbacks.ModelCheckpoint(tmp_path / "ema.weights.h5")
     for checkpoint in before, after:
         checkpoint.save_weights_only = True
-    average = ExponentialMovingAverage(
-        0.8, apply_at_end=False, swap_on_epoch=True
-    )
+    average = ExponentialMovingAverage(0.8, apply_at_end=False)
     fit(model, [weights, before, average, after], validation_data=(X, Y))
     expected = reference(weights.seen, lambda step: 0.8)
     assert_equal(model.get_weights(), weights.seen[-1], atol=0)
@@ -235,5 +233,97 @@ def test_a_model_without_weights_is_refused():
     model.compile("sgd", "mse")
     average = ExponentialMovingAverage()
     average.set_model(model)
-    with pytest.raises(ValueError, match="built"):
+    with pytest.raises(ValueError, match="a model that has weights"):
         average.on_train_begin()
+
+
+class NotBuilt(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(3)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def test_a_model_that_its_first_batch_builds():
+    model, weights = NotBuilt(), Weights()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1), loss)
+    fit(model, [weights, ExponentialMovingAverage(0.8)], 1)
+    # Without the weights before the first batch where nobody could see them.
+    seen = [weights for weights in weights.seen if weights]
+    assert len(seen) == 6 if keras.backend.backend() == "tensorflow" else 7
+    assert_equal(model.get_weights(), reference(seen, lambda step: 0.8))
+
+
+several_steps = pytest.mark.skipif(
+    keras.backend.backend() == "torch",
+    reason="Keras on torch has no steps_per_execution",
+)
+
+
+@several_steps
+def test_steps_that_are_not_seen_are_refused():
+    model = make_model()
+    model.compile("sgd", model.loss, steps_per_execution=4)
+    with pytest.raises(ValueError, match="a multiple of 4 .* every=1$"):
+        fit(model, [ExponentialMovingAverage()])
+    accumulating = keras.optimizers.SGD(gradient_accumulation_steps=6)
+    model.compile(accumulating, model.loss, steps_per_execution=4)
+    with pytest.raises(ValueError, match="a multiple of 2 .* every=1$"):
+        fit(model, [ExponentialMovingAverage()])
+
+
+@several_steps
+def test_every_execution_and_a_shorter_one_at_the_end():
+    plain, weights = make_model(), Weights()
+    plain.layers[2].rate = 0.0
+    fit(plain, [weights])
+    model = make_model()
+    model.layers[2].rate = 0.0
+    model.compile(keras.optimizers.SGD(0.1), plain.loss, steps_per_execution=4)
+    fit(model, [ExponentialMovingAverage(0.8, every=4)])
+    # Six batches are an execution of four and one of two.
+    seen = [weights.seen[step] for step in (0, 4, 10)]
+    expected = reference(seen, lambda step: 0.8 ** (4, 6)[step])
+    assert_equal(model.get_weights(), expected, atol=1e-5)
+
+
+def keep_best(path):
+    return [
+        keras.callbacks.EarlyStopping(patience=9, restore_best_weights=True),
+        keras.callbacks.ModelCheckpoint(
+            path, save_best_only=True, save_weights_only=True
+        ),
+    ]
+
+
+def test_the_best_weights_are_those_that_were_scored(tmp_path):
+    model, best = make_model(), tmp_path / "best.weights.h5"
+    callbacks = [ExponentialMovingAverage(0.8), *keep_best(best)]
+    history = fit(model, callbacks, 4, validation_data=(X, (Y + 1) % 3))
+    scores = history["val_loss"]
+    assert scores[-1] - min(scores) > 1e-3
+    for _ in range(2):
+        score = model.evaluate(X, (Y + 1) % 3, verbose=0)
+        assert score == pytest.approx(min(scores), rel=1e-5)
+        model.load_weights(best)
+
+
+def test_the_wrong_order_is_refused(tmp_path):
+    average = ExponentialMovingAverage()
+    stop, save = keep_best(tmp_path / "best.weights.h5")
+    without_swap = ExponentialMovingAverage(swap_on_epoch=False)
+    loss = keras.callbacks.EarlyStopping("loss", restore_best_weights=True)
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup.weights.h5")
+    for callbacks, name, where in (
+        ([stop, average], "EarlyStopping", "before"),
+        ([save, average], "ModelCheckpoint", "before"),
+        ([without_swap, save], "ModelCheckpoint", "behind"),
+        ([loss, average], "EarlyStopping", "before"),
+        ([average, backup], "BackupAndRestore", "behind"),
+    ):
+        message = f"`{name}` (behind|before) .*it stands {where}"
+        with pytest.raises(ValueError, match=message):
+            fit(make_model(), callbacks, validation_data=(X, Y))

@@ -294,3 +294,16 @@ def test_the_last_good_backup_outlives_divergence(tmp_path):
     again = training.prepare(recipe, tmp_path)
     assert again.epochs_done == 1
     assert math.isfinite(again.fit(verbose=0)["val_crossentropy"])
+
+
+def test_the_average_does_not_replace_restored_weights(tmp_path):
+    restore = keras.callbacks.EarlyStopping(
+        "val_accuracy", mode="max", patience=9, restore_best_weights=True
+    )
+    training.train(AVERAGED, tmp_path, verbose=0, extra_callbacks=[restore])
+    last, best = (
+        keras.models.load_model(tmp_path / name).get_weights()
+        for name in ("last.keras", "best.keras")
+    )
+    for weight, expected in zip(last, best, strict=True):
+        np.testing.assert_array_equal(weight, expected)
