@@ -8,7 +8,7 @@ from keras_tricks import _backend
 from keras_tricks._checks import check_real
 from keras_tricks._random import SWITCH, random_generator
 from keras_tricks._types import DType, Shape, Tensor
-from keras_tricks.layers._mixing import StepLayer
+from keras_tricks.layers._step_layer import StepLayer
 from keras_tricks.layers.cut_mix import CutMix
 from keras_tricks.layers.mix_up import MixUp
 
