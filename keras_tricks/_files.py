@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -50,6 +51,23 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> Path:
             os.unlink(temporary)
         raise
     return path
+
+
+def read_regular(path: str | os.PathLike) -> bytes:
+    """Read a file; refuse a pipe or a device, which may never end.
+
+    Raises:
+        OSError: If it cannot be read, or is no regular file.
+    """
+    with open(path, "rb", opener=open_regular) as file:
+        return file.read()
+
+
+def open_regular(path: str | os.PathLike, flags: int) -> int:
+    """Open a file as `os.open` does, if it is one: an `opener` for `open`."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return os.open(path, flags)
 
 
 def sync(path: str | Path) -> None:

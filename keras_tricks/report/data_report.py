@@ -6,6 +6,7 @@ import numpy as np
 from keras_tricks._files import write_atomically
 from keras_tricks.data import ImageSet
 from keras_tricks.data.inspection.data_report import QUANTILES, DataReport
+from keras_tricks.data.sources.walk_folders import describe_left_out
 from keras_tricks.report import data_figures as figures
 from keras_tricks.report import page
 from keras_tricks.report.data_pictures import Pictures
@@ -109,6 +110,8 @@ def verdicts(report: DataReport) -> list[str]:
             )
     if not report.bad:
         lines.append("Every record can be used.")
+    if report.left_out:
+        lines.append(f"Left out: {describe_left_out(report.left_out)}.")
     for split, names in report.empty_classes().items():
         if names:
             shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

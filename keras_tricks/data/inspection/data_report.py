@@ -94,6 +94,8 @@ class DataReport:
             0 ... 255, or `None` if none can be used.
         std: Their standard deviation.
         duplicates: Groups of images that are the same or look alike.
+        left_out: What else is in a folder of images, a dict of name to
+            reason.
 
     Example:
     >>> from keras_tricks.data import inspect_images, open_images
@@ -110,6 +112,7 @@ class DataReport:
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     duplicates: tuple[Duplicates, ...]
+    left_out: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def train(self) -> SplitReport:
@@ -163,6 +166,7 @@ class DataReport:
                 for one in self.splits
             },
             "bad": [dataclasses.asdict(record) for record in self.bad],
+            "left_out": self.left_out,
             "duplicates": [
                 {
                     **dataclasses.asdict(group),

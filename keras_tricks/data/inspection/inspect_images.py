@@ -98,6 +98,11 @@ def inspect_images(
         mean=mean,
         std=std,
         duplicates=_find_duplicates(splits, seen),
+        left_out={
+            name: reason
+            for records in splits.values()
+            for name, reason in getattr(records, "left_out", {}).items()
+        },
     )
 
 

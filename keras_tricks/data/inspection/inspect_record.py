@@ -12,7 +12,11 @@ import numpy as np
 from keras_tricks._checks import first_line
 from keras_tricks.data.sources.records import LabelError, Records
 from keras_tricks.data.transforms.crops import import_pillow, to_channels
-from keras_tricks.data.transforms.decode import open_image
+from keras_tricks.data.transforms.decode import (
+    SUFFIXES,
+    image_formats,
+    open_image,
+)
 
 DAMAGES = (
     "unreadable",
@@ -42,17 +46,6 @@ ODDITIES = (
 
 TINY, HUGE, LONG = 32, 20_000_000, 4
 
-_FORMATS = {
-    ".bmp": "BMP",
-    ".gif": "GIF",
-    ".jpeg": "JPEG",
-    ".jpg": "JPEG",
-    ".png": "PNG",
-    ".ppm": "PPM",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-}
 _ORIENTATION = 0x0112
 _LEVELS = np.arange(256.0)
 # A thumbnail with fewer steps between its pixels than this has too little in
@@ -196,7 +189,7 @@ def _decode(data, name):
         image = open_image(data, name)
     except ValueError as error:
         raise _Damage(_kind_of_damage(data, error), error) from None
-    with pillow.open(io.BytesIO(data)) as header:
+    with pillow.open(io.BytesIO(data), formats=image_formats()) as header:
         try:
             return image, header.format, _odd_contents(header, data, name)
         except Exception:  # Metadata that training does not look at.
@@ -207,7 +200,7 @@ def _kind_of_damage(data, error):
     pillow = import_pillow()
     kind = "other"
     try:
-        pillow.open(io.BytesIO(data)).close()
+        pillow.open(io.BytesIO(data), formats=image_formats()).close()
     except pillow.UnidentifiedImageError:
         kind = "no image"
     except pillow.DecompressionBombError:
@@ -238,7 +231,7 @@ def _odd_contents(image, data, name):
         odd.add("animated")
     if image.getexif().get(_ORIENTATION) in range(2, 9):
         odd.add("turned")
-    expected = _FORMATS.get(os.path.splitext(name)[1].lower())
+    expected = SUFFIXES.get(os.path.splitext(name)[1].lower())
     own = "JPEG" if image.format == "MPO" else image.format
     if expected not in (None, own):
         odd.add("other format")

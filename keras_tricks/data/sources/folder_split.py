@@ -11,6 +11,7 @@ from keras_tricks.data.sources.arrays import stratified_split
 from keras_tricks.data.sources.class_names import ClassNames
 from keras_tricks.data.sources.folders import ImageFiles
 from keras_tricks.data.sources.walk_folders import (
+    report_left_out,
     split_folders,
     subfolders,
     walk_images,
@@ -30,8 +31,9 @@ def open_folder_splits(
     subfolders are the classes, and a fixed share of each is held out, always
     the same. Class names are sorted, and so are the files of a class. Hidden
     files and folders are left out, links are followed, and a folder that is
-    there under several names counts once. No file is opened: one that cannot
-    be read is listed too.
+    there under several names counts once. An image is what is called one, or
+    is one by its content; what is left out is counted and named on stderr.
+    One that cannot be read is listed too.
 
     Args:
         folder: The folder.
@@ -99,8 +101,10 @@ def _list_images(root, split, classes, empty):
             f"{path} must hold the classes of the training folder only. "
             f"Received: {', '.join(unknown[:5])}"
         )
+    walked = walk_images(root, split)
+    report_left_out(path, walked.left_out)
     found = {name: [] for name in classes.names}
-    for name in walk_images(root, split):
+    for name in walked.names:
         folder, _, inside = name.removeprefix(f"{split}/").partition("/")
         if inside:
             found[folder].append(name)
@@ -108,7 +112,7 @@ def _list_images(root, split, classes, empty):
     counts = [len(names) for names in found.values()]
     labels = np.repeat(np.arange(len(classes), dtype="int32"), counts)
     names = tuple(itertools.chain(*found.values()))
-    return ImageFiles(root, names, labels, classes)
+    return ImageFiles(root, names, labels, classes, left_out=walked.left_out)
 
 
 def _check_none_is_empty(folders):

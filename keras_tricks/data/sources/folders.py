@@ -8,15 +8,22 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from keras_tricks._files import read_regular
 from keras_tricks.data.sources.arrays import classes_in_turn
 from keras_tricks.data.sources.class_names import ClassNames, read_class_names
 from keras_tricks.data.sources.walk_folders import (
+    FoundImages,
     is_image,
+    report_left_out,
     split_folders,
     subfolders,
     walk_images,
 )
-from keras_tricks.data.transforms.decode import SUFFIXES, decode_image
+from keras_tricks.data.transforms.decode import (
+    decode_image,
+    holds_image,
+    image_formats,
+)
 
 CLASSES_FILE = "classes.tsv"
 
@@ -33,6 +40,7 @@ class ImageFiles:
         labels: int32, shape `(N,)`, or `None` if unknown.
         classes: A `ClassNames`, or `None` if unknown.
         places: For a .tar: offset and length of each file in it.
+        left_out: What else is there, a dict of name to reason.
 
     Example:
     >>> import os, tempfile
@@ -49,6 +57,7 @@ class ImageFiles:
     labels: np.ndarray | None = None
     classes: ClassNames | None = None
     places: dict[str, tuple[int, int]] | None = None
+    left_out: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __len__(self):
         return len(self.names)
@@ -88,8 +97,7 @@ class ImageFiles:
         name = self.names[index]
         try:
             if self.places is None:
-                with open(os.path.join(self.root, name), "rb") as file:
-                    return file.read()
+                return read_regular(os.path.join(self.root, name))
             offset, length = self.places[name]
             with open(self.root, "rb") as file:
                 file.seek(offset)
@@ -137,7 +145,9 @@ def open_image_files(
         source: A folder, a .tar file, or a list of paths of images, whose
             classes remain unknown. Of a folder with `train` and one of
             `val`, `valid`, `validation`, `test` in it, the latter is taken.
-            Hidden files and folders are left out, links are followed.
+            Images are found by name or content; hidden files and folders
+            are left out, links are followed. What is left out is counted
+            and named on stderr.
         classes: The classes of the network. Defaults to `None`.
         labels: Whether to find out the classes. Defaults to `True`.
 
@@ -172,18 +182,20 @@ def open_image_files(
     if folder:
         # The training split is not even walked.
         *_, split = split_folders(subfolders(root)) or ("",)
-        names = walk_images(root, split)
+        found = walk_images(root, split)
     else:
-        places = _members(root)
-        names = sorted(places)
-    names = _test_split(names)
+        found, places = _members(root)
+    report_left_out(root, found.left_out)
+    names = _test_split(found.names)
     if not names:
         raise ValueError(
-            f"`data_dir` must hold images ({', '.join(SUFFIXES)}). "
+            f"`data_dir` must hold images ({', '.join(image_formats())}). "
             f"Received: {os.path.join(root, split) if split else root}"
         )
     if not labels:
-        return ImageFiles(root, tuple(names), places=places)
+        return ImageFiles(
+            root, tuple(names), places=places, left_out=found.left_out
+        )
     if classes is None:
         beside = root if folder else os.path.dirname(root)
         path = os.path.join(beside, CLASSES_FILE)
@@ -191,23 +203,42 @@ def open_image_files(
             classes = read_class_names(path)
         else:
             classes = _class_folders(root, names)
-    found = None if classes is None else _labels(root, names, classes)
-    return ImageFiles(root, tuple(names), found, classes, places)
+    found_labels = None if classes is None else _labels(root, names, classes)
+    return ImageFiles(
+        root, tuple(names), found_labels, classes, places, found.left_out
+    )
 
 
 def _members(root):
+    """Return the images of a .tar, and their places."""
+    places, left_out = {}, {}
     try:
         with tarfile.open(root, "r:") as tar:
-            return {
-                member.name: (member.offset_data, member.size)
-                for member in tar
-                if member.isfile() and is_image(member.name)
-            }
+            members = [member for member in tar if not member.isdir()]
+            for member in members:
+                reason = _left_out(tar, member)
+                if reason is None:
+                    places[member.name] = member.offset_data, member.size
+                else:
+                    left_out[member.name] = reason
     except (OSError, tarfile.TarError) as error:
         raise ValueError(
             f"`data_dir` must be a readable .tar file, not compressed ({error}"
             f"). Received: {root}"
         ) from None
+
+    return FoundImages(tuple(sorted(places)), left_out), places
+
+
+def _left_out(tar, member):
+    """Return why a file of an archive is no image, or None."""
+    if not member.isfile():
+        return "no regular file"
+    if any(part.startswith(".") for part in PurePosixPath(member.name).parts):
+        return "hidden"
+    if is_image(member.name) or holds_image(tar.extractfile(member)):
+        return None
+    return "no image"
 
 
 def _below_shared(names):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_tricks._checks import check_choice
+from keras_tricks._files import open_regular
 from keras_tricks.data.shards.files import holds_shards
 from keras_tricks.data.shards.records import is_record_shard
 from keras_tricks.data.shards.tar import is_tar_shard
@@ -232,7 +233,7 @@ def _read_npz(path):
             f"Received: {path}"
         )
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise ValueError("it holds a single array")

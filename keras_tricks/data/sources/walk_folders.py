@@ -1,22 +1,57 @@
 """Walks a folder of images: one rule for what training and evaluation see."""
 
+import collections
+import dataclasses
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from keras_tricks.data.transforms.decode import SUFFIXES
+from keras_tricks.data.transforms.decode import (
+    SUFFIXES,
+    holds_image,
+    image_formats,
+)
 
 TEST_FOLDERS = ("val", "valid", "validation", "test")
+_SHOWN = 3
 
 
-def walk_images(root: str, inside: str = "") -> list[str]:
+@dataclasses.dataclass(frozen=True)
+class FolderEntries:
+    """What is directly in a folder, by its names there, sorted.
+
+    Args:
+        folders: Folders, links to some among them.
+        images: Images, and links to nowhere that are called like one.
+        left_out: Everything else, a dict of name to reason.
+    """
+
+    folders: tuple[str, ...]
+    images: tuple[str, ...]
+    left_out: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundImages:
+    """The images below a folder.
+
+    Args:
+        names: Sorted, with slashes.
+        left_out: What is there besides, a dict of name to reason.
+    """
+
+    names: tuple[str, ...]
+    left_out: dict[str, str]
+
+
+def walk_images(root: str, inside: str = "") -> FoundImages:
     """List the image files below a folder.
 
-    Only regular files count, see `is_image`, and links are followed; one that
-    leads nowhere is listed, so that whoever reads it says so. A folder that is
-    there under several names, through links, is entered once: by its own name
-    if it has one here, otherwise by the first of the others. So a link to a
-    folder above does no harm. A folder that cannot be read is left out.
+    See `scan_folder` for what an image is. Links are followed. A folder that
+    is there under several names, through links, is entered once: by its own
+    name if it has one here, otherwise by the first of the others. So a link
+    to a folder above does no harm.
 
     Args:
         root: Path of a folder.
@@ -24,39 +59,120 @@ def walk_images(root: str, inside: str = "") -> list[str]:
             all.
 
     Returns:
-        Sorted names inside `root`, with slashes.
+        A `FoundImages`, with the names inside `root`.
+
+    Raises:
+        ValueError: If a folder cannot be read.
 
     Example:
     >>> import tempfile
     >>> root = tempfile.mkdtemp()
-    >>> for name in ("cat/2.png", "cat/1.png", ".trash/3.png"):
+    >>> for name in ("cat/2.png", "cat/1.png", "cat/notes.txt"):
     ...     os.makedirs(os.path.dirname(f"{root}/{name}"), exist_ok=True)
     ...     open(f"{root}/{name}", "wb").close()
     >>> walk_images(root)
-    ['cat/1.png', 'cat/2.png']
+    FoundImages(names=('cat/1.png', 'cat/2.png'), \
+left_out={'cat/notes.txt': 'no image'})
     """
     links: list[str] = []
     found, seen, folders = [], set(), [inside]
+    left_out = {}
     while folders or links:
         # Links last, so that a folder's own name wins.
         links.sort(reverse=True)
         folder = (folders or links).pop()
         path = os.path.join(root, folder)
-        try:
-            state, entries = os.stat(path), [*os.scandir(path)]
-        except OSError:
-            continue
+        state = os.stat(path)
         if (state.st_dev, state.st_ino) in seen:
+            left_out[folder] = "there under another name"
             continue
         seen.add((state.st_dev, state.st_ino))
-        for entry in entries:
-            name = f"{folder}/{entry.name}" if folder else entry.name
-            image = is_image(entry.name)
-            if image and (entry.is_file() or not os.path.exists(entry.path)):
-                found.append(name)
-            elif not entry.name.startswith(".") and entry.is_dir():
-                (links if entry.is_symlink() else folders).append(name)
-    return sorted(found)
+        entries = scan_folder(path)
+        before = f"{folder}/" if folder else ""
+        found += [before + name for name in entries.images]
+        for name in entries.folders:
+            is_link = os.path.islink(os.path.join(path, name))
+            (links if is_link else folders).append(before + name)
+        for name, reason in entries.left_out.items():
+            left_out[before + name] = reason
+    return FoundImages(tuple(sorted(found)), dict(sorted(left_out.items())))
+
+
+def scan_folder(path: str) -> FolderEntries:
+    """Tell the images and the folders in a folder from everything else.
+
+    An image is a regular file, not hidden, whose name ends as that of an
+    image that can be decoded, see `SUFFIXES`, or whose content is one. A link
+    that leads nowhere is listed if it is called like an image, so that
+    whoever reads it says so.
+
+    Args:
+        path: Path of a folder.
+
+    Returns:
+        A `FolderEntries`.
+
+    Raises:
+        ValueError: If the folder cannot be read.
+    """
+    folders, images, left_out = [], [], {}
+    try:
+        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+    except OSError as error:
+        raise ValueError(
+            "Every folder of images must be one that can be read. "
+            f"Received: {path} ({error.strerror or error})"
+        ) from None
+    for entry in entries:
+        try:
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+        except OSError:  # A link to itself, or to where nobody may look.
+            is_folder = is_file = False
+        named = SUFFIXES.get(os.path.splitext(entry.name)[1].lower())
+        if entry.name.startswith("."):
+            left_out[entry.name] = "hidden"
+        elif is_folder:
+            folders.append(entry.name)
+        elif not is_file and os.path.exists(entry.path):
+            left_out[entry.name] = "no regular file"
+        elif named in image_formats() or (is_file and holds_image(entry.path)):
+            images.append(entry.name)
+        elif named:
+            left_out[entry.name] = f"of {named}, which Pillow cannot decode"
+        else:
+            reason = "no image" if is_file else "a link to nowhere"
+            left_out[entry.name] = reason
+    return FolderEntries(tuple(folders), tuple(images), left_out)
+
+
+def report_left_out(root: str, left_out: dict[str, str]) -> None:
+    """Say on stderr, in a line, what is no image: how many, and the first.
+
+    Args:
+        root: The folder, or the archive.
+        left_out: Names to reasons.
+    """
+    if left_out:
+        text = describe_left_out(left_out)
+        print(f"Left out of {root}: {text}", file=sys.stderr, flush=True)
+
+
+def describe_left_out(left_out: dict[str, str]) -> str:
+    """Return how many names have which reason, with the first of each.
+
+    Example:
+    >>> names = {"a/notes.txt": "no image", ".git": "hidden"}
+    >>> describe_left_out(names)
+    '1 no image (a/notes.txt), 1 hidden (.git)'
+    """
+    groups = collections.defaultdict(list)
+    for name, reason in left_out.items():
+        groups[reason].append(name)
+    return ", ".join(
+        f"{len(names)} {reason} ({', '.join(names[:_SHOWN])}"
+        f"{', ...' if len(names) > _SHOWN else ''})"
+        for reason, names in groups.items()
+    )
 
 
 def is_image(name: str) -> bool:
@@ -69,18 +185,14 @@ def is_image(name: str) -> bool:
     >>> is_image("cat/1.JPG"), is_image("cat/.1.jpg"), is_image(".cat/1.jpg")
     (True, False, False)
     """
-    return name.lower().endswith(SUFFIXES) and not any(
-        part.startswith(".") for part in PurePosixPath(name).parts
-    )
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") for part in path.parts)
+    return SUFFIXES.get(path.suffix.lower()) in image_formats() and not hidden
 
 
 def subfolders(path: str) -> list[str]:
     """Return the sorted names of the folders in a folder, none hidden."""
-    return sorted(
-        entry.name
-        for entry in os.scandir(path)
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
+    return list(scan_folder(path).folders)
 
 
 def split_folders(names: Iterable[str]) -> tuple[str, ...]:

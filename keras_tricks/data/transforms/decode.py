@@ -1,29 +1,94 @@
 """Image files of any kind to RGB pixels."""
 
+import functools
 import importlib
 import io
 import os
-from typing import TYPE_CHECKING
+import warnings
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from keras_tricks._files import read_regular
 from keras_tricks.data.transforms.crops import import_pillow
 
 if TYPE_CHECKING:
     import PIL.Image
 
-# A file is an image by its name; what it holds decides how it is decoded.
-SUFFIXES = (
-    ".bmp",
-    ".gif",
-    ".jpeg",
-    ".jpg",
-    ".png",
-    ".ppm",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
+_SUFFIXES = {
+    "AVIF": (".avif", ".avifs"),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "HEIF": (".heic", ".heif"),
+    "JPEG": (".jfif", ".jpe", ".jpeg", ".jpg"),
+    "JPEG2000": (".j2c", ".j2k", ".jp2", ".jpc", ".jpf", ".jpx"),
+    "PNG": (".apng", ".png"),
+    "PPM": (".pbm", ".pgm", ".pnm", ".ppm"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+SUFFIXES = {
+    suffix: name for name, suffixes in _SUFFIXES.items() for suffix in suffixes
+}
+"""How the names of images end, and their formats as Pillow calls them."""
+
+# What Pillow may have been built without.
+_CODECS = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}
+
+
+@functools.cache
+def image_formats() -> tuple[str, ...]:
+    """Return the formats that are decoded, those of `SUFFIXES` at most.
+
+    No others are opened, whatever a file is called: some decoders of Pillow
+    start programs. AVIF, JPEG 2000 and WebP are there if Pillow was built
+    with them, HEIF if the package pillow-heif is installed.
+
+    Returns:
+        Names as Pillow has them.
+
+    Raises:
+        ImportError: If Pillow is missing.
+
+    Example:
+    >>> {"JPEG", "PNG", "TIFF"} <= {*image_formats()}, "EPS" in image_formats()
+    (True, False)
+    """
+    pillow = import_pillow()
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener()
+    except ImportError:
+        pass
+    pillow.init()
+    built = importlib.import_module("PIL.features").get_supported()
+    return tuple(
+        name
+        for name in _SUFFIXES
+        if name in pillow.OPEN and _CODECS.get(name, "pil") in built
+    )
+
+
+def holds_image(file: str | os.PathLike | IO[bytes]) -> bool:
+    """Tell by its content whether a file is an image that is decoded.
+
+    Args:
+        file: A path, or an open file. Only its beginning is read.
+
+    Example:
+    >>> import io
+    >>> holds_image(io.BytesIO(b"Remember to buy milk."))
+    False
+    """
+    pillow = import_pillow()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pillow.open(file, formats=image_formats()).close()
+    except pillow.DecompressionBombError:
+        return True
+    except Exception:  # Of a decoder that takes it for its own at first.
+        return False
+    return True
 
 
 def decode_image(
@@ -89,10 +154,11 @@ def open_image(
     pillow_ops = importlib.import_module("PIL.ImageOps")
     if name is None:
         name = "image" if isinstance(source, bytes) else os.fspath(source)
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
     # Decoders of damaged files fail in many ways, all of them the file's.
     try:
-        with pillow.open(file) as image:
+        data = source if isinstance(source, bytes) else read_regular(source)
+        file = io.BytesIO(data)
+        with pillow.open(file, formats=image_formats()) as image:
             pillow_ops.exif_transpose(image, in_place=True)
             return _to_rgb(image)
     except pillow.UnidentifiedImageError:
