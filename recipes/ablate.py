@@ -17,7 +17,7 @@ import keras_backend as keras_backend  # Before Keras: it picks the backend.
 import keras
 import recipe_flags
 from absl import app, flags
-from run_progress import RunProgress
+from run_progress import RunProgress, print_classes
 
 from keras_tricks import Recipe, training
 from keras_tricks.report import comparison_table, write_comparison_report
@@ -122,6 +122,7 @@ def run_all(recipes, folder):
         start = time.perf_counter()
         keras.utils.clear_session()  # Frees the models of the runs before.
         run = training.prepare(recipe, run_folder)
+        print_classes(run.data.class_names)
         result = run.fit(verbose=0, extra_callbacks=[RunProgress()])
         print(
             f"  validation accuracy {result['val_accuracy']:.2%}, "

@@ -23,7 +23,7 @@ import keras
 import numpy as np
 import recipe_flags
 from absl import app, flags
-from run_progress import RunProgress
+from run_progress import RunProgress, print_classes
 
 from keras_tricks import Recipe, training
 from keras_tricks._files import write_atomically
@@ -56,6 +56,7 @@ def train_teacher(recipe, folder):
     )
     if not (folder / "result.json").exists():
         run = training.prepare(teacher, folder)
+        print_classes(run.data.class_names)
         run.fit(verbose=0, extra_callbacks=[RunProgress()])
     training.check_same(teacher, folder)
     return folder / "last.keras"
@@ -98,6 +99,7 @@ METHODS = {
 def train_student(method, recipe, teacher):
     """Train one student; return its accuracy and agreement."""
     data, train, validation = training.build_data(recipe)
+    print_classes(data.class_names)
     size = len(data.x_train)
     student = training.build_model(recipe, data.image_shape, data.num_classes)
     model = METHODS[method](student, teacher, recipe, size)

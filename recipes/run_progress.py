@@ -1,4 +1,14 @@
+import functools
+
 import keras
+
+from keras_tricks.data.sources.class_names import describe_classes
+
+
+@functools.cache
+def print_classes(names):
+    """Print the names of the classes, a tuple, once."""
+    print(f"classes: {describe_classes(names)}", flush=True)
 
 
 class RunProgress(keras.callbacks.Callback):

@@ -15,6 +15,7 @@ from keras_tricks._files import (
 )
 from keras_tricks.data import ImageData, ImageSet, RestOfEpoch
 from keras_tricks.data.pipeline.base import EpochBatches
+from keras_tricks.data.sources.class_names import describe_classes
 from keras_tricks.distribute import Distribution
 from keras_tricks.recipe import Recipe
 from keras_tricks.training.build import (
@@ -256,7 +257,9 @@ def _build(recipe, data, distribution):
         recipe, data, pretrained, distribution
     )
     student.preprocessing = run_preprocessing(data, pretrained)
-    explanation = f"data      {data!r}\n"
+    explanation = (
+        f"data      {data!r}\nclasses   {describe_classes(data.class_names)}\n"
+    )
     if distribution.num_replicas > 1:
         explanation += _devices(recipe, distribution)
     first_batch = stages[0][1][0]

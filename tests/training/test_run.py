@@ -157,6 +157,9 @@ def test_every_file_holds_what_it_should(whole_run):
     assert Recipe.load(run.folder / "recipe.json") == run.recipe
     explain = (run.folder / "explain.txt").read_text("utf-8")
     assert explain == run.explanation
+    assert explain.splitlines()[1] == (
+        "classes   10: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    )
     assert explain.startswith("data      ImageData(name='digits', train=128")
     assert json.loads((run.folder / "result.json").read_text()) == result
     for part in ("train", "validation"):

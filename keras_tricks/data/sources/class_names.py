@@ -4,7 +4,10 @@ import csv
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+
+_SHOWN = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +110,17 @@ def read_class_names(path: str | os.PathLike) -> ClassNames:
             f"({' '.join(str(error).split())}). Received: "
             f"classes={str(path)!r}"
         ) from None
+
+
+def describe_classes(names: Sequence[str]) -> str:
+    """Return how many classes there are, and the names of the first 20.
+
+    Example:
+    >>> describe_classes(("ant", "bee"))
+    '2: ant, bee'
+    """
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{len(names)}: {', '.join(names[:_SHOWN])}{more}"
 
 
 def _lines(text):

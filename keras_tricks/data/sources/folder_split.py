@@ -1,24 +1,17 @@
 """Lists the training and the test split of a folder of class folders."""
 
 import dataclasses
-import itertools
 import os
 
 import numpy as np
 
 from keras_tricks._checks import check_real
 from keras_tricks.data.sources.arrays import stratified_split
-from keras_tricks.data.sources.class_names import ClassNames
 from keras_tricks.data.sources.folders import ImageFiles
-from keras_tricks.data.sources.walk_folders import (
-    report_left_out,
-    split_folders,
-    subfolders,
-    walk_images,
-)
+from keras_tricks.data.sources.layout import check_none_is_empty, folder_layout
+from keras_tricks.data.sources.walk_folders import report_left_out, walk_images
 
 _SPLIT_SEED = 0
-_SHOWN = 20
 
 
 def open_folder_splits(
@@ -26,10 +19,13 @@ def open_folder_splits(
 ) -> tuple[ImageFiles, ImageFiles]:
     """List the images of a folder of class folders, in two splits.
 
-    With a subfolder `train` and one of `val`, `valid`, `validation` or
-    `test` (the first of these), those are the two splits. Otherwise the
-    subfolders are the classes, and a fixed share of each is held out, always
-    the same. Class names are sorted, and so are the files of a class. Hidden
+    With a subfolder `train` (or `training`) and one of `val`, `valid`,
+    `validation`, `dev`, `eval`, `evaluation`, `test` or `testing` (the first
+    of these that has class folders), in any case, those are the two splits.
+    Otherwise the subfolders are the classes, and a fixed share of each is
+    held out, always the same. A folder that holds nothing but one folder of
+    folders stands for it. Whatever is deeper in the folder of a class is of
+    that class. Class names are sorted, and so are the files of a class. Hidden
     files and folders are left out, links are followed, and a folder that is
     there under several names counts once. An image is what is called one, or
     is one by its content; what is left out is counted and named on stderr.
@@ -45,8 +41,9 @@ def open_folder_splits(
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If there are fewer than two classes, or a class without
-            an image.
+        ValueError: If there are fewer than two classes, a class without an
+            image in a split, images beside class folders, folders called
+            nearly like splits, or a folder that cannot be read.
 
     Example:
     >>> import os, tempfile
@@ -64,66 +61,29 @@ def open_folder_splits(
         raise FileNotFoundError(
             f"`data_dir` must be an existing folder. Received: {root}"
         )
-    splits = split_folders(subfolders(root)) or ("",)
-    names = subfolders(os.path.join(root, splits[0]))
-    if len(names) < 2:
-        raise ValueError(
-            f"{os.path.join(root, splits[0]).rstrip(os.sep)} must hold a "
-            f"folder for each of at least two classes. Received: {len(names)}"
-        )
-    classes = ClassNames(tuple(names))
-    empty: list[str] = []
-    listed = [_list_images(root, split, classes, empty) for split in splits]
-    _check_none_is_empty(empty)
-    if len(listed) == 2:
-        return tuple(listed)
-    (files,) = listed
-    both = stratified_split(files.labels, test_share, _SPLIT_SEED)
-    return tuple(
-        dataclasses.replace(
-            files,
-            names=tuple(files.names[i] for i in chosen),
-            labels=files.labels[chosen],
-        )
-        for chosen in both
-    )
+    layout = folder_layout(root)
+    classes = layout.class_names()
+    splits = [layout.train, layout.test][: 1 + layout.has_splits]
+    listed, empty, left_out = [], [], layout.left_out
+    for split in splits:
+        found = walk_images(root, split.path)
+        left_out |= found.left_out
+        labels = layout.labels(split, found.names, classes)
+        empty += layout.empty_folders(split, labels)
+        files = ImageFiles(root, found.names, labels, classes)
+        listed.append(_choose(files, np.argsort(labels, kind="stable")))
+    report_left_out(root, left_out)
+    check_none_is_empty(empty)
+    if len(listed) == 1:
+        parts = stratified_split(listed[0].labels, test_share, _SPLIT_SEED)
+        listed = [_choose(listed[0], chosen) for chosen in parts]
+    train, test = listed
+    return dataclasses.replace(train, left_out=left_out), test
 
 
-def _list_images(root, split, classes, empty):
-    """List the files of all classes of a split by their names in the root.
-
-    Folders without any are added to `empty`.
-    """
-    path = os.path.join(root, split) if split else root
-    unknown = sorted(set(subfolders(path)) - set(classes.names))
-    if unknown:
-        raise ValueError(
-            f"{path} must hold the classes of the training folder only. "
-            f"Received: {', '.join(unknown[:5])}"
-        )
-    walked = walk_images(root, split)
-    report_left_out(path, walked.left_out)
-    found = {name: [] for name in classes.names}
-    for name in walked.names:
-        folder, _, inside = name.removeprefix(f"{split}/").partition("/")
-        if inside:
-            found[folder].append(name)
-    empty += [os.path.join(path, x) for x, names in found.items() if not names]
-    counts = [len(names) for names in found.values()]
-    labels = np.repeat(np.arange(len(classes), dtype="int32"), counts)
-    names = tuple(itertools.chain(*found.values()))
-    return ImageFiles(root, names, labels, classes, left_out=walked.left_out)
-
-
-def _check_none_is_empty(folders):
-    """Refuse class folders without an image, all of them at once."""
-    if not folders:
-        return
-    shown = ", ".join(folders[:_SHOWN])
-    if len(folders) > _SHOWN:
-        shown += f" and {len(folders) - _SHOWN} more"
-    several = len(folders) > 1
-    raise ValueError(
-        f"Class folder{'s' * several} {shown} must hold at least one image"
-        f"{' each' * several}. Received: none"
+def _choose(files, chosen):
+    return dataclasses.replace(
+        files,
+        names=tuple(files.names[i] for i in chosen),
+        labels=files.labels[chosen],
     )

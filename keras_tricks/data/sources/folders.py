@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import posixpath
 import tarfile
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -11,12 +12,15 @@ import numpy as np
 from keras_tricks._files import read_regular
 from keras_tricks.data.sources.arrays import classes_in_turn
 from keras_tricks.data.sources.class_names import ClassNames, read_class_names
+from keras_tricks.data.sources.layout import (
+    archive_layout,
+    check_none_is_empty,
+    folder_layout,
+)
 from keras_tricks.data.sources.walk_folders import (
     FoundImages,
     is_image,
     report_left_out,
-    split_folders,
-    subfolders,
     walk_images,
 )
 from keras_tricks.data.transforms.decode import (
@@ -135,16 +139,19 @@ def open_image_files(
 ) -> ImageFiles:
     """List image files and find out their classes.
 
-    The class of a file is that of its folder, `.../<class>/<file>`, or, for
-    files in one folder, what stands before the first underscore of its name,
-    `<class>_<rest>`. It is looked up in `classes`, by key or by name; without
-    them, in a `classes.tsv` in the folder, or beside the .tar; and without
-    that, the sorted names of the class folders are the classes.
+    Splits and class folders are found as `open_folder_splits` finds them, so
+    that training and evaluation see the same classes. The class of a file is
+    the topmost folder that it is in, or, for files in no class folder, what
+    stands before the first underscore of its name, `<class>_<rest>`. It is
+    looked up in `classes`, by key or by name; without them, in a
+    `classes.tsv` in the folder, or beside the .tar; and without that, the
+    sorted names of the class folders, those of the training split if there
+    is one, are the classes.
 
     Args:
         source: A folder, a .tar file, or a list of paths of images, whose
-            classes remain unknown. Of a folder with `train` and one of
-            `val`, `valid`, `validation`, `test` in it, the latter is taken.
+            classes remain unknown. Of a folder with splits, `train` and
+            `val`, say, the latter is taken.
             Images are found by name or content; hidden files and folders
             are left out, links are followed. What is left out is counted
             and named on stderr.
@@ -178,35 +185,42 @@ def open_image_files(
             "`data_dir` must be an existing folder or .tar file of images. "
             f"Received: {root}"
         )
-    split, places = "", None
-    if folder:
-        # The training split is not even walked.
-        *_, split = split_folders(subfolders(root)) or ("",)
-        found = walk_images(root, split)
-    else:
-        found, places = _members(root)
-    report_left_out(root, found.left_out)
-    names = _test_split(found.names)
-    if not names:
-        raise ValueError(
-            f"`data_dir` must hold images ({', '.join(image_formats())}). "
-            f"Received: {os.path.join(root, split) if split else root}"
-        )
-    if not labels:
-        return ImageFiles(
-            root, tuple(names), places=places, left_out=found.left_out
-        )
-    if classes is None:
+    if labels and classes is None:
         beside = root if folder else os.path.dirname(root)
         path = os.path.join(beside, CLASSES_FILE)
-        if os.path.isfile(path):
-            classes = read_class_names(path)
-        else:
-            classes = _class_folders(root, names)
-    found_labels = None if classes is None else _labels(root, names, classes)
-    return ImageFiles(
-        root, tuple(names), found_labels, classes, places, found.left_out
-    )
+        classes = read_class_names(path) if os.path.isfile(path) else None
+    places = None
+    if folder:
+        layout = folder_layout(root, classes)
+        found = walk_images(root, layout.test.path)
+    else:
+        found, places = _members(root)
+        layout = archive_layout(root, found.names, classes)
+        inside = layout.test.path and f"{layout.test.path}/"
+        names = tuple(x for x in found.names if x.startswith(inside))
+        found = FoundImages(names, found.left_out)
+    left_out = layout.left_out | found.left_out
+    if classes is not None:
+        left_out.pop(CLASSES_FILE, None)
+    report_left_out(root, left_out)
+    if not found.names:
+        raise ValueError(
+            f"`data_dir` must hold images ({', '.join(image_formats())}). "
+            f"Received: {layout.where(layout.test)}"
+        )
+    files = ImageFiles(root, found.names, None, None, places, left_out)
+    if not labels:
+        return files
+    split = layout.test
+    if classes is not None:
+        found_labels = layout.labels(split, found.names, classes)
+    elif layout.has_splits or len(split.folders) + len(split.images[:1]) > 1:
+        classes = layout.class_names()
+        found_labels = layout.labels(split, found.names, classes)
+        check_none_is_empty(layout.empty_folders(split, found_labels))
+    else:  # One folder, or none: nothing tells the classes.
+        return files
+    return dataclasses.replace(files, labels=found_labels, classes=classes)
 
 
 def _members(root):
@@ -216,17 +230,17 @@ def _members(root):
         with tarfile.open(root, "r:") as tar:
             members = [member for member in tar if not member.isdir()]
             for member in members:
+                name = posixpath.normpath(member.name).lstrip("/")
                 reason = _left_out(tar, member)
                 if reason is None:
-                    places[member.name] = member.offset_data, member.size
+                    places[name] = member.offset_data, member.size
                 else:
-                    left_out[member.name] = reason
+                    left_out[name] = reason
     except (OSError, tarfile.TarError) as error:
         raise ValueError(
             f"`data_dir` must be a readable .tar file, not compressed ({error}"
             f"). Received: {root}"
         ) from None
-
     return FoundImages(tuple(sorted(places)), left_out), places
 
 
@@ -239,61 +253,3 @@ def _left_out(tar, member):
     if is_image(member.name) or holds_image(tar.extractfile(member)):
         return None
     return "no image"
-
-
-def _below_shared(names):
-    """Split files into folders and name, and count the folders all share."""
-    paths = [PurePosixPath(name).parts for name in names]
-    first = paths[0]
-    depth = 0
-    while all(
-        len(path) > depth + 1 and path[depth] == first[depth] for path in paths
-    ):
-        depth += 1
-    return paths, depth
-
-
-def _test_split(names):
-    """Leave out the training split where there is another one."""
-    if not names:
-        return names
-    paths, depth = _below_shared(names)
-    splits = split_folders(p[depth] for p in paths if len(p) > depth + 1)
-    if not splits:
-        return names
-    return [
-        name
-        for name, path in zip(names, paths, strict=True)
-        if path[depth] == splits[1]
-    ]
-
-
-def _class_folders(root, names):
-    paths, depth = _below_shared(names)
-    folders = {path[depth] for path in paths if len(path) > depth + 1}
-    if not folders:
-        return None
-    loose = [path[-1] for path in paths if len(path) == depth + 1]
-    if loose:
-        raise ValueError(
-            "`data_dir` must hold class folders or images, not both. Received: "
-            f"{loose[0]} beside {min(folders)} in {root}"
-        )
-    return ClassNames(tuple(sorted(folders)))
-
-
-def _labels(root, names, classes):
-    labels = np.empty(len(names), "int32")
-    for i, name in enumerate(names):
-        *folders, file = PurePosixPath(name).parts
-        candidates = [*reversed(folders), file.partition("_")[0]]
-        found = [classes.index(text) for text in candidates]
-        found = [index for index in found if index is not None]
-        if not found:
-            raise ValueError(
-                "`classes` must have the class of every image, by the name of "
-                "its folder or the start of its own name before a `_`. "
-                f"Received: {name} in {root}, of none of {len(classes)} classes"
-            )
-        labels[i] = found[0]
-    return labels

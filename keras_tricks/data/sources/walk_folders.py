@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from keras_tricks.data.transforms.decode import (
@@ -13,7 +12,19 @@ from keras_tricks.data.transforms.decode import (
     image_formats,
 )
 
-TEST_FOLDERS = ("val", "valid", "validation", "test")
+TRAIN_FOLDERS = ("train", "training")
+TEST_FOLDERS = (
+    "val",
+    "valid",
+    "validation",
+    "dev",
+    "eval",
+    "evaluation",
+    "test",
+    "testing",
+)
+"""What splits are called, in any case; of the latter the first counts."""
+
 _SHOWN = 3
 
 
@@ -131,6 +142,8 @@ def scan_folder(path: str) -> FolderEntries:
         named = SUFFIXES.get(os.path.splitext(entry.name)[1].lower())
         if entry.name.startswith("."):
             left_out[entry.name] = "hidden"
+        elif is_folder and entry.is_symlink() and _leads_up(entry.path, path):
+            left_out[entry.name] = "there under another name"
         elif is_folder:
             folders.append(entry.name)
         elif not is_file and os.path.exists(entry.path):
@@ -143,6 +156,12 @@ def scan_folder(path: str) -> FolderEntries:
             reason = "no image" if is_file else "a link to nowhere"
             left_out[entry.name] = reason
     return FolderEntries(tuple(folders), tuple(images), left_out)
+
+
+def _leads_up(link, folder):
+    """Tell whether a link in a folder leads to that folder or one above."""
+    target = os.path.realpath(link)
+    return os.path.commonpath([target, os.path.realpath(folder)]) == target
 
 
 def report_left_out(root: str, left_out: dict[str, str]) -> None:
@@ -188,27 +207,3 @@ def is_image(name: str) -> bool:
     path = PurePosixPath(name)
     hidden = any(part.startswith(".") for part in path.parts)
     return SUFFIXES.get(path.suffix.lower()) in image_formats() and not hidden
-
-
-def subfolders(path: str) -> list[str]:
-    """Return the sorted names of the folders in a folder, none hidden."""
-    return list(scan_folder(path).folders)
-
-
-def split_folders(names: Iterable[str]) -> tuple[str, ...]:
-    """Return which folders are the splits of a data set.
-
-    Args:
-        names: Names of all folders.
-
-    Returns:
-        `"train"` and the first of `TEST_FOLDERS` that there is; nothing where
-        one of the two is missing.
-
-    Example:
-    >>> split_folders(["test", "train", "val"]), split_folders(["cat", "dog"])
-    (('train', 'val'), ())
-    """
-    names = set(names)
-    test = [name for name in TEST_FOLDERS if name in names]
-    return ("train", test[0]) if "train" in names and test else ()
