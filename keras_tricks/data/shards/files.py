@@ -16,6 +16,7 @@ CLASS_FILES = ("classes.tsv", "classes.json", "classes.txt")
 # Open files of a process; there may be more shards than it may open.
 _MOST_OPEN = 128
 _NUMBERED = re.compile(r"(.*)-(\d+)-of-(\d+)(.*)")
+_COMPRESSED = re.compile(r"\.(gz|bz2|xz|zst|lz4|br|zip|Z)$", re.IGNORECASE)
 
 
 def find_shards(
@@ -41,8 +42,9 @@ def find_shards(
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
-        ValueError: If there are no shards, no such split, or one is missing
-            of those whose names count them.
+        ValueError: If there are no shards, no such split, one is missing
+            of those whose names count them, one is compressed, or some say
+            their split and others do not.
     """
     check_choice("split", split, (None, "train", "test"))
     if not isinstance(data_dir, (str, os.PathLike)):
@@ -67,6 +69,13 @@ def find_shards(
                 found = _shards_in(folder, is_shard)
                 groups[name] += [os.path.join(folder, one) for one in found]
     groups = {name: paths for name, paths in groups.items() if paths}
+    if None in groups and len(groups) > 1:
+        named = next(paths for name, paths in groups.items() if name)
+        raise ValueError(
+            "`data_dir` must hold shards that all have their split in their "
+            f"names, or none. Received: {os.path.basename(groups[None][0])} "
+            f"beside {os.path.basename(named[0])} in {root}"
+        )
     if not groups:
         raise ValueError(f"`data_dir` must hold {kind}. Received: {root}")
     paths = groups[_choose(groups, split, root)]
@@ -77,13 +86,25 @@ def find_shards(
 def holds_shards(
     root: str | os.PathLike, is_shard: Callable[[str], bool]
 ) -> bool:
-    """Say whether there are shards in a folder, or in those of its splits."""
-    folders = [os.path.join(root, name) for name in ("train", *TEST_FOLDERS)]
-    return any(
-        _shards_in(folder, is_shard)
-        for folder in (os.fspath(root), *folders)
+    """Say whether there are shards in a folder, or in those of its splits.
+
+    Compressed ones, which `find_shards` refuses, count where there are no
+    class folders.
+    """
+    splits = ("train", *TEST_FOLDERS)
+    folders = [os.path.join(root, name) for name in ("", *splits)]
+    entries = [
+        entry
+        for folder in folders
         if os.path.isdir(folder)
-    )
+        for entry in os.scandir(folder)
+        if not entry.name.startswith(".")
+    ]
+    files = [entry.name for entry in entries if entry.is_file()]
+    if any(map(is_shard, files)):
+        return True
+    classes = any(e.is_dir() and e.name not in splits for e in entries)
+    return not classes and any(is_shard(_unpacked(name)) for name in files)
 
 
 def shard_classes(path: str, classes: ClassNames | None) -> ClassNames:
@@ -195,13 +216,30 @@ class _File:
 
 
 def _shards_in(folder, is_shard):
-    return sorted(
-        entry.name
-        for entry in os.scandir(folder)
-        if not entry.name.startswith(".")
-        and is_shard(entry.name)
-        and entry.is_file()
-    )
+    """Return the sorted names of the shards; none may be compressed."""
+    names, compressed = [], []
+    for entry in os.scandir(folder):
+        if entry.name.startswith(".") or not entry.is_file():
+            continue
+        if is_shard(entry.name):
+            names.append(entry.name)
+        elif is_shard(_unpacked(entry.name)):
+            compressed.append(entry.name)
+    if compressed:
+        raise ValueError(
+            "`data_dir` must hold shards that are not compressed, since they "
+            "are read in any order; unpack them, or move them away. "
+            f"Received: {min(compressed)} in {folder}"
+        )
+    return sorted(names)
+
+
+def _unpacked(name):
+    """Return what a compressed file is called without its compression."""
+    stem, end = os.path.splitext(name)
+    if end.lower() in (".tgz", ".tbz", ".tbz2", ".txz", ".tzst"):
+        return f"{stem}.tar"
+    return _COMPRESSED.sub("", name)
 
 
 def _listed(paths, split, kind):

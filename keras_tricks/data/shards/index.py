@@ -99,13 +99,14 @@ class Shards:
 
 
 def make_index(
-    paths: Sequence[str], scan: Callable[[str], tuple]
+    paths: Sequence[str], scan: Callable[[str], tuple], indexed: bool = True
 ) -> ShardIndex:
     """Return the index of shards: from its file, or else by a scan of each.
 
     Args:
         paths: Paths of the shards.
         scan: Returns offsets, lengths and labels (or `None`) of a shard.
+        indexed: Whether an index file, if there is one, is of these records.
 
     Returns:
         A `ShardIndex`; without labels if a shard does not tell them.
@@ -114,7 +115,7 @@ def make_index(
         ValueError: If a shard is damaged, or not as its index says.
     """
     paths = tuple(paths)
-    rows = _stored_rows(paths)
+    rows = _stored_rows(paths) if indexed else None
     if rows is None:
         with ThreadPoolExecutor(min(len(paths), _SCANS)) as pool:
             rows = list(pool.map(scan, paths))

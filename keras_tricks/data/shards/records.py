@@ -4,6 +4,7 @@ import importlib
 import os
 import re
 import struct
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ from keras_tricks.data.shards.files import (
     shard_classes,
 )
 from keras_tricks.data.shards.index import ShardIndex, Shards, make_index
+from keras_tricks.data.sources.choose_key import USUAL, choose_key
 from keras_tricks.data.sources.class_names import ClassNames
 
 IMAGE, LABEL, FILENAME = (
@@ -30,20 +32,36 @@ _TFRECORD = re.compile(
     r".*(\.tfrec(ord)?s?(-\d+-of-\d+)?|-\d+-of-\d+)", re.IGNORECASE
 )
 _ARRAY_RECORD = re.compile(r".*\.array_record(-\d+-of-\d+)?", re.IGNORECASE)
+# How files of images begin: JPEG, PNG, GIF, WebP, BMP, TIFF, PPM.
+_IMAGES = (
+    b"\xff\xd8\xff",
+    b"\x89PNG",
+    b"GIF8",
+    b"RIFF",
+    b"BM",
+    b"II*\0",
+    b"MM\0*",
+    b"P6",
+)
+# Damaged records at the start, at most, before one tells the features.
+_LOOKED_AT = 32
 _KIND = "TFRecord (not compressed) or ArrayRecord shards"
 
 
 class RecordShards(Shards):
     """Labeled images in TFRecord or ArrayRecord shards, as `Records`.
 
-    `open_record_shards` makes one. A record is a `tf.train.Example` with the
-    features `image/encoded`, the bytes of an image file, and
-    `image/class/label`, an integer.
+    `open_record_shards` makes one. A record is a `tf.train.Example` with two
+    features, the bytes of an image file, and an integer.
 
     Args:
         index: Where the records are.
         classes: A `ClassNames`.
         label_offset: What the label of the first class is stored as.
+        image_key: Name of the feature that is the image. Defaults to the
+            usual one, or the only one that is an image in the first record
+            that can be read.
+        label_key: Name of the feature that is the class, likewise.
 
     Attributes:
         labels: int32, shape `(N,)`, if there is an index that tells them,
@@ -55,12 +73,18 @@ class RecordShards(Shards):
     """
 
     def __init__(
-        self, index: ShardIndex, classes: ClassNames, label_offset: int = 0
+        self,
+        index: ShardIndex,
+        classes: ClassNames,
+        label_offset: int = 0,
+        image_key: str | None = None,
+        label_key: str | None = None,
     ):
         super().__init__(index, classes, label_offset)
         array_records = _is_array_record(index.paths[0])
         kind = _ArrayRecordFiles if array_records else ShardFiles
         self._files = kind(index.paths)
+        self._image, self._label = self._choose(image_key, label_key)
 
     def record(self, index: int) -> tuple[bytes, int]:
         """Return the bytes of an image file, and its label.
@@ -69,19 +93,54 @@ class RecordShards(Shards):
             ValueError: If the record is not as described; the message names
                 the shard and the number in it.
         """
-        places = self.index
         try:
-            data = self._files.read(
-                int(places.shard[index]),
-                int(places.offset[index]),
-                int(places.length[index]),
-            )
-            features = decode_example(data)
-            image = _only(features, IMAGE, bytes)
-            stored = _only(features, LABEL, int)
+            features = self._features(index)
+            image = _only(features, self._image, bytes)
+            stored = _only(features, self._label, int)
         except ValueError as error:
             raise ValueError(f"{self.name(index)}: {error}") from None
         return image, self.check_label(index, stored)
+
+    def _features(self, index):
+        places = self.index
+        data = self._files.read(
+            int(places.shard[index]),
+            int(places.offset[index]),
+            int(places.length[index]),
+        )
+        return decode_example(data)
+
+    def _choose(self, image_key, label_key):
+        """Return the names of image and class, by the first record with both.
+
+        Where all that are looked at are damaged, the usual ones.
+        """
+        reason = None
+        for index in range(min(len(self), _LOOKED_AT)):
+            try:
+                features = self._features(index)
+            except ValueError:
+                continue
+            try:
+                return tuple(
+                    choose_key(
+                        argument,
+                        given,
+                        (key for key in features if is_kind(key, features)),
+                        features,
+                        self.name(index),
+                        any_kind=True,
+                    )
+                    for argument, given, is_kind in (
+                        ("image_key", image_key, _is_image),
+                        ("label_key", label_key, _is_integer),
+                    )
+                )
+            except ValueError as error:
+                reason = reason or error
+        if reason is not None:
+            raise reason
+        return image_key or IMAGE, label_key or LABEL
 
 
 def open_record_shards(
@@ -89,6 +148,8 @@ def open_record_shards(
     classes: ClassNames | None = None,
     label_offset: int = 0,
     split: str | None = None,
+    image_key: str | None = None,
+    label_key: str | None = None,
 ) -> RecordShards:
     """Open TFRecord or ArrayRecord shards for random access.
 
@@ -110,14 +171,20 @@ def open_record_shards(
         split: `"train"`, `"test"`, which is the first of `val`, `valid`,
             `validation`, `test` that there is, or `None` for a folder
             without splits.
+        image_key: Name of the feature that is the image, the bytes of a file.
+            Defaults to `image/encoded`, to `image`, or to the only one.
+        label_key: Name of the feature that is the class, an integer. Defaults
+            to `image/class/label`, to `label`, or to the only one. With
+            either, no index is read.
 
     Returns:
         A `RecordShards`.
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
-        ValueError: If a shard is cut or damaged, one is missing, there are
-            none, or nothing tells the classes.
+        ValueError: If a shard is cut, damaged or compressed, one is missing,
+            there are none, or nothing tells the classes, or which features
+            are image and class.
         ImportError: If the package of ArrayRecords is missing.
 
     Example:
@@ -133,7 +200,9 @@ def open_record_shards(
         )
     classes = shard_classes(paths[0], classes)
     scan = scan_array_record if kinds == {True} else scan_tfrecord
-    return RecordShards(make_index(paths, scan), classes, label_offset)
+    indexed = image_key is None and label_key is None
+    index = make_index(paths, scan, indexed)
+    return RecordShards(index, classes, label_offset, image_key, label_key)
 
 
 def scan_tfrecord(path: str) -> tuple[list[int], list[int], None]:
@@ -154,6 +223,7 @@ def scan_tfrecord(path: str) -> tuple[list[int], list[int], None]:
                 (length,) = struct.unpack_from("<Q", header)
                 end = position + BEFORE + length + AFTER
             if len(header) < BEFORE or end > size:
+                _check_not_compressed(path)
                 raise ValueError(
                     f"{path}: the file is cut or no TFRecord: record "
                     f"{len(offsets)}, at byte {position}, does not end within "
@@ -163,6 +233,22 @@ def scan_tfrecord(path: str) -> tuple[list[int], list[int], None]:
             lengths.append(length)
             position = end
     return offsets, lengths, None
+
+
+def _check_not_compressed(path):
+    """Refuse a file that TensorFlow has written with `options="GZIP"`."""
+    with open(path, "rb") as file:
+        head = file.read(4096)
+    for name, window in (("GZIP", 31), ("ZLIB", 15)):
+        try:
+            if not zlib.decompressobj(window).decompress(head):
+                continue
+        except zlib.error:
+            continue
+        raise ValueError(
+            f"{path}: the file must not be compressed, since records are read "
+            f"in any order; write it without {name}. Received: {name}"
+        )
 
 
 def scan_array_record(path: str) -> tuple[np.ndarray, np.ndarray, None]:
@@ -223,6 +309,17 @@ def is_record_shard(name: str) -> bool:
     # Shards of other kinds may be numbered as well.
     other = re.search(r"\.(tar|npz|parquet|arrow|csv|json)\b", name)
     return not other and _TFRECORD.fullmatch(name) is not None
+
+
+def _is_image(key, features):
+    """Tell whether a feature is a file of a known kind of image."""
+    one = features[key][0] if len(features[key]) == 1 else None
+    named = key in USUAL["image_key"]
+    return isinstance(one, bytes) and (named or one.startswith(_IMAGES))
+
+
+def _is_integer(key, features):
+    return len(features[key]) == 1 and isinstance(features[key][0], int)
 
 
 def _only(features, name, kind):

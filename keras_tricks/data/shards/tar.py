@@ -1,12 +1,12 @@
 """Shards of the WebDataset kind: .tar files of images and their labels."""
 
+import functools
 import json
 import os
 import tarfile
 from collections.abc import Sequence
-from typing import Any
 
-from keras_tricks._checks import first_line
+from keras_tricks._checks import check_int, first_line
 from keras_tricks.data.shards.files import (
     ShardFiles,
     find_shards,
@@ -27,6 +27,7 @@ class TarShards(Shards):
     Args:
         index: Where the images are.
         classes: A `ClassNames`.
+        label_offset: What the label of the first class is stored as.
 
     Attributes:
         labels: int32, shape `(N,)`.
@@ -36,10 +37,12 @@ class TarShards(Shards):
     >>> data, label = records.record(0)  # doctest: +SKIP
     """
 
-    def __init__(self, index: ShardIndex, classes: ClassNames):
+    def __init__(
+        self, index: ShardIndex, classes: ClassNames, label_offset: int = 0
+    ):
         # Before the labels are checked: a message reads a name there.
         self._files = ShardFiles(index.paths)
-        super().__init__(index, classes)
+        super().__init__(index, classes, label_offset)
 
     def record(self, index: int) -> tuple[bytes, int]:
         """Return the bytes of an image file, and its label.
@@ -70,15 +73,22 @@ class TarShards(Shards):
 def open_tar_shards(
     data_dir: str | os.PathLike | Sequence[str | os.PathLike],
     classes: ClassNames | None = None,
+    label_offset: int = 0,
     split: str | None = None,
+    image_key: str | None = None,
+    label_key: str | None = None,
 ) -> TarShards:
     """Open .tar shards for random access.
 
-    The files of a sample share what stands before the first period of their
-    names: `<key>.jpg`, or of another kind of image, and `<key>.cls`, its
-    label in digits, or `<key>.json`, an object with an integer `label`.
-    Other files are passed over. All headers and labels are read once, unless
-    an `index.npz`, which `write_shards` leaves, is beside the shards.
+    A sample is `<key>.jpg`, or another kind of image, and `<key>.cls`, its
+    label in digits, or `<key>.json`, an object with an integer `label`. The
+    key may have periods in it. Where such a pair is not complete, all files
+    with the same name up to the first period are a sample, as in WebDataset:
+    `<key>.input.jpg` and `<key>.target.cls`. An image or a `.cls` that does
+    not find its sample is refused; other files, and `<key>.<more>.png`
+    beside a complete `<key>`, are passed over. All headers and labels are
+    read once, unless an `index.npz`, which `write_shards` leaves, is beside
+    the shards.
 
     Args:
         data_dir: A folder, a file, or a list of files `*.tar`, not
@@ -87,9 +97,16 @@ def open_tar_shards(
             are in subfolders.
         classes: The classes; by default those of a classes.tsv,
             classes.json or classes.txt beside the shards.
+        label_offset: What the label of the first class is stored as.
+            Defaults to 0.
         split: `"train"`, `"test"`, which is the first of `val`, `valid`,
             `validation`, `test` that there is, or `None` for a folder
             without splits.
+        image_key: Which images count, `"left"` for `<key>.left.jpg`. Defaults
+            to `None`, the only one of a sample.
+        label_key: Which labels count, `"fine"` for `<key>.fine.cls`, or for
+            `fine` in `<key>.json`. With either, no index is read. Defaults to
+            `None`, the only one.
 
     Returns:
         A `TarShards`.
@@ -111,24 +128,36 @@ def open_tar_shards(
     >>> records.record(0), records.name(0)
     ((b'image', 1), 'train-000000.tar[0] a.jpg')
     """
+    check_int("label_offset", label_offset)
     paths = find_shards(data_dir, is_tar_shard, split, ".tar shards")
     classes = shard_classes(paths[0], classes)
-    return TarShards(make_index(paths, scan_tar), classes)
+    scan = functools.partial(scan_tar, image_key=image_key, label_key=label_key)
+    indexed = image_key is None and label_key is None
+    return TarShards(make_index(paths, scan, indexed), classes, label_offset)
 
 
-def scan_tar(path: str) -> tuple[list[int], list[int], list[int]]:
+def scan_tar(
+    path: str, image_key: str | None = None, label_key: str | None = None
+) -> tuple[list[int], list[int], list[int]]:
     """Read offsets, lengths and labels of the samples of a .tar shard.
+
+    Args:
+        path: The shard.
+        image_key: As for `open_tar_shards`.
+        label_key: As for `open_tar_shards`.
 
     Raises:
         ValueError: If it is cut or damaged, or a sample lacks its image or
             its label.
     """
-    samples: dict[str, dict[str, Any]] = {}
+    files: dict[str, dict[str, list]] = {}
+    first = None
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
-                if member.isfile():
-                    _enter(samples, member, tar, path)
+                if not member.isdir():
+                    first = first or member.name
+                    _enter(files, member, tar, path, image_key, label_key)
             end = tar.offset
         # A header that is damaged, or missing, ends the list as zeros do.
         block = ShardFiles((path,)).read(0, end, _BLOCK)
@@ -139,17 +168,19 @@ def scan_tar(path: str) -> tuple[list[int], list[int], list[int]]:
         ) from None
     if any(block):
         raise ValueError(f"{path}: the header at byte {end} is damaged")
-    for key, sample in samples.items():
-        for what in ("image", "label"):
-            if what not in sample:
-                raise ValueError(
-                    f"{path}: every sample must have an image and a label, "
-                    f"<key>.cls or <key>.json. Received: {key} without {what}"
-                )
-    places = [sample["image"] for sample in samples.values()]
+    if first is not None and not files:
+        raise ValueError(
+            f"{path}: a shard must hold images ({', '.join(SUFFIXES)}) and "
+            f"their labels (.cls, .json). Received: {first}, and none of them"
+        )
+    samples = _samples(files)
+    for sample in samples:
+        _check_sample(path, sample)
+    places = [sample["image"][0][1] for sample in samples]
     offsets = [offset for offset, _ in places]
     lengths = [length for _, length in places]
-    return offsets, lengths, [sample["label"] for sample in samples.values()]
+    labels = [sample["label"][0][1] for sample in samples]
+    return offsets, lengths, labels
 
 
 def is_tar_shard(name: str) -> bool:
@@ -157,34 +188,77 @@ def is_tar_shard(name: str) -> bool:
     return name.lower().endswith(".tar")
 
 
-def _enter(samples, member, tar, path):
-    """Add a file to the sample it belongs to."""
-    folder, slash, file = member.name.rpartition("/")
-    key, _, suffix = file.partition(".")
-    if not key:
+def _enter(files, member, tar, path, image_key, label_key):
+    """Add an image or a label to those of the same name but for the suffix."""
+    stem, suffix = os.path.splitext(member.name)
+    suffix = suffix.lower()
+    if stem.rpartition("/")[2].startswith("."):
         return
-    key, suffix = folder + slash + key, f".{suffix.lower()}"
     if suffix not in (*SUFFIXES, ".cls", ".json"):
         return
-    sample = samples.setdefault(key, {})
+    field = image_key if suffix in SUFFIXES else label_key
+    if field is not None and suffix != ".json":
+        if not stem.endswith(f".{field}"):
+            return
+        stem = stem.removesuffix(f".{field}")
+    if not member.isfile():
+        raise ValueError(
+            f"{path}: images and labels must be files. Received: "
+            f"{member.name}, a link to {member.linkname}"
+        )
     if suffix in SUFFIXES:
         what, value = "image", (member.offset_data, member.size)
     else:
-        what, value = "label", _label(tar.extractfile(member).read(), suffix)
+        content = tar.extractfile(member).read()
+        what, value = "label", _label(content, suffix, label_key or "label")
         if value is None and suffix == ".json":
             return
-    if value is None or sample.setdefault(what, value) != value:
-        digits = ", in digits" if what == "label" else ""
-        raise ValueError(
-            f"{path}: a sample must have one {what}{digits}. Received: "
-            f"{member.name}, a second one or none"
-        )
+    entry = files.setdefault(stem, {"image": [], "label": []})
+    entry[what].append((member.name, value))
 
 
-def _label(data, suffix):
+def _samples(files):
+    """Join what is not complete with the rest of its key, as WebDataset does.
+
+    Returns:
+        A list of images and labels, each a list of name and value.
+    """
+    samples = {}
+    for stem, entry in files.items():
+        folder, slash, file = stem.rpartition("/")
+        key = folder + slash + file.partition(".")[0]
+        if all(entry.values()):
+            samples[stem] = entry
+        elif not all(files.get(key, {"": None}).values()):
+            joined = samples.setdefault(key, {"image": [], "label": []})
+            for what, found in entry.items():
+                joined[what] += found
+    return list(samples.values())
+
+
+def _check_sample(path, sample):
+    """Raise an error unless there are one image and one label."""
+    for what, other in (("image", "label"), ("label", "image")):
+        found = sample[what]
+        if not found:
+            stem, _ = os.path.splitext(sample[other][0][0])
+            raise ValueError(
+                f"{path}: every sample must have an image and a label, "
+                f"<key>.cls or <key>.json. Received: {stem} without {what}"
+            )
+        for name, value in found:
+            if value is None or value != found[0][1]:
+                digits = ", in digits" if what == "label" else ""
+                raise ValueError(
+                    f"{path}: a sample must have one {what}{digits}. "
+                    f"Received: {name}, a second one or none"
+                )
+
+
+def _label(data, suffix, key):
     """Return the label that a file holds, or None."""
     try:
-        value = int(data) if suffix == ".cls" else json.loads(data)["label"]
+        value = int(data) if suffix == ".cls" else json.loads(data)[key]
     except (ValueError, KeyError, TypeError):
         return None
     integer = isinstance(value, int) and not isinstance(value, bool)

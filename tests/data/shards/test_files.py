@@ -11,8 +11,10 @@ from keras_tricks.data.shards import files as shard_files
 from keras_tricks.data.shards.files import (
     ShardFiles,
     find_shards,
+    holds_shards,
     shard_classes,
 )
+from keras_tricks.data.shards.tar import is_tar_shard
 
 MANY = [f"train-{i:05d}-of-00003" for i in range(3)]
 
@@ -92,6 +94,11 @@ MISTAKES = {
         "val",
         "`split` must be one of .* Received: split='val'",
     ),
+    "a shard without a split": (
+        ["more-0", "train-0", "val-0"],
+        "train",
+        "all have their split .* Received: more-0 beside train-0 in",
+    ),
     "a shard is missing": (
         [MANY[0], MANY[2]],
         "train",
@@ -106,6 +113,24 @@ def test_mistakes(name, touch):
     with pytest.raises(ValueError, match=message) as error:
         find_shards(touch(*names), any_name, split, "things")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["b.tar.gz", "b.TAR.ZST", "b.tgz", "val/b.tar.xz"]
+)
+def test_a_compressed_shard_is_refused(name, touch):
+    """Not passed over, whether or not there are others."""
+    for others in ((), ("train/a.tar", "val/a.tar")):
+        root = touch(name, *others)
+        assert holds_shards(root, is_tar_shard)
+        message = f"not compressed, .* Received: {os.path.basename(name)} in"
+        with pytest.raises(ValueError, match=message):
+            find_shards(root, is_tar_shard, "test")
+
+
+def test_an_archive_beside_class_folders_is_no_shard(touch):
+    root = touch("photos.tar.gz", "cat/1.jpg", "dog/1.jpg")
+    assert not holds_shards(root, is_tar_shard)
 
 
 def test_mistakes_in_paths(touch):

@@ -141,6 +141,69 @@ def test_a_cut_tfrecord_is_named(kept, tmp_path):
         open_record_shards(path, CLASSES)
 
 
+@pytest.mark.parametrize("count", [2, 30_000])
+@pytest.mark.parametrize("compression", ["GZIP", "ZLIB"])
+def test_a_compressed_tfrecord_is_not_called_cut(compression, count, tmp_path):
+    """Nor where its first bytes happen to be the length of a record."""
+    tf = pytest.importorskip("tensorflow")
+    path = tmp_path / "a.tfrecord"
+    noise = np.random.default_rng(0).bytes(30 * count)
+    with tf.io.TFRecordWriter(str(path), options=compression) as writer:
+        for i in range(count):
+            writer.write(noise[30 * i : 30 * i + 30])
+    message = f"a.tfrecord: .* not be compressed.* Received: {compression}$"
+    with pytest.raises(ValueError, match=message):
+        open_record_shards(path, CLASSES)
+
+
+PNG = b"\x89PNG of an image"
+LAYOUTS = [
+    # Of TensorFlow Datasets: beans, cifar10, cifar100.
+    ({"image": PNG, "label": 1}, {}),
+    ({"id": "train_1", "image": PNG, "label": 1}, {}),
+    ({"image": PNG, "label": 1, "coarse_label": 0, "id": "1"}, {}),
+    (
+        {"image": PNG, "label": 0, "coarse_label": 1, "id": "1"},
+        {"label_key": "coarse_label"},
+    ),
+    ({"jpg": PNG, "class": 1, "name": "x", "size": 2.5}, {}),
+    (
+        {"a": PNG, "b": PNG[:9], "class": 1, "height": 3},
+        {"image_key": "a", "label_key": "class"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("features", "keys"), LAYOUTS)
+def test_features_of_any_name(features, keys, tmp_path):
+    """By name, the usual ones, or the only image and the only integer.
+
+    The first records do not count if they are damaged.
+    """
+    path = tmp_path / "a.tfrecord"
+    damaged = [b"\xff" * 9, encode_example({"x": 1})]
+    write_tfrecord(path, [*damaged, encode_example(features)])
+    records = open_record_shards(path, CLASSES, **keys)
+    assert records.record(2) == (PNG, 1)
+    assert pickle.loads(pickle.dumps(records)).record(2) == (PNG, 1)
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ({"x": PNG, "fine": 1, "coarse": 2}, r"`label_key`.*\(fine, coarse\)"),
+        ({"x": PNG, "y": PNG, "label": 2}, r"`image_key`.*\(x, y\)"),
+        ({"raw": bytes(9), "n": 2}, r"`image_key`.*\(none among raw, n\)"),
+        ({"x": PNG, "n": "ant"}, r"`label_key`.*\(none among x, n\)"),
+    ],
+)
+def test_features_that_are_not_clear(features, message, tmp_path):
+    path = tmp_path / "a.tfrecord"
+    write_tfrecord(path, [encode_example(features)])
+    with pytest.raises(ValueError, match=message):
+        open_record_shards(path, CLASSES)
+
+
 def test_a_cut_array_record_is_named(tmp_path):
     path = tmp_path / "a.array_record"
     write_array_record(path, map(example, range(3)))
@@ -179,7 +242,7 @@ def test_no_records(tmp_path):
     shutil.move(tmp_path / "a.tfrecord", tmp_path / "a.tfrecord.gz")
     (tmp_path / "b.array_record").unlink()
     with pytest.raises(
-        ValueError, match=r"must hold TFRecord \(not compressed"
+        ValueError, match="not compressed, .*: a.tfrecord.gz in"
     ):
         open_record_shards(tmp_path, CLASSES)
 

@@ -63,6 +63,50 @@ def test_samples_by_number(write, tmp_path, format_):
     assert records.name(3) == "data-000001.tar[0] x.jpeg"
 
 
+def test_keys_with_periods_and_named_fields(write):
+    """As in WebDataset, all up to the first period joins what has no pair."""
+    path = write(
+        ("n1.0001.jpg", b"a"),
+        ("n1.0002.jpg", b"b"),
+        ("n1.0001.cls", b"0"),
+        ("n1.0002.cls", b"1"),
+        ("1.5/x.input.jpg", b"c"),
+        ("1.5/x.target.cls", b"2"),
+        ("1.5/x.meta.json", b"{}"),
+        ("y.jpg", b"d"),
+        ("y.target.json", b'{"label": 1}'),
+        ("z.jpg", b"e"),
+        ("z.cls", b"2"),
+        ("z.mask.png", b"of a complete sample: passed over"),
+    )
+    records = open_tar_shards(path, CLASSES)
+    found = [records.record(i) for i in range(len(records))]
+    assert sorted(found) == [
+        (b"a", 0),
+        (b"b", 1),
+        (b"c", 2),
+        (b"d", 1),
+        (b"e", 2),
+    ]
+
+
+def test_images_and_labels_by_their_keys(write):
+    path = write(
+        ("x.1.left.jpg", b"left"),
+        ("x.1.right.jpg", b"right"),
+        ("x.1.fine.cls", b"3"),
+        ("x.1.coarse.cls", b"1"),
+        ("y.right.jpg", b"another"),
+        ("y.json", b'{"fine": 2, "coarse": 1, "label": 7}'),
+    )
+    keys = {"image_key": "right", "label_key": "fine"}
+    records = open_tar_shards(path, CLASSES, 1, **keys)
+    found = [records.record(i) for i in range(len(records))]
+    assert found == [(b"right", 2), (b"another", 1)]
+    with pytest.raises(ValueError, match="one image. Received: x.1.right.jpg"):
+        open_tar_shards(path, CLASSES)
+
+
 SAMPLE = [("x.jpg", b"image" * 200), ("x.cls", b"0"), ("y.jpg", b"i")]
 MISTAKES = {
     "no label": ([*SAMPLE], "every sample must .* Received: y without label"),
@@ -86,6 +130,18 @@ MISTAKES = {
         [*SAMPLE, ("y.cls", b"0"), ("y.json", b'{"label": 1}')],
         "one label, in digits. Received: y.json",
     ),
+    "a key with a period and no label": (
+        [*SAMPLE[:2], ("n1.0002.jpg", b"j")],
+        "Received: n1.0002 without label",
+    ),
+    "two images of a key": (
+        [("x.a.jpg", b"i"), ("x.b.jpg", b"j"), ("x.cls", b"0")],
+        "one image. Received: x.b.jpg",
+    ),
+    "files of other kinds": (
+        [("x.npy", b"i"), ("x.txt", b"0")],
+        r"must hold images \(.*.jpg.*Received: x.npy, and none of them",
+    ),
     "label": (
         [*SAMPLE, ("y.cls", b"3")],
         r"^data-000000.tar\[1\] y.jpg: .* must be in 0 ... 2, .* Received: 3$",
@@ -100,6 +156,16 @@ def test_mistakes(name, write):
     with pytest.raises(ValueError, match=message) as error:
         open_tar_shards(path, CLASSES)
     assert path.name in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_link_is_refused(write):
+    path = write(*SAMPLE[:2])
+    with tarfile.open(path, "a") as tar:
+        link = tarfile.TarInfo("y.jpg")
+        link.type, link.linkname = tarfile.LNKTYPE, "x.jpg"
+        tar.addfile(link)
+    with pytest.raises(ValueError, match="files. Received: y.jpg, a link to x"):
+        open_tar_shards(path, CLASSES)
 
 
 def test_the_same_label_twice_is_one(write):
