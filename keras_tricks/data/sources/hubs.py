@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_tricks._checks import first_line
+from keras_tricks.data.sources.choose_key import choose_key
 from keras_tricks.data.sources.records import check_label
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ class TfdsRecords:
         name: The data set, with its configuration and version if you like.
         split: Name of its split.
         data_dir: Where it is or shall be, or `None`.
-        image: Name of the feature that is the image.
-        label: Name of the feature that is the class.
+        image_key: Name of the feature that is the image; `None` for `image`,
+            or the only one.
+        label_key: Name of the feature that is the class, likewise.
 
     Attributes:
         labels: `None`: only reading a record tells its label.
@@ -39,24 +41,29 @@ class TfdsRecords:
         name: str,
         split: str,
         data_dir: str | os.PathLike | None = None,
-        image: str = "image",
-        label: str = "label",
+        image_key: str | None = None,
+        label_key: str | None = None,
     ):
-        self._arguments = (name, split, data_dir, image, label)
         self._title = f"{name} {split}"
-        self._image, self._label = image, label
         package = _import("tensorflow_datasets", "tfds")
+        kind = {"file_format": "array_record"}
+        features = package.builder(
+            name, data_dir=data_dir, **kind
+        ).info.features
+        image, label = _choose(
+            features, package.features.Image, image_key, label_key, name
+        )
+        self._arguments = (name, split, data_dir, image, label)
+        self._image, self._label = image, label
         # The bytes of a file: how it is decoded is not left to the package.
         self._source = package.data_source(
             name,
             split=split,
             data_dir=data_dir,
             decoders={image: package.decode.SkipDecoding()},
-            builder_kwargs={"file_format": "array_record"},
+            builder_kwargs=kind,
         )
-        features = self._source.dataset_info.features
-        names = getattr(_get(features, label, image, name), "names", None)
-        self.class_names = _class_names(names, label, name)
+        self.class_names = _class_names(features, label, name)
 
     def __reduce__(self):
         return TfdsRecords, self._arguments
@@ -93,8 +100,9 @@ class HuggingFaceRecords:
     Args:
         dataset: A `datasets.Dataset` with columns of images and classes.
         title: What the records are called.
-        image: Name of the column of images.
-        label: Name of the column of classes.
+        image_key: Name of the column of images; `None` for `image`, or the
+            only one.
+        label_key: Name of the column of classes, likewise.
 
     Attributes:
         labels: int32, shape `(N,)`.
@@ -107,15 +115,18 @@ class HuggingFaceRecords:
         self,
         dataset: "datasets.Dataset",
         title: str,
-        image: str = "image",
-        label: str = "label",
+        image_key: str | None = None,
+        label_key: str | None = None,
     ):
         package = _import("datasets", "huggingface")
-        names = getattr(
-            _get(dataset.features, label, image, title), "names", None
+        features = _check_dataset(dataset, package).features
+        image, label = _choose(
+            features, package.Image, image_key, label_key, title
         )
-        self.class_names = _class_names(names, label, title)
+        self.class_names = _class_names(features, label, title)
         self._title, self._image = title, image
+        # As they are stored, not as tensors of some framework.
+        dataset = dataset.with_format(None)
         column = dataset.select_columns([label])[:][label]
         found = [-1 if value is None else value for value in column]
         self.labels = np.asarray(found, "int32")
@@ -161,8 +172,8 @@ def open_tfds(
     name: str,
     split: str,
     data_dir: str | os.PathLike | None = None,
-    image: str = "image",
-    label: str = "label",
+    image_key: str | None = None,
+    label_key: str | None = None,
 ) -> TfdsRecords:
     """Open a data set of TensorFlow Datasets for random access.
 
@@ -173,8 +184,10 @@ def open_tfds(
         split: Name of its split, such as `"train"` or `"train[:90%]"`.
         data_dir: Where it is or shall be; by default where the package
             keeps its data.
-        image: Name of the feature that is the image. Defaults to `"image"`.
-        label: Name of the feature that is the class. Defaults to `"label"`.
+        image_key: Name of the feature that is the image. Defaults to
+            `"image"`, or to the only one of the kind.
+        label_key: Name of the feature that is the class. Defaults to
+            `"label"`, or to the only one of the kind.
 
     Returns:
         A `TfdsRecords`.
@@ -187,30 +200,34 @@ def open_tfds(
     >>> records = open_tfds("oxford_flowers102", "test")  # doctest: +SKIP
     >>> data, label = records.record(0)  # doctest: +SKIP
     """
-    return TfdsRecords(name, split, data_dir, image, label)
+    return TfdsRecords(name, split, data_dir, image_key, label_key)
 
 
 def open_huggingface(
     dataset: "str | datasets.Dataset",
     split: str | None = None,
-    image: str = "image",
-    label: str = "label",
+    image_key: str | None = None,
+    label_key: str | None = None,
 ) -> HuggingFaceRecords:
     """Open an image data set of the Hugging Face hub for random access.
 
     Args:
         dataset: Its name, which the package downloads unless it is there; or
-            a `datasets.Dataset`.
+            a `datasets.Dataset` without a transform. No dict of splits, and
+            no stream, whose records have no numbers.
         split: Name of its split, such as `"train"`; `None` for a `Dataset`.
-        image: Name of the column of images. Defaults to `"image"`.
-        label: Name of the column of classes. Defaults to `"label"`.
+        image_key: Name of the column of images. Defaults to `"image"`, or to
+            the only one of the kind.
+        label_key: Name of the column of classes. Defaults to `"label"`, or to
+            the only one of the kind.
 
     Returns:
         A `HuggingFaceRecords`.
 
     Raises:
         ImportError: If the package is missing.
-        ValueError: If it has no such columns, or images without a class.
+        ValueError: If it is none of these, has no such columns, or images
+            without a class.
 
     Example:
     >>> records = open_huggingface("beans", "test")  # doctest: +SKIP
@@ -227,7 +244,7 @@ def open_huggingface(
     if named:
         title = f"{dataset} {split}"
         dataset = package.load_dataset(dataset, split=split)
-    return HuggingFaceRecords(dataset, title, image, label)
+    return HuggingFaceRecords(dataset, title, image_key, label_key)
 
 
 def _import(package, extra):
@@ -240,21 +257,49 @@ def _import(package, extra):
         ) from error
 
 
-def _get(features, label, image, name):
-    """Return the feature of the classes, if both are there."""
-    for argument, feature in (("image", image), ("label", label)):
-        if feature not in features:
-            raise ValueError(
-                f"`{argument}` must be one of {', '.join(features)} in {name}. "
-                f"Received: {argument}={feature!r}"
-            )
-    return features[label]
+def _check_dataset(dataset, package):
+    """Refuse what is no plain `datasets.Dataset`, with what to do."""
+    kind = type(dataset).__name__
+    if isinstance(dataset, dict):
+        splits = ", ".join(map(str, dataset))
+        raise ValueError(
+            f"`dataset` must be one split, such as dataset['train']. "
+            f"Received: a {kind} of {splits or 'none'}"
+        )
+    if not isinstance(dataset, package.Dataset):
+        raise ValueError(
+            "`dataset` must be a datasets.Dataset, whose records are read by "
+            "number; a stream becomes one where it is loaded without "
+            f"streaming=True. Received: {kind}"
+        )
+    if dataset.format["type"] == "custom":
+        raise ValueError(
+            "`dataset` must have no transform of its own, since images are "
+            "transformed here: give dataset.with_format(None). Received: one "
+            "with set_transform or with_transform"
+        )
+    return dataset
 
 
-def _class_names(names, label, name):
+def _choose(features, image_kind, image_key, label_key, source):
+    """Return the names of image and class among features."""
+    images = [k for k, kind in features.items() if isinstance(kind, image_kind)]
+    labels = [k for k, kind in features.items() if _names(kind)]
+    return (
+        choose_key("image_key", image_key, images, features, source),
+        choose_key("label_key", label_key, labels, features, source),
+    )
+
+
+def _names(feature):
+    return getattr(feature, "names", None)
+
+
+def _class_names(features, label, source):
+    names = _names(features[label])
     if not names or len(names) < 2:
         raise ValueError(
-            f"`label` must be a feature with the names of classes in {name}. "
-            f"Received: label={label!r}"
+            "`label_key` must be a feature with the names of classes in "
+            f"{source}. Received: label_key={label!r}"
         )
     return tuple(names)

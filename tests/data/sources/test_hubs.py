@@ -12,7 +12,22 @@ from PIL import Image
 from keras_tricks.data import open_huggingface, open_tfds
 
 NAMES = types.SimpleNamespace(names=["ant", "bee"])
-FEATURES = {"image": None, "label": NAMES, "size": types.SimpleNamespace()}
+
+
+class ImageFeature:
+    """What datasets.Image and tfds.features.Image are, as far as it is used."""
+
+    def __init__(self, decode=True):
+        self.decode = decode
+
+
+def layout(image, *labels):
+    """Features of a data set: an image, classes, and a number."""
+    size = types.SimpleNamespace()
+    return {image: ImageFeature(), **dict.fromkeys(labels, NAMES), "size": size}
+
+
+FEATURES = layout("image", "label")
 
 
 class Source:
@@ -34,11 +49,16 @@ def tfds(monkeypatch):
     """A stand-in for the package; the list has the calls of data_source."""
     module, calls = types.ModuleType("tensorflow_datasets"), []
 
+    def builder(name, **options):
+        info = types.SimpleNamespace(features=FEATURES)
+        return types.SimpleNamespace(info=info)
+
     def data_source(name, **options):
         calls.append((name, options))
         return Source()
 
-    module.data_source = data_source
+    module.builder, module.data_source = builder, data_source
+    module.features = types.SimpleNamespace(Image=ImageFeature)
     module.decode = types.SimpleNamespace(SkipDecoding=lambda: "skip")
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", module)
     return calls
@@ -69,9 +89,10 @@ def test_tfds(tfds):
 @pytest.mark.parametrize("open_", [open_tfds, open_huggingface])
 def test_features_must_be_there(open_, tfds, packages):
     for options, message in (
-        ({"image": "img"}, "`image` must be one of .* Received: image='img'"),
-        ({"label": "fine"}, "`label` must be one of .* label='fine'"),
-        ({"label": "size"}, "`label` must be .* names .* label='size'"),
+        ({"image_key": "img"}, r"an image in .* \(image\).* image_key='img'$"),
+        ({"image_key": "size"}, "`image_key` must .* image_key='size'$"),
+        ({"label_key": "fine"}, r"a class in .* \(label\).* label_key='fine'$"),
+        ({"label_key": "size"}, "`label_key` must .* label_key='size'$"),
     ):
         with pytest.raises(ValueError, match=message):
             open_("tiny", "train", **options)
@@ -80,22 +101,26 @@ def test_features_must_be_there(open_, tfds, packages):
 class Dataset:
     """A datasets.Dataset, as far as it is used."""
 
-    features = FEATURES
+    def __init__(self, columns, features=FEATURES, kind=None):
+        self.columns, self.features = columns, features
+        self.format = {"type": kind}
 
-    def __init__(self, columns, decoded=True):
-        self.columns, self.decoded = columns, decoded
+    def with_format(self, kind):
+        return Dataset(self.columns, self.features, kind)
 
     def select_columns(self, names):
-        return Dataset({name: self.columns[name] for name in names})
+        columns = {name: self.columns[name] for name in names}
+        return Dataset(columns, self.features, self.format["type"])
 
     def cast_column(self, name, feature):
-        assert name == "image" and feature == {"decode": False}
-        return Dataset(self.columns, decoded=False)
+        features = {**self.features, name: feature}
+        return Dataset(self.columns, features, self.format["type"])
 
     def __getitem__(self, key):
+        assert self.format["type"] is None
         if isinstance(key, slice):
             return self.columns
-        assert not self.decoded
+        assert not any(self.features[name].decode for name in self.columns)
         return {name: column[key] for name, column in self.columns.items()}
 
 
@@ -112,7 +137,7 @@ def packages(monkeypatch, tmp_path):
     ]
     dataset = Dataset({"image": images, "label": [1, 0, 1, 0], "size": [0] * 4})
     module = types.ModuleType("datasets")
-    module.Image = dict
+    module.Image, module.Dataset = ImageFeature, Dataset
     module.load_dataset = lambda name, split: dataset
     monkeypatch.setitem(sys.modules, "datasets", module)
     return dataset
@@ -134,6 +159,52 @@ def test_huggingface(packages):
             records.record(2)
         with pytest.raises(ValueError, match=r"\[3\]: there is no image"):
             records.record(3)
+
+
+# Of beans, cifar10, and cifar100 with either of its labels.
+LAYOUTS = [
+    ("image", "labels", ["image", "labels"], {}),
+    ("img", "label", ["img", "label"], {}),
+    ("img", "fine_label", ["img", "fine_label", "coarse_label"], "label_key"),
+    ("img", "coarse_label", ["img", "fine_label", "coarse_label"], "label_key"),
+    ("image", "label", ["image", "fine_label", "label"], {}),
+]
+
+
+@pytest.mark.parametrize(("image", "label", "names", "given"), LAYOUTS)
+def test_huggingface_columns(image, label, names, given, packages):
+    features = layout(*names)
+    columns = {name: [9, 9] for name in features}
+    columns |= {image: [{"bytes": b"x"}] * 2, label: [1, 0]}
+    keys = {given: label} if given else {}
+    records = open_huggingface(Dataset(columns, features, "torch"), **keys)
+    assert records.record(0) == (b"x", 1) and records.record(1) == (b"x", 0)
+
+
+def test_huggingface_columns_that_are_not_clear(packages):
+    features = layout("img", "fine_label", "coarse_label")
+    columns = dict.fromkeys(features, [0])
+    message = (
+        r"^`label_key` must be the name of a class in dataset \(fine_label, "
+        r"coarse_label\). Received: label_key=None$"
+    )
+    with pytest.raises(ValueError, match=message):
+        open_huggingface(Dataset(columns, features))
+    features = {"pixels": None, "label": NAMES}
+    message = r"`image_key` .* \(none among pixels, label\). Received: "
+    with pytest.raises(ValueError, match=message):
+        open_huggingface(Dataset(columns, features))
+
+
+def test_what_is_no_plain_dataset(packages):
+    stream = type("IterableDataset", (), {})()
+    for wrong, message in (
+        ({"train": packages, "test": packages}, "one split.* of train, test$"),
+        (stream, "read by number.* streaming=True. Received: IterableDataset$"),
+        (packages.with_format("custom"), r"give dataset.with_format\(None\)"),
+    ):
+        with pytest.raises(ValueError, match="`dataset` must.* " + message):
+            open_huggingface(wrong)
 
 
 @pytest.mark.parametrize("label", [None, -1, 2])
