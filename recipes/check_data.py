@@ -18,6 +18,7 @@ import sys
 
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
 import keras
+import source_flags
 from absl import app, flags
 
 from keras_tricks import __version__
@@ -51,6 +52,7 @@ _MAX_BAD_RECORDS = flags.DEFINE_integer(
     lower_bound=0,
 )
 _VERBOSE = flags.DEFINE_bool("verbose", True, "Show a progress bar.")
+flags.adopt_module_key_flags(source_flags)
 
 
 def inspect(images):
@@ -123,7 +125,9 @@ def main(argv):
     folder = pathlib.Path(_OUT_DIR.value)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        images = open_images(_DATASET.value, _DATA_DIR.value)
+        images = open_images(
+            _DATASET.value, _DATA_DIR.value, **source_flags.given()
+        )
         report = inspect(images)
         text = json.dumps(report.to_dict(), indent=2)
         write_atomically(folder / "data.json", text + "\n")

@@ -15,6 +15,7 @@ import sys
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
 import classifier_flags
 import keras
+import source_flags
 from absl import app, flags
 
 from keras_tricks import __version__, evaluation
@@ -25,10 +26,13 @@ _DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
     "Folder of class folders, or of files called <class>_..., or a .tar of "
-    "either, or an .npz.",
+    "either, or a folder of shards, or an .npz.",
 )
 _DATASET = flags.DEFINE_string(
-    "dataset", None, "Name of a data set whose test split is taken."
+    "dataset",
+    None,
+    "Name of a data set whose test split is taken, also tfds/NAME or "
+    "huggingface/NAME.",
 )
 _TEN_CROP = flags.DEFINE_bool(
     "ten_crop", False, "Average over four corners, the center and mirrored."
@@ -47,6 +51,7 @@ _WORST = flags.DEFINE_integer(
 )
 _VERBOSE = flags.DEFINE_bool("verbose", True, "Show a progress bar.")
 flags.adopt_module_key_flags(classifier_flags)
+flags.adopt_module_key_flags(source_flags)
 
 
 def check_flags():
@@ -121,6 +126,7 @@ def main(argv):
             _DATASET.value,
             ten_crop=_TEN_CROP.value,
             samples=_SAMPLES.value,
+            **source_flags.given(),
         )
         folder.mkdir(parents=True, exist_ok=True)
         result = evaluation.evaluate(

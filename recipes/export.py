@@ -17,6 +17,7 @@ import sys
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
 import classifier_flags
 import keras
+import source_flags
 from absl import app, flags
 
 from keras_tricks import __version__, export
@@ -31,8 +32,8 @@ _OUTPUT = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
-    "Folder, .tar or .npz of images to verify the file on. By default the "
-    "validation images of the training run.",
+    "Folder of images or of shards, .tar or .npz to verify the file on. By "
+    "default the validation images of the training run.",
 )
 _RANDOM_IMAGES = flags.DEFINE_bool(
     "random_images", False, "Verify the file on noise, if there are no images."
@@ -53,6 +54,7 @@ _OVERWRITE = flags.DEFINE_bool(
     "overwrite", False, "Replace a file of that name."
 )
 flags.adopt_module_key_flags(classifier_flags)
+flags.adopt_module_key_flags(source_flags)
 
 
 def describe(classifier, report):
@@ -84,7 +86,11 @@ def main(argv):
             model = export.with_precision(classifier.model, _PRECISION.value)
             classifier = dataclasses.replace(classifier, model=model)
         examples = export.example_inputs(
-            classifier, _DATA_DIR.value, _RANDOM_IMAGES.value, _SAMPLES.value
+            classifier,
+            _DATA_DIR.value,
+            _RANDOM_IMAGES.value,
+            _SAMPLES.value,
+            **source_flags.given(),
         )
         name = f"exported/{classifier.model.name}{format_.suffix}"
         output = pathlib.Path(_OUTPUT.value or name)

@@ -1,5 +1,7 @@
 """What users get wrong, and the one line that tells them."""
 
+import ast
+import dataclasses
 import importlib.util
 import re
 from pathlib import Path
@@ -7,12 +9,14 @@ from pathlib import Path
 import pytest
 from absl import flags
 
+from keras_tricks import Recipe
 from keras_tricks.losses import LabelSmoothedCrossentropy
 
 from . import mistakes_in_code, mistakes_in_distillation, mistakes_in_runs
 from .mistakes_in_code import LABELS, LOGITS
 
 RECIPES = Path(__file__).parents[1] / "recipes"
+PACKAGE = Path(__file__).parents[1] / "keras_tricks"
 MISTAKES = (
     mistakes_in_code.MISTAKES
     | mistakes_in_distillation.MISTAKES
@@ -77,3 +81,38 @@ def test_a_wrong_flag_is_told_in_one_line(flag, expected):
         values(["train.py", flag])
         recipe_flags.recipe_from_flags(values)
     assert matches(str(caught.value), expected), caught.value
+
+
+def texts_of(tree):
+    """Strings of a module, the parts of f-strings too, without docstrings."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = {
+        ast.get_docstring(node, clean=False)
+        for node in ast.walk(tree)
+        if isinstance(node, documented)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if node.value not in docstrings:
+                yield node.value
+
+
+def test_a_flag_that_a_message_names_exists():
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    # Of absl, and in the usage of keras-tricks.
+    known |= {"help", "version", "flagfile", "flag"}
+    files = [*RECIPES.glob("*.py"), *PACKAGE.rglob("*.py")]
+    trees = {file: ast.parse(file.read_text("utf-8")) for file in files}
+    for file, tree in trees.items():
+        for node in ast.walk(tree):
+            name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if file.parent == RECIPES and name.startswith("flags.DEFINE_"):
+                known.add(node.args[0].value)
+    wrong = {
+        (file.name, flag)
+        for file, tree in trees.items()
+        for text in texts_of(tree)
+        for flag in re.findall(r"(?<![\w-])--([a-z]\w+)", text)
+        if flag.removeprefix("no") not in known and flag not in known
+    }
+    assert not wrong and {"data_dir", "image_key", "classes"} <= known

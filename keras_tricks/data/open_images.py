@@ -3,16 +3,15 @@
 import dataclasses
 import os
 
-from keras_tricks._checks import first_line
-from keras_tricks.data.shards.files import holds_shards
-from keras_tricks.data.shards.records import (
-    is_record_shard,
-    open_record_shards,
+from keras_tricks.data.source_kinds import (
+    check_unused,
+    given_options,
+    hub_of,
+    open_hub_test,
+    shards_at,
 )
-from keras_tricks.data.shards.tar import is_tar_shard, open_tar_shards
 from keras_tricks.data.sources.arrays import classes_in_turn
 from keras_tricks.data.sources.folder_split import open_folder_splits
-from keras_tricks.data.sources.hubs import open_huggingface, open_tfds
 from keras_tricks.data.sources.load import load, load_npz
 from keras_tricks.data.sources.records import (
     ArrayRecords,
@@ -93,6 +92,9 @@ def open_images(
     train_samples: int | None = None,
     test_samples: int | None = None,
     seed: int = 0,
+    image_key: str | None = None,
+    label_key: str | None = None,
+    label_offset: int = 0,
 ) -> ImageSet:
     """Open images of any source, without reading them yet.
 
@@ -112,6 +114,11 @@ def open_images(
         train_samples: Keep this many training images, the classes in turn.
         test_samples: Keep this many test images.
         seed: Seed of `train_samples`.
+        image_key: Of shards and hubs, the name of the feature or column that
+            is the image. Defaults to the usual one, or the only one.
+        label_key: Name of the one that is the class, likewise.
+        label_offset: Of shards, what the label of the first class is stored
+            as. Defaults to 0.
 
     Returns:
         An `ImageSet`.
@@ -125,12 +132,13 @@ def open_images(
     >>> open_images("digits", train_samples=100)
     ImageSet(name='digits', train=100, test=359, num_classes=10)
     """  # noqa: E501
+    options = given_options(image_key, label_key, label_offset)
     if data_dir is None:
-        train, test = _named(dataset)
+        train, test = _named(dataset, options)
         name = dataset
     else:
         path = os.path.abspath(os.fspath(data_dir))
-        train, test = _at(path)
+        train, test = _at(path, options)
         name = os.path.basename(path)
     splits: list[Records] = []
     for split, records, samples, split_seed in (
@@ -152,46 +160,24 @@ def open_images(
     return ImageSet(train, test, preprocessing or Preprocessing(), name)
 
 
-def _named(dataset):
-    hub, _, name = dataset.partition("/")
-    if hub in _HUBS and name:
-        return _hub_splits(_HUBS[hub], name)
-    if hub != dataset:
-        raise ValueError(
-            f"`dataset` must be a name, or one after {' or '.join(_HUBS)} and "
-            f"a slash. Received: dataset={dataset!r}"
-        )
+def _named(dataset, options):
+    hub = hub_of(dataset, options)
+    if hub is not None:
+        return hub("train"), open_hub_test(hub, dataset)
     return _arrays(load(dataset))
 
 
-def _hub_splits(open_split, name):
-    """Return the training split, and the first of the others that there is."""
-    train, reasons = open_split(name, "train"), []
-    for split in ("validation", "test"):
-        try:
-            return train, open_split(name, split)
-        except (ValueError, KeyError) as error:
-            reasons.append(f"{split}: {first_line(error)}")
-    raise ValueError(
-        f"`dataset` must have a split validation or test. Received: {name} "
-        f"({'; '.join(reasons)})"
-    )
-
-
-def _at(path):
+def _at(path, options):
+    shards = shards_at(path) if os.path.isdir(path) else None
+    if shards is not None:
+        _, opener = shards
+        return tuple(
+            opener(path, split=split, **options) for split in ("train", "test")
+        )
+    check_unused(options, path)
     if not os.path.isdir(path):
         return _arrays(load_npz(path))
-    for is_shard, opener in _SHARDS:
-        if holds_shards(path, is_shard):
-            return opener(path, split="train"), opener(path, split="test")
     return open_folder_splits(path)
-
-
-_HUBS = {"tfds": open_tfds, "huggingface": open_huggingface}
-_SHARDS = (
-    (is_record_shard, open_record_shards),
-    (is_tar_shard, open_tar_shards),
-)
 
 
 def _arrays(data):

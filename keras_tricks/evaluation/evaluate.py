@@ -5,7 +5,7 @@ import time
 import keras
 import numpy as np
 
-from keras_tricks._checks import check_int
+from keras_tricks._checks import check_int, labels_outside
 from keras_tricks.evaluation.classifier import Classifier
 from keras_tricks.evaluation.images import LabeledImages
 from keras_tricks.evaluation.result import Evaluation
@@ -53,11 +53,7 @@ def evaluate(
     """
     check_int("batch_size", batch_size, 1)
     labels = np.asarray(images.labels)
-    if labels.min() < 0 or labels.max() >= classifier.num_classes:
-        raise ValueError(
-            f"`labels` must be in 0 ... {classifier.num_classes - 1}. "
-            f"Received: labels from {labels.min()} to {labels.max()}"
-        )
+    _check_labels(labels[labels != -1], classifier.num_classes)
     start = time.perf_counter()
     batches = images.batches(batch_size, workers)
     bar = keras.utils.Progbar(
@@ -69,6 +65,8 @@ def evaluate(
     )
     parts, hits, seen = [], 0, 0
     for x, indices in batches:
+        # -1 is for images that cannot be read.
+        _check_labels(labels[indices], classifier.num_classes)
         log_p = merge_crops(classifier.log_probabilities(x, batch_size))
         parts.append(_reduce(log_p, labels[indices], indices))
         hits += int((parts[-1]["ranks"] == 0).sum())
@@ -112,6 +110,14 @@ def merge_crops(log_probabilities: np.ndarray) -> np.ndarray:
     if crops == 1:
         return log_probabilities[:, 0]
     return np.logaddexp.reduce(log_probabilities, axis=1) - np.log(crops)
+
+
+def _check_labels(labels, num_classes):
+    if len(labels) and labels_outside(labels, num_classes).any():
+        raise ValueError(
+            f"`labels` must be in 0 ... {num_classes - 1}. Received: labels "
+            f"from {labels.min()} to {labels.max()}"
+        )
 
 
 def _reduce(log_p, labels, indices):

@@ -4,17 +4,19 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from keras_tricks._types import Images
 from keras_tricks.data import (
     EvaluationBatches,
+    ImageFiles,
     ImageSet,
     Preprocessing,
-    open_image_files,
 )
-from keras_tricks.data import load as load_named
+from keras_tricks.data.open_test_images import open_test_images
+from keras_tricks.data.source_kinds import check_unused, given_options
 from keras_tricks.data.sources.arrays import ImageData, classes_in_turn
 from keras_tricks.data.sources.class_names import ClassNames
 from keras_tricks.data.sources.decoded_records import DecodedRecords
@@ -109,27 +111,31 @@ def load_images(
     dataset: str | None = None,
     ten_crop: bool = False,
     samples: int | None = None,
+    **options: Any,
 ) -> LabeledImages:
     """Find the images that a classifier is to be evaluated on.
 
     Args:
         classifier: From `load_classifier`.
-        data_dir: A folder or a .tar file of images, see
-            `keras_tricks.data.open_image_files`, or an `.npz`, whose test
-            split is taken.
-        dataset: The name of a data set, see `keras_tricks.data.load`, whose
-            test split is taken. With neither of the two, the validation
-            images of the training run, exactly as training saw them.
+        data_dir: All that `keras_tricks.data.open_images` reads, and a .tar
+            file of images; of what has splits, the test split is taken.
+        dataset: The name of a data set, as there, whose test split is taken.
+            With neither of the two, the validation images of the training
+            run, exactly as training saw them.
         ten_crop: Whether to look at ten crops of each image, see
             `keras_tricks.data.transforms.ten_crop`. Defaults to `False`.
         samples: How many images to take, the classes in turn; all by default.
+        **options: `image_key`, `label_key` and `label_offset` of
+            `keras_tricks.data.open_images`.
 
     Returns:
-        A `LabeledImages`.
+        A `LabeledImages`. Where the data name the model's classes, in any
+        order, the labels are the model's.
 
     Raises:
-        ValueError: If the data are not as described, have no labels, or have
-            another number of classes than the model has outputs.
+        ValueError: If the data are not as described, have no labels, have
+            some other classes than the model, or another number of classes
+            than it has outputs.
         FileNotFoundError: If `data_dir` does not exist.
 
     Example:
@@ -144,10 +150,11 @@ def load_images(
     (50, ('0', '1'))
     """
     if data_dir is None and dataset is None:
+        check_unused(given_options(**options), "the images of a run")
         images = _of_run(classifier, ten_crop, samples)
     else:
         images = _from_elsewhere(
-            classifier, data_dir, dataset, ten_crop, samples
+            classifier, data_dir, dataset, ten_crop, samples, options
         )
     count = None if images.classes is None else len(images.classes)
     if count not in (None, classifier.num_classes):
@@ -216,22 +223,31 @@ def training_normalize(classifier: Classifier, data: ImageData) -> Callable:
     return functools.partial(normalize, mean=mean, std=std)
 
 
-def _arrays(data: ImageData, samples, **options):
+def _arrays(data: ImageData, samples, own=None, **options):
     x, y, chosen = data.x_test, data.y_test, range(len(data.y_test))
     if samples is not None:
         chosen = np.sort(classes_in_turn(y, len(y), samples))
         x, y = x[chosen], y[chosen]
+    y, classes = _labels_of(own, y, ClassNames(data.class_names))
     return LabeledImages(
         x,
         y,
         [f"{data.name}[{i}]" for i in chosen],
-        classes=ClassNames(data.class_names),
+        classes=classes,
         source=f"{data.name}, test split",
         **options,
     )
 
 
-def _from_elsewhere(classifier, data_dir, dataset, ten_crop, samples):
+def _labels_of(own, labels, classes):
+    """Return labels and classes of a model, where the data name its classes."""
+    order = None if own is None else own.labels_of(classes)
+    if order is None:
+        return labels, classes
+    return np.where(labels < 0, labels, order[labels]), own
+
+
+def _from_elsewhere(classifier, data_dir, dataset, ten_crop, samples, keys):
     preprocessing = check_preprocessing(classifier)
     options = {
         "transform": preprocessing.ten_crops
@@ -240,11 +256,25 @@ def _from_elsewhere(classifier, data_dir, dataset, ten_crop, samples):
         "normalize": preprocessing.normalize,
         "preprocessing": preprocessing,
     }
-    if data_dir is None:
-        return _arrays(load_named(dataset), samples, **options)
-    if str(data_dir).endswith(".npz"):
-        return _arrays(load_named(data_dir=data_dir), samples, **options)
-    files = open_image_files(data_dir, classifier.classes).take(samples)
+    own = classifier.classes
+    files = open_test_images(dataset, data_dir, own, **keys)
+    if isinstance(files, ImageData):
+        return _arrays(files, samples, own, **options)
+    if not isinstance(files, ImageFiles):
+        images = DecodedRecords(take_records(files, samples))
+        known = getattr(files, "classes", None)
+        labels, classes = _labels_of(
+            own, images.labels, known or ClassNames(tuple(files.class_names))
+        )
+        return LabeledImages(
+            images,
+            labels,
+            images.names,
+            classes=classes,
+            source=_title(data_dir or dataset),
+            **options,
+        )
+    files = files.take(samples)
     if files.labels is None:
         raise ValueError(
             "`data_dir` must hold a folder for each class, or `classes` name "
@@ -255,9 +285,13 @@ def _from_elsewhere(classifier, data_dir, dataset, ten_crop, samples):
         files.labels,
         files.names,
         classes=files.classes,
-        source=os.path.basename(os.fspath(data_dir).rstrip("/")),
+        source=_title(data_dir),
         **options,
     )
+
+
+def _title(source):
+    return os.path.basename(os.fspath(source).rstrip("/"))
 
 
 def check_preprocessing(classifier: Classifier) -> Preprocessing:

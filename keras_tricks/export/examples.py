@@ -1,16 +1,19 @@
 """Inputs to compare an exported file with its network on."""
 
 import os
+from typing import Any
 
 import numpy as np
 
 from keras_tricks._checks import check_int
 from keras_tricks.data import (
     EvaluationBatches,
+    ImageData,
+    ImageFiles,
     ImageSet,
-    load,
-    open_image_files,
 )
+from keras_tricks.data.open_test_images import open_test_images
+from keras_tricks.data.source_kinds import check_unused, given_options
 from keras_tricks.data.sources.decoded_records import DecodedRecords
 from keras_tricks.data.sources.records import take_records
 from keras_tricks.evaluation import Classifier, check_preprocessing
@@ -25,16 +28,20 @@ def example_inputs(
     data_dir: str | os.PathLike | None = None,
     random_images: bool = False,
     samples: int = 16,
+    **options: Any,
 ) -> np.ndarray:
     """Make inputs of a network from images.
 
     Args:
         classifier: From `keras_tricks.evaluation.load_classifier`.
-        data_dir: A folder or a .tar of images, with classes or without, or an
-            `.npz`. Defaults to the validation images of the training run.
+        data_dir: All that `keras_tricks.data.open_images` reads, and a .tar
+            file of images; the classes of image files need not be known.
+            Defaults to the validation images of the training run.
         random_images: Whether to take noise instead, of mean 0 and
             deviation 1. It says little about real images.
         samples: How many. Defaults to 16.
+        **options: `image_key`, `label_key` and `label_offset` of
+            `keras_tricks.data.open_images`.
 
     Returns:
         float32, shape `(N, H, W, C)` or `(N, C, H, W)`, as the network takes
@@ -55,10 +62,12 @@ def example_inputs(
     (16, 'float32')
     """
     check_int("samples", samples, 2)
+    if data_dir is None:
+        check_unused(given_options(**options), "images without `data_dir`")
     if random_images:
         return _noise(classifier, samples)
     if data_dir is not None:
-        return _from_files(classifier, data_dir, samples)
+        return _from_files(classifier, data_dir, samples, options)
     if classifier.recipe is None:
         raise ValueError(
             "`data_dir` must be given to verify the file on real images, or "
@@ -82,12 +91,17 @@ def _noise(classifier, samples):
     return generator.standard_normal((samples, *shape), "float32")
 
 
-def _from_files(classifier, data_dir, samples):
-    if str(data_dir).endswith(".npz"):
-        images = load(data_dir=data_dir).x_test[:samples]
+def _from_files(classifier, data_dir, samples, keys):
+    found = open_test_images(
+        data_dir=data_dir, classes=classifier.classes, labels=False, **keys
+    )
+    if isinstance(found, ImageData):
+        images = found.x_test[:samples]
+    elif isinstance(found, ImageFiles):
+        images = found.take(min(samples, len(found)))
     else:
-        images = open_image_files(data_dir, labels=False)
-        images = images.take(min(samples, len(images)))
+        count = min(samples, len(found))
+        images = DecodedRecords(take_records(found, count))
     return _from_images(classifier, images, samples)
 
 

@@ -47,6 +47,17 @@ class InputFields:
         "Folder of class folders, of shards with --augmentation=crop, or an "
         ".npz; wins over --dataset.",
     )
+    image_key: str | None = option(
+        None,
+        "Feature of shards, or column of a hub, that is the image; the usual "
+        "or the only one.",
+    )
+    label_key: str | None = option(
+        None, "Feature or column that is the class, likewise."
+    )
+    label_offset: int = option(
+        0, "What the label of the first class is stored as in shards."
+    )
     image_size: int | None = option(
         None, "Side in pixels of images from files.", low=8
     )

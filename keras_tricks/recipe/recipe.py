@@ -33,6 +33,9 @@ class Recipe(InputFields):
             `keras_tricks.data.open_images`.
         data_dir: A folder of class folders, of TFRecord, ArrayRecord or
             WebDataset shards with `augmentation="crop"`, or an .npz; it wins.
+        image_key: See `keras_tricks.data.open_images`.
+        label_key: See there.
+        label_offset: See there.
         image_size: Side of training images in pixels.
         train_samples: How many training images to use, all by default.
         test_samples: How many test images to validate on, all by default.

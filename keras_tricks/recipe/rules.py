@@ -102,6 +102,9 @@ _OF_CROPS = (
     "progressive_sizes",
 )
 _OF_STREAMS = (
+    "image_key",
+    "label_key",
+    "label_offset",
     "repeated_augmentation",
     "test_image_size",
     "crop_ratio",

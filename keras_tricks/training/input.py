@@ -42,7 +42,15 @@ def load_data(recipe: Recipe) -> ImageData | ImageSet:
             recipe.test_image_size or recipe.training_sizes[-1],
             recipe.crop_ratio,
         )
-        return open_images(recipe.dataset, recipe.data_dir, own, **common)
+        return open_images(
+            recipe.dataset,
+            recipe.data_dir,
+            own,
+            image_key=recipe.image_key,
+            label_key=recipe.label_key,
+            label_offset=recipe.label_offset,
+            **common,
+        )
     return load(
         recipe.dataset,
         recipe.data_dir,

@@ -19,6 +19,9 @@ SIZE = "dataset data_dir image_size augmentation depth width small_images"
 GIVEN = {
     "dataset": ("--dataset=mnist", "mnist"),
     "data_dir": ("--data_dir=images", "images"),
+    "image_key": ("--image_key=img", "img"),
+    "label_key": ("--label_key=fine_label", "fine_label"),
+    "label_offset": ("--label_offset=1", 1),
     "image_size": ("--image_size=32", 32),
     "train_samples": ("--train_samples=100", 100),
     "test_samples": ("--test_samples=50", 50),
@@ -84,6 +87,7 @@ GIVEN = {
 OF_CROPS = """
     min_crop_area color_jitter jitter_convention lighting policy erasing
     repeated_augmentation test_image_size crop_ratio workers
+    image_key label_key label_offset
 """.split()
 
 FIRST_ROW = {

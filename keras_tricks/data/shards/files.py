@@ -59,28 +59,49 @@ def find_shards(
             f"`data_dir` must be an existing folder, file or list of {kind}. "
             f"Received: {root}"
         )
-    groups = collections.defaultdict(list)
+    groups = shard_splits(root, is_shard)
+    if not groups:
+        raise ValueError(f"`data_dir` must hold {kind}. Received: {root}")
+    paths = groups[_choose(groups, split, root)]
+    _check_complete(paths)
+    return tuple(paths)
+
+
+def shard_splits(
+    root: str | os.PathLike, is_shard: Callable[[str], bool]
+) -> dict[str | None, list[str]]:
+    """Return the paths of the shards of each split of a folder.
+
+    Args:
+        root: The folder.
+        is_shard: What tells a shard by its name.
+
+    Returns:
+        Words such as `"val"` to paths; those of a folder without splits are
+        under `None`.
+
+    Raises:
+        ValueError: If a shard is compressed, or some say their split and
+            others do not.
+    """
+    groups: dict = collections.defaultdict(list)
     for name in _shards_in(root, is_shard):
         groups[_split_of(name)].append(os.path.join(root, name))
     if not groups:
         for name in ("train", *TEST_FOLDERS):
             folder = os.path.join(root, name)
             if os.path.isdir(folder):
-                found = _shards_in(folder, is_shard)
-                groups[name] += [os.path.join(folder, one) for one in found]
-    groups = {name: paths for name, paths in groups.items() if paths}
-    if None in groups and len(groups) > 1:
-        named = next(paths for name, paths in groups.items() if name)
+                names = _shards_in(folder, is_shard)
+                groups[name] += [os.path.join(folder, one) for one in names]
+    found = {name: paths for name, paths in groups.items() if paths}
+    if None in found and len(found) > 1:
+        named = next(paths for name, paths in found.items() if name)
         raise ValueError(
             "`data_dir` must hold shards that all have their split in their "
-            f"names, or none. Received: {os.path.basename(groups[None][0])} "
+            f"names, or none. Received: {os.path.basename(found[None][0])} "
             f"beside {os.path.basename(named[0])} in {root}"
         )
-    if not groups:
-        raise ValueError(f"`data_dir` must hold {kind}. Received: {root}")
-    paths = groups[_choose(groups, split, root)]
-    _check_complete(paths)
-    return tuple(paths)
+    return found
 
 
 def holds_shards(
@@ -124,18 +145,24 @@ def shard_classes(path: str, classes: ClassNames | None) -> ClassNames:
     """
     if classes is not None:
         return classes
+    file = find_class_file(path)
+    if file is None:
+        raise ValueError(
+            "`data_dir` must hold the names of the classes beside the shards, "
+            f"in a file {', '.join(CLASS_FILES)}. Received: none in "
+            f"{os.path.dirname(path)}"
+        )
+    return read_class_names(file)
+
+
+def find_class_file(path: str) -> Path | None:
+    """Return the file of class names that belongs to a shard, if any."""
     folder = Path(path).parent
     folders = [folder]
     if folder.name in ("train", *TEST_FOLDERS):
         folders.append(folder.parent)
-    for folder in folders:
-        for name in CLASS_FILES:
-            if (folder / name).is_file():
-                return read_class_names(folder / name)
-    raise ValueError(
-        f"`classes` must be given, or be in a file {', '.join(CLASS_FILES)} "
-        f"beside the shards. Received: none in {folders[0]}"
-    )
+    files = [folder / name for folder in folders for name in CLASS_FILES]
+    return next((file for file in files if file.is_file()), None)
 
 
 class ShardFiles:

@@ -7,6 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 _SHOWN = 20
 
 
@@ -60,6 +62,40 @@ class ClassNames:
     def index(self, text: str) -> int | None:
         """Find the class of this key, or of this name if only one has it."""
         return self._indices.get(text)  # type: ignore[attr-defined]
+
+    def labels_of(self, other: "ClassNames") -> np.ndarray | None:
+        """Say which class here each class of a data set is.
+
+        Args:
+            other: Its classes.
+
+        Returns:
+            int32, one for each of `other`; `None` if it has none of these
+            classes, but other words for them.
+
+        Raises:
+            ValueError: If it has some of them and others that are not here.
+
+        Example:
+        >>> classes = ClassNames(("ant", "bee", "cat"))
+        >>> classes.labels_of(ClassNames(("cat", "ant")))
+        array([2, 0], dtype=int32)
+        """
+        pairs = list(zip(other.keys or (), other.names, strict=True))
+        found = [
+            self.index(name) if self.index(key) is None else self.index(key)
+            for key, name in pairs
+        ]
+        known = [index for index in found if index is not None]
+        if not known:
+            return None
+        if len(set(known)) < len(found):
+            wrong = found.index(None) if None in found else 0
+            raise ValueError(
+                "`classes` must have every class of the data, once. Received: "
+                f"{pairs[wrong][1]!r}, {len(set(known))} of {len(found)} found"
+            )
+        return np.array(known, "int32")
 
 
 def read_class_names(path: str | os.PathLike) -> ClassNames:

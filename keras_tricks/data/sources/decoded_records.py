@@ -1,5 +1,6 @@
 """Records as a sequence of images."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -48,8 +49,14 @@ class DecodedRecords:
 
     @property
     def labels(self) -> np.ndarray:
-        """int32, shape `(N,)`; read from the records if need be."""
-        labels = self.records.labels
-        if labels is None:
-            labels = [self.records.record(i)[1] for i in range(len(self))]
-        return np.asarray(labels, "int32")
+        """int32, shape `(N,)`, read from the records if need be.
+
+        A record that cannot be read has -1: to ask for its image says why.
+        """
+        if self.records.labels is not None:
+            return np.asarray(self.records.labels, "int32")
+        labels = np.full(len(self), -1, "int32")
+        for index in range(len(self)):
+            with contextlib.suppress(ValueError):
+                labels[index] = self.records.record(index)[1]
+        return labels
