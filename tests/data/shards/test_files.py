@@ -150,7 +150,7 @@ def test_classes_are_beside_or_above(touch):
     root = touch("train/a")
     shard = str(root / "train" / "a")
     with pytest.raises(
-        ValueError, match="`classes` must .*classes.tsv.* Received"
+        ValueError, match="`data_dir` must hold .*classes.tsv.* Received"
     ):
         shard_classes(shard, None)
     (root / "classes.txt").write_text("ant\nbee\n")
