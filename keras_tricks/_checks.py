@@ -4,15 +4,18 @@ import math
 import numbers
 
 
-def check_int(name, value, minimum=0):
-    """Return `value` as an int that is at least `minimum`."""
+def check_int(name, value, minimum=0, maximum=None):
+    """Return `value` as an int from `minimum` to `maximum`."""
     integral = isinstance(value, numbers.Integral) or hasattr(
         value, "__index__"
     )
-    if not integral or isinstance(value, bool) or int(value) < minimum:
+    wrong = not integral or isinstance(value, bool) or int(value) < minimum
+    if wrong or (maximum is not None and int(value) > maximum):
+        limits = f"of at least {minimum}"
+        if not wrong:
+            limits = f"from {minimum} to {maximum}"
         raise ValueError(
-            f"`{name}` must be an integer of at least {minimum}. "
-            f"Received: {name}={value!r}"
+            f"`{name}` must be an integer {limits}. Received: {name}={value!r}"
         )
     return int(value)
 

@@ -3,7 +3,6 @@ import math
 import re
 import shutil
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from keras import ops
 from keras_tricks import _backend, _files
 from keras_tricks._checks import check_int
 from keras_tricks._types import PathLike
+from keras_tricks._untrusted import parse_json, read_arrays
 from keras_tricks.callbacks._neighbors import find_neighbors
 from keras_tricks.callbacks.exponential_moving_average import (
     ExponentialMovingAverage,
@@ -384,12 +384,11 @@ def _read(path):
     """Return the arrays of a backup by their part, and what else it holds."""
     state = {part: {} for part in ("weights", "optimizer", *_IN_FIT)}
     try:
-        with np.load(path / "state.npz", allow_pickle=False) as file:
-            for key in file.files:
-                part, name = key.split("/")
-                state.setdefault(part, {})[name] = file[key]
-        more = json.loads((path / "state.json").read_text("utf-8"))
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        for key, array in read_arrays(path / "state.npz").items():
+            part, name = key.split("/")
+            state.setdefault(part, {})[name] = array
+        more = parse_json((path / "state.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"`folder` must hold backups of this version ({reason}). "

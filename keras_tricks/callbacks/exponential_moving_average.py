@@ -1,6 +1,5 @@
 import io
 import math
-import zipfile
 
 import keras
 import numpy as np
@@ -10,6 +9,7 @@ from keras_tricks import _backend
 from keras_tricks._checks import check_int, check_real
 from keras_tricks._files import write_atomically
 from keras_tricks._types import PathLike, Tensor
+from keras_tricks._untrusted import read_arrays
 from keras_tricks.callbacks._neighbors import find_neighbors
 
 
@@ -327,9 +327,8 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
     def load(self, path: PathLike) -> None:
         """Continue from a file that `save` wrote; call it before `fit`."""
         try:
-            with open(path, "rb") as file:
-                state = dict(np.load(file, allow_pickle=False))
-        except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+            state = read_arrays(path)
+        except (OSError, ValueError) as error:
             raise ValueError(
                 "`path` must be a file that `save` wrote. "
                 f"Received: path={str(path)!r} ({error})"

@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_tricks import _backend
 from keras_tricks._files import write_atomically
+from keras_tricks._untrusted import parse_json
 
 FORMAT = 1
 _LARGEST = float(np.finfo("float16").max)
@@ -238,7 +239,7 @@ def _read_contents(path):
     if not file.is_file():
         return None
     try:
-        about = json.loads(file.read_text("utf-8"))
+        about = parse_json(file.read_text("utf-8"))
         version = about.pop("format")
         contents = Contents(**about) if version == FORMAT else None
     except (ValueError, TypeError, KeyError, AttributeError) as error:

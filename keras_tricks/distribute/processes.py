@@ -1,11 +1,14 @@
 """Which processes train together: what the environment says."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping
 
+from keras_tricks._untrusted import parse_json
+
 _MASTER_PORT = "29500"
+# More than any machine has; each takes memory here.
+_MOST_PROCESSES = 2**17
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +65,7 @@ def find_processes(backend: str, environment: Mapping[str, str]) -> Processes:
         found = _slurm(environment)
     if found is None:
         return Processes()
+    _check_count("The count of processes", found.count)
     if not 0 <= found.index < found.count:
         raise ValueError(
             "The number of a process in the environment must be below their "
@@ -75,7 +79,7 @@ def _tensorflow(environment):
         return None
     text = environment["TF_CONFIG"]
     try:
-        config = json.loads(text)
+        config = parse_json(text)
         cluster, task = config.get("cluster", {}), config.get("task", {})
         jobs = {job: list(cluster.get(job, ())) for job in ("chief", "worker")}
         kind, index = task.get("type", "worker"), int(task.get("index", 0))
@@ -123,6 +127,7 @@ def _torch(environment):
 
 def _slurm(environment):
     count = _integer(environment, "SLURM_NTASKS")
+    _check_count("`SLURM_NTASKS`", count)
     hosts = _expand_hosts(environment["SLURM_JOB_NODELIST"])
     tasks = environment.get("SLURM_TASKS_PER_NODE", "")
     tasks = _expand_counts(tasks) if tasks else []
@@ -142,6 +147,7 @@ def _slurm(environment):
 
 def _expand_hosts(text):
     """Return the names in a list such as `gpu[01-03,7],login`."""
+    wrong = _wrong("SLURM_JOB_NODELIST", "as Slurm writes it", text)
     hosts = []
     for item in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text):
         match = re.fullmatch(r"([^\[]*)\[([\d,-]+)\](.*)", item)
@@ -150,21 +156,41 @@ def _expand_hosts(text):
             continue
         before, ranges, behind = match.groups()
         for part in ranges.split(","):
-            first, _, last = part.partition("-")
-            for number in range(int(first), int(last or first) + 1):
-                hosts.append(f"{before}{number:0{len(first)}d}{behind}")
+            span = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part)
+            if span is None:
+                raise wrong
+            first, last = int(span[1]), int(span[2] or span[1])
+            if last - first >= _MOST_PROCESSES - len(hosts):
+                raise wrong
+            hosts += [
+                f"{before}{number:0{len(span[1])}d}{behind}"
+                for number in range(first, last + 1)
+            ]
+    if not hosts:
+        raise wrong
     return hosts
 
 
 def _expand_counts(text):
     """Return the numbers in a list such as `2(x3),1`."""
+    wrong = _wrong("SLURM_TASKS_PER_NODE", "as Slurm writes it", text)
     counts = []
     for item in text.split(","):
         match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", item)
-        if match is None:
-            raise _wrong("SLURM_TASKS_PER_NODE", "as Slurm writes it", text)
+        if match is None or len(item) > 20:
+            raise wrong
+        if int(match[2] or 1) > _MOST_PROCESSES - len(counts):
+            raise wrong
         counts += [int(match[1])] * int(match[2] or 1)
     return counts
+
+
+def _check_count(name, count):
+    if not 1 <= count <= _MOST_PROCESSES:
+        raise ValueError(
+            f"{name} in the environment must be from 1 to {_MOST_PROCESSES}. "
+            f"Received: {count}"
+        )
 
 
 def _integer(environment, name, *default):
@@ -178,7 +204,8 @@ def _integer(environment, name, *default):
 
 def _wrong(name, wanted, received):
     return ValueError(
-        f"`{name}` in the environment must be {wanted}. Received: {received!r}"
+        f"`{name}` in the environment must be {wanted}. "
+        f"Received: {received!r:.200}"
     )
 
 

@@ -10,6 +10,7 @@ import keras
 
 from keras_tricks import _backend
 from keras_tricks._checks import first_line
+from keras_tricks._untrusted import load_model
 from keras_tricks.data import Preprocessing
 from keras_tricks.data.sources.class_names import ClassNames, read_class_names
 from keras_tricks.evaluation.classifier import Classifier
@@ -157,8 +158,8 @@ def _load(path):
             f"of another kind. Received: model={str(path)!r}"
         )
     try:
-        model = keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        model = load_model(path)
+    except ValueError as error:
         raise ValueError(
             f"`model` must be a saved .keras model ({first_line(error)}). "
             f"Received: model={str(path)!r}"

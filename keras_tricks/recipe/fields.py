@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from keras_tricks.data.transforms.preprocessing import MOST_SIDE
+
 
 def option(
     default,
@@ -59,7 +61,7 @@ class InputFields:
         0, "What the label of the first class is stored as in shards."
     )
     image_size: int | None = option(
-        None, "Side in pixels of images from files.", low=8
+        None, "Side in pixels of images from files.", low=8, high=MOST_SIDE
     )
     train_samples: int | None = option(
         None, "Number of training images to use; all by default.", low=1
@@ -101,13 +103,18 @@ class InputFields:
         1, "Times that an image is in a batch, for as many fewer images.", low=1
     )
     test_image_size: int | None = option(
-        None, "Side of validation images; --image_size by default.", low=8
+        None,
+        "Side of validation images; --image_size by default.",
+        low=8,
+        high=MOST_SIDE,
     )
     crop_ratio: float = option(
         0.875, "Side of the validation crop over the resized one.", high=1
     )
     progressive_sizes: tuple[int, ...] | None = option(
-        None, "Sides of training images in equal parts of the run."
+        None,
+        "Sides of training images in equal parts of the run.",
+        high=MOST_SIDE,
     )
     input_engine: str = option(
         "auto",
@@ -118,6 +125,7 @@ class InputFields:
     workers: int | None = option(
         None,
         "tf.data: samples in work at a time. Grain: processes.",
+        high=1024,
         changes_result=False,
     )
     finish_on: str = option(

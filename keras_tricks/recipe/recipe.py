@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from keras_tricks import _checks
+from keras_tricks._untrusted import parse_json
 from keras_tricks.recipe.explain import explain
 from keras_tricks.recipe.fields import InputFields, option
 from keras_tricks.recipe.presets import PRESETS, SETTINGS, TEACHER_PRESETS
@@ -144,7 +145,10 @@ class Recipe(InputFields):
         "D", "Variant of a ResNet.", choices=("A", "B", "C", "D")
     )
     width: int = option(
-        16, "Channels of the first stage, even; 64 is the paper's.", low=2
+        16,
+        "Channels of the first stage, even; 64 is the paper's.",
+        low=2,
+        high=2**16,
     )
     small_images: bool = option(
         True, "Use the stem that keeps the resolution, for 8 to 64 pixels."
@@ -175,7 +179,7 @@ class Recipe(InputFields):
         choices=("auto", "channels_last", "channels_first"),
     )
 
-    epochs: int = option(20, "Number of epochs.", low=1)
+    epochs: int = option(20, "Number of epochs.", low=1, high=10**7)
     batch_size: int = option(64, "Global batch size of one update.", low=1)
     base_learning_rate: float = option(
         0.1, "Peak learning rate for a batch of 256.", low=0
@@ -258,7 +262,9 @@ class Recipe(InputFields):
         None, "w of w*hard + (1-w)*soft; none for the sum.", low=0, high=1
     )
 
-    seed: int = option(0, "Seed of weights, order and mixing.", low=0)
+    seed: int = option(
+        0, "Seed of weights, order and mixing.", low=0, high=2**32 - 1
+    )
     jit_compile: str = option(
         "auto",
         "Compile the step with XLA or inductor; auto takes the fastest.",
@@ -333,7 +339,7 @@ class Recipe(InputFields):
             ValueError: If the text is no JSON object or has unknown fields.
         """
         try:
-            content = json.loads(text)
+            content = parse_json(text)
         except ValueError as error:
             raise ValueError(
                 f"`text` must be a JSON object ({error}). "

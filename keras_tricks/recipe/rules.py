@@ -33,7 +33,7 @@ def check_field(field, value):
     kind = kinds[0]
     if kind is int:
         low = 0 if limits["low"] is None else limits["low"]
-        return _checks.check_int(field.name, value, low)
+        return _checks.check_int(field.name, value, low, limits["high"])
     if kind is float:
         high, below = limits["high"], limits["below"]
         return _checks.check_real(
@@ -51,20 +51,20 @@ def check_field(field, value):
                 f"Received: {field.name}={value!r}"
             )
         return value
-    return _check_epochs(field.name, value)
+    return _check_increasing(field.name, value, limits["high"])
 
 
-def _check_epochs(name, value):
+def _check_increasing(name, value, high):
     if not isinstance(value, (list, tuple)):
         raise ValueError(
             f"`{name}` must be a tuple of integers. Received: {name}={value!r}"
         )
-    epochs = tuple(_checks.check_int(name, epoch, 1) for epoch in value)
-    if list(epochs) != sorted(set(epochs)):
+    numbers = tuple(_checks.check_int(name, one, 1, high) for one in value)
+    if list(numbers) != sorted(set(numbers)):
         raise ValueError(
             f"`{name}` must be strictly increasing. Received: {name}={value!r}"
         )
-    return epochs
+    return numbers
 
 
 def check_combinations(recipe):

@@ -1,8 +1,9 @@
 import csv
 import dataclasses
-import json
 import math
 from pathlib import Path
+
+from keras_tricks._untrusted import parse_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _read_json(path):
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = parse_json(path.read_text("utf-8"))
     except (ValueError, OSError) as error:
         raise ValueError(
             f"`folder` must hold a readable {path.name} ({error}). "

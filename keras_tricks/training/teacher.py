@@ -1,17 +1,14 @@
 """The teacher of a recipe, and the distiller around its student."""
 
-import zipfile
-
 import keras
 
 from keras_tricks._checks import first_line
 from keras_tricks._model_facts.image_input import data_formats
+from keras_tricks._untrusted import load_model
 from keras_tricks.data import Preprocessing
 from keras_tricks.distillation import AdaptImages, Distiller
 from keras_tricks.models._constructors import CONSTRUCTORS
 from keras_tricks.recipe import Recipe
-
-_UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 def load_teacher(
@@ -45,8 +42,8 @@ def load_teacher(
     if recipe.teacher in CONSTRUCTORS:
         return _named(recipe, image_shape, num_classes)
     try:
-        teacher = keras.saving.load_model(recipe.teacher, compile=False)
-    except (*_UNREADABLE, TypeError) as error:
+        teacher = load_model(recipe.teacher)
+    except ValueError as error:
         raise ValueError(
             "`teacher` must be the path of a saved .keras model, or the name "
             "of one in keras_tricks.models, such as ResNet50D "

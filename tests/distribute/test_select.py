@@ -77,6 +77,15 @@ def test_auto_with_several_processes(backend, environment, count):
         ("torch", {**TORCHRUN, "WORLD_SIZE": "x"}),
         ("torch", {**SLURM, "SLURM_NTASKS": "2(x2)"}),
         ("torch", {**SLURM, "SLURM_TASKS_PER_NODE": "2x2"}),
+        # These would fill the memory.
+        ("torch", {**SLURM, "SLURM_TASKS_PER_NODE": "2(x9999999999)"}),
+        ("torch", {**SLURM, "SLURM_JOB_NODELIST": "n[0-9999999999]"}),
+        ("torch", {**SLURM, "SLURM_JOB_NODELIST": "n[5-1]"}),
+        ("torch", {**SLURM, "SLURM_JOB_NODELIST": "n[-]"}),
+        ("torch", {**SLURM, "SLURM_JOB_NODELIST": ""}),
+        ("torch", {**SLURM, "SLURM_NTASKS": "9999999999"}),
+        ("torch", {**SLURM, "SLURM_NTASKS": "0"}),
+        ("jax", jax_config(NUM_PROCESSES="9999999999")),
         (
             "tensorflow",
             {

@@ -8,6 +8,7 @@ import numpy as np
 from keras_tricks._checks import check_int
 from keras_tricks._types import Images
 from keras_tricks.data.pipeline.read_ahead import map_ahead
+from keras_tricks.data.pipeline.sharding import check_batch_room
 
 
 class EvaluationBatches:
@@ -69,7 +70,8 @@ class EvaluationBatches:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         self.bad = {}
-        crops, indices = [], []
+        crops: list[np.ndarray] = []
+        indices: list[int] = []
         results = map_ahead(
             self._result,
             range(len(self.images)),
@@ -80,6 +82,9 @@ class EvaluationBatches:
             if isinstance(result, str):
                 self.bad[index] = result
                 continue
+            if not crops:
+                most = len(self.images) * len(result)
+                check_batch_room(min(self.batch_size, most), result.shape[1:])
             crops.append(result)
             indices.append(index)
             if len(crops) == max(1, self.batch_size // len(result)):

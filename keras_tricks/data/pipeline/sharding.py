@@ -1,6 +1,10 @@
 """Which places of an epoch belong to which host."""
 
+import math
+
 import numpy as np
+
+from keras_tricks._untrusted import check_room
 
 
 def host_slots(
@@ -76,3 +80,18 @@ def check_batch_size(
             f"number of samples, {size}, when the remainder is dropped. "
             f"Received: batch_size={batch_size}, accumulation_steps={batches}"
         )
+
+
+def check_batch_room(batch_size: int, image_shape: tuple[int, ...]) -> None:
+    """Check that a batch of float32 images fits into the memory.
+
+    Args:
+        batch_size: Images in a batch of this host.
+        image_shape: Their shape.
+
+    Raises:
+        ValueError: If there is too little.
+    """
+    what = f"a batch of images of shape {tuple(image_shape)}"
+    size = 4 * batch_size * math.prod(image_shape)
+    check_room("batch_size", batch_size, what, size)

@@ -16,11 +16,12 @@ from keras_tricks.data.pipeline.memory import epoch_order
 from keras_tricks.data.pipeline.read_ahead import ReadAhead
 from keras_tricks.data.pipeline.sample_loader import SampleLoader
 from keras_tricks.data.pipeline.sharding import (
+    check_batch_room,
     check_batch_size,
     check_shard,
     host_slots,
 )
-from keras_tricks.data.sources.records import Records
+from keras_tricks.data.sources.records import Records, wrong_labels
 from keras_tricks.data.transforms.preprocessing import Preprocessing
 from keras_tricks.data.transforms.train_transform import TrainTransform
 from keras_tricks.layers.mix_up import MixUp
@@ -157,11 +158,14 @@ class ImageBatches(EpochBatches):
         )
         if workers is not None:
             check_int("workers", workers)
+        check_batch_room(self.local_batch_size, self.loader.output_shape)
         self.engine = choose_engine(engine)
         options = {"workers": workers, "deterministic": deterministic}
         self._engine = make_engine(self.engine, loader=self.loader, **options)
         self.deterministic = deterministic
         self._iterator = self._next = self.error = None
+        for index in wrong_labels(records):  # Now, and not in hours.
+            self._note_bad(0, index * self.repeats)
 
     @property
     def local_batch_size(self) -> int:

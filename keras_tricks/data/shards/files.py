@@ -321,12 +321,14 @@ def _check_complete(paths):
             before, number, total, after = match.groups()
             counted[before, total, after].add(int(number))
     for (before, total, after), numbers in counted.items():
-        missing = set(range(int(total))) - numbers
-        if missing:
-            number = f"{min(missing):0{len(total)}d}"
+        count = int(total)
+        # No list of all: a name can count more than memory holds.
+        missing = next((i for i in range(count) if i not in numbers), None)
+        if missing is not None:
+            number = f"{missing:0{len(total)}d}"
             name = os.path.basename(f"{before}-{number}-of-{total}{after}")
             raise ValueError(
-                f"`data_dir` must hold all {int(total)} shards that their "
+                f"`data_dir` must hold all {count} shards that their "
                 f"names count, or be a list of some. Received: {len(numbers)}, "
                 f"without {name}"
             )

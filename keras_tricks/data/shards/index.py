@@ -2,13 +2,13 @@
 
 import dataclasses
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from keras_tricks._checks import first_line, labels_outside
+from keras_tricks._untrusted import read_arrays
 from keras_tricks.data.sources.class_names import ClassNames
 from keras_tricks.data.sources.records import LabelError
 
@@ -28,7 +28,7 @@ class ShardIndex:
         offset: int64, shape `(N,)`: where the data of a record begin, in
             bytes; of an ArrayRecord its number.
         length: int64, shape `(N,)`: bytes of the data.
-        label: int32, shape `(N,)`: the label as it is stored, or `None`.
+        label: int64, shape `(N,)`: the label as it is stored, or `None`.
     """
 
     paths: tuple[str, ...]
@@ -65,12 +65,10 @@ class Shards:
         self.label_offset = label_offset
         self.labels = None
         if index.label is not None:
-            labels = index.label - np.int32(label_offset)
-            wrong = (labels < 0) | (labels >= len(classes))
-            if wrong.any():
-                first = int(np.argmax(wrong))
-                self.check_label(first, int(index.label[first]))
-            self.labels = labels
+            labels = index.label.astype("int64") - label_offset
+            # A record with a label that is no class can be left out.
+            wrong = labels_outside(labels, len(classes))
+            self.labels = np.where(wrong, -1, labels).astype("int32")
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -132,7 +130,7 @@ def make_index(
         np.repeat(np.arange(len(paths), dtype="int32"), counts),
         np.concatenate(columns[0]).astype("int64"),
         np.concatenate(columns[1]).astype("int64"),
-        np.concatenate(columns[2]).astype("int32") if known else None,
+        np.concatenate(columns[2]).astype("int64") if known else None,
     )
 
 
@@ -170,31 +168,24 @@ def _stored_rows(paths):
 
 def _read(file):
     try:
-        # Opened here: NumPy leaves a damaged file open.
-        with open(file, "rb") as opened:
-            archive = np.load(opened, allow_pickle=False)
-            arrays = {key: archive[key] for key in archive}
+        arrays = read_arrays(file)
         count = len(arrays["shard"])
+        for name in (*_COLUMNS, "sizes"):
+            _check_integers(name, arrays[name])
         if any(arrays[name].shape != (count,) for name in _COLUMNS):
             raise ValueError("arrays of different lengths")
-        if (np.diff(arrays["shard"]) < 0).any():
-            raise ValueError("shards out of order")
         names = arrays["shards"].tolist()
+        shards = arrays["shard"]
+        if (np.diff(shards) < 0).any() or labels_outside(
+            shards, len(names)
+        ).any():
+            raise ValueError("shards out of order")
         bounds = np.searchsorted(arrays["shard"], np.arange(len(names) + 1))
         sizes = arrays["sizes"].tolist()
         places = zip(names, sizes, bounds[:-1], bounds[1:], strict=True)
         return {name: place for name, *place in places}, arrays
-    except (
-        OSError,
-        EOFError,
-        AttributeError,
-        IndexError,
-        KeyError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        reason = " ".join(str(error).split())
+    except (OSError, IndexError, KeyError, TypeError, ValueError) as error:
+        reason = first_line(error)
         raise ValueError(
             f"{file} must be an index of shards; it may be deleted. "
             f"Received: {reason}"
@@ -212,4 +203,24 @@ def _row(path, stored):
             "the shards are right. Received: "
             f"{path} of {found} bytes, which {known}"
         )
-    return tuple(arrays[name][first:end] for name in _COLUMNS[1:])
+    offsets, lengths, labels = (
+        arrays[name][first:end] for name in _COLUMNS[1:]
+    )
+    outside = (offsets < 0) | (lengths < 0) | (lengths > size - offsets)
+    if outside.any():
+        raise ValueError(
+            f"{INDEX_FILE} must describe the shards beside it; delete it if "
+            f"the shards are right. Received: record {outside.argmax()} of "
+            f"{path}, which is outside of its {size} bytes"
+        )
+    return offsets, lengths, labels
+
+
+def _check_integers(name, array):
+    dtype = dict(zip(_COLUMNS, _DTYPES, strict=True)).get(name, "int64")
+    limits = np.iinfo(dtype)
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise ValueError(f"{name} is no list of integers")
+    low, high = array.min(initial=0), array.max(initial=0)
+    if low < limits.min or high > limits.max:
+        raise ValueError(f"{name} has a number out of range")

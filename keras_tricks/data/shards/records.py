@@ -65,7 +65,7 @@ class RecordShards(Shards):
 
     Attributes:
         labels: int32, shape `(N,)`, if there is an index that tells them,
-            otherwise `None`.
+            otherwise `None`; -1 where it is no class.
 
     Example:
     >>> records = open_record_shards("imagenet")  # doctest: +SKIP
@@ -191,6 +191,11 @@ def open_record_shards(
     >>> open_record_shards("imagenet", split="train")  # doctest: +SKIP
     """
     check_int("label_offset", label_offset)
+    if label_offset >= 2**31:
+        raise ValueError(
+            "`label_offset` must be below 2**31, as labels are. "
+            f"Received: label_offset={label_offset}"
+        )
     paths = find_shards(data_dir, is_record_shard, split, _KIND)
     kinds = {_is_array_record(path) for path in paths}
     if len(kinds) > 1:

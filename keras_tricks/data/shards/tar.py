@@ -1,12 +1,12 @@
 """Shards of the WebDataset kind: .tar files of images and their labels."""
 
 import functools
-import json
 import os
 import tarfile
 from collections.abc import Sequence
 
-from keras_tricks._checks import check_int, first_line
+from keras_tricks._checks import check_int
+from keras_tricks._untrusted import parse_json
 from keras_tricks.data.shards.files import (
     ShardFiles,
     find_shards,
@@ -14,9 +14,12 @@ from keras_tricks.data.shards.files import (
 )
 from keras_tricks.data.shards.index import ShardIndex, Shards, make_index
 from keras_tricks.data.sources.class_names import ClassNames
+from keras_tricks.data.sources.tar_members import tar_members
 from keras_tricks.data.transforms.decode import SUFFIXES
 
 _BLOCK = tarfile.BLOCKSIZE
+# Of a .cls or .json, in bytes; its image is not in it.
+_MOST_OF_A_LABEL = 2**24
 
 
 class TarShards(Shards):
@@ -30,7 +33,7 @@ class TarShards(Shards):
         label_offset: What the label of the first class is stored as.
 
     Attributes:
-        labels: int32, shape `(N,)`.
+        labels: int32, shape `(N,)`; -1 where it is no class.
 
     Example:
     >>> records = open_tar_shards("imagenet")  # doctest: +SKIP
@@ -48,7 +51,8 @@ class TarShards(Shards):
         """Return the bytes of an image file, and its label.
 
         Raises:
-            ValueError: If the shard cannot be read; the message names it.
+            ValueError: If the shard cannot be read, or the label is no class;
+                the message names it.
         """
         places = self.index
         data = self._files.read(
@@ -56,7 +60,7 @@ class TarShards(Shards):
             int(places.offset[index]),
             int(places.length[index]),
         )
-        return data, int(self.labels[index])
+        return data, self.check_label(index, int(places.label[index]))
 
     def name(self, index: int) -> str:
         """Return the shard, the number in it, and the file's name there."""
@@ -153,21 +157,11 @@ def scan_tar(
     files: dict[str, dict[str, list]] = {}
     first = None
     try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                if not member.isdir():
-                    first = first or member.name
-                    _enter(files, member, tar, path, image_key, label_key)
-            end = tar.offset
-        # A header that is damaged, or missing, ends the list as zeros do.
-        block = ShardFiles((path,)).read(0, end, _BLOCK)
+        for tar, member in tar_members(path):
+            first = first or member.name
+            _enter(files, member, tar, path, image_key, label_key)
     except (OSError, tarfile.TarError) as error:
-        raise ValueError(
-            f"{path}: the file is cut or no .tar, or compressed "
-            f"({first_line(error)})"
-        ) from None
-    if any(block):
-        raise ValueError(f"{path}: the header at byte {end} is damaged")
+        raise ValueError(f"{path}: {error}") from None
     if first is not None and not files:
         raise ValueError(
             f"{path}: a shard must hold images ({', '.join(SUFFIXES)}) and "
@@ -209,8 +203,10 @@ def _enter(files, member, tar, path, image_key, label_key):
     if suffix in SUFFIXES:
         what, value = "image", (member.offset_data, member.size)
     else:
-        content = tar.extractfile(member).read()
-        what, value = "label", _label(content, suffix, label_key or "label")
+        what, value = "label", None
+        if member.size <= _MOST_OF_A_LABEL:
+            content = tar.extractfile(member).read()
+            value = _label(content, suffix, label_key or "label")
         if value is None and suffix == ".json":
             return
     entry = files.setdefault(stem, {"image": [], "label": []})
@@ -258,8 +254,8 @@ def _check_sample(path, sample):
 def _label(data, suffix, key):
     """Return the label that a file holds, or None."""
     try:
-        value = int(data) if suffix == ".cls" else json.loads(data)[key]
+        value = int(data) if suffix == ".cls" else parse_json(data)[key]
     except (ValueError, KeyError, TypeError):
         return None
     integer = isinstance(value, int) and not isinstance(value, bool)
-    return value if integer and abs(value) < 2**31 else None
+    return value if integer and abs(value) < 2**63 else None

@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_tricks._checks import check_choice, check_int
 from keras_tricks._files import replace_durably, write_atomically
+from keras_tricks._untrusted import parse_json
 from keras_tricks.data.shards.index import INDEX_FILE, index_content
 from keras_tricks.data.shards.plan import make_plan
 from keras_tricks.data.shards.writers import WRITERS
@@ -178,14 +179,17 @@ class _Job:
         """Take over the shards that are finished and as they were."""
         for shard in shards:
             try:
-                note = json.loads(self.note(shard).read_text("utf-8"))
-                size = (self.out / shard.name).stat().st_size
-            except (OSError, ValueError):
+                note = parse_json(self.note(shard).read_text("utf-8"))
+                whole = note["size"] == (self.out / shard.name).stat().st_size
+                offsets, lengths, labels = note["rows"]
+                bad = [tuple(map(str, row)) for row in note["bad"]]
+                counted = len(offsets) + len(bad) == len(shard.chosen)
+            except (OSError, ValueError, KeyError, TypeError):
                 continue
-            if note["size"] == size:
-                self.rows[shard.name] = note["rows"]
+            if whole and counted and len(offsets) == len(lengths):
+                self.rows[shard.name] = [offsets, lengths, labels]
                 self.seen += len(shard.chosen)
-                self.left_out(note["bad"])
+                self.left_out(bad)
         self.bar.update(self.seen)
 
     def note(self, shard):

@@ -1,13 +1,15 @@
 """Names of classes in files, and what else classes are called."""
 
+import collections
 import csv
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from keras_tricks._untrusted import parse_json
 
 _SHOWN = 20
 
@@ -44,15 +46,16 @@ class ClassNames:
                 f"Received: {len(names)} names, {len(keys)} keys"
             )
         if len(set(keys)) < len(keys):
-            twice = next(key for key in keys if keys.count(key) > 1)
+            twice = collections.Counter(keys).most_common(1)[0][0]
             raise ValueError(
                 f"`keys` must differ from each other. Received: {twice!r} twice"
             )
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "keys", keys)
         indices = {key: index for index, key in enumerate(keys)}
+        counts = collections.Counter(names)
         for index, name in enumerate(names):
-            if name not in indices and names.count(name) == 1:
+            if name not in indices and counts[name] == 1:
                 indices[name] = index
         object.__setattr__(self, "_indices", indices)
 
@@ -130,7 +133,7 @@ def read_class_names(path: str | os.PathLike) -> ClassNames:
         ".tsv": lambda text: _from_rows(csv.reader(_lines(text), "excel-tab")),
         ".csv": lambda text: _from_rows(csv.reader(_lines(text))),
         ".txt": lambda text: ClassNames(tuple(_lines(text))),
-        ".json": lambda text: _from_json(json.loads(text)),
+        ".json": lambda text: _from_json(parse_json(text)),
     }
     reader = readers.get(path.suffix.lower())
     if reader is None or not path.is_file():
@@ -140,7 +143,7 @@ def read_class_names(path: str | os.PathLike) -> ClassNames:
         )
     try:
         return reader(path.read_text("utf-8-sig"))
-    except (OSError, ValueError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, TypeError, IndexError, csv.Error) as error:
         raise ValueError(
             "`classes` must be a file of class names "
             f"({' '.join(str(error).split())}). Received: "

@@ -17,6 +17,7 @@ from keras_tricks.data.sources.layout import (
     check_none_is_empty,
     folder_layout,
 )
+from keras_tricks.data.sources.tar_members import tar_members
 from keras_tricks.data.sources.walk_folders import (
     FoundImages,
     is_image,
@@ -227,15 +228,13 @@ def _members(root):
     """Return the images of a .tar, and their places."""
     places, left_out = {}, {}
     try:
-        with tarfile.open(root, "r:") as tar:
-            members = [member for member in tar if not member.isdir()]
-            for member in members:
-                name = posixpath.normpath(member.name).lstrip("/")
-                reason = _left_out(tar, member)
-                if reason is None:
-                    places[name] = member.offset_data, member.size
-                else:
-                    left_out[name] = reason
+        for tar, member in tar_members(root):
+            name = posixpath.normpath(member.name).lstrip("/")
+            reason = _left_out(tar, member)
+            if reason is None:
+                places[name] = member.offset_data, member.size
+            else:
+                left_out[name] = reason
     except (OSError, tarfile.TarError) as error:
         raise ValueError(
             f"`data_dir` must be a readable .tar file, not compressed ({error}"

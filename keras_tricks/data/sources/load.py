@@ -2,14 +2,13 @@
 
 import importlib
 import os
-import zipfile
-import zlib
 
 import keras
 import numpy as np
 
-from keras_tricks._checks import check_choice
+from keras_tricks._checks import check_choice, first_line
 from keras_tricks._files import open_regular
+from keras_tricks._untrusted import read_arrays
 from keras_tricks.data.shards.files import holds_shards
 from keras_tricks.data.shards.records import is_record_shard
 from keras_tricks.data.shards.tar import is_tar_shard
@@ -234,20 +233,9 @@ def _read_npz(path):
         )
     try:
         with open(path, "rb", opener=open_regular) as file:
-            archive = np.load(file, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise ValueError("it holds a single array")
-            with archive:
-                return {key: archive[key] for key in archive.files}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        reason = " ".join(str(error).split())
+            return read_arrays(file)
+    except (OSError, ValueError) as error:
+        reason = first_line(error)
         raise ValueError(
             f"Could not read {path} as an .npz of plain arrays: {reason}"
         ) from error

@@ -1,5 +1,6 @@
 """Images in folders, one folder a class."""
 
+import math
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from keras_tricks._checks import check_int
+from keras_tricks._untrusted import check_room
 from keras_tricks.data.sources.arrays import ImageData
 from keras_tricks.data.sources.folder_split import open_folder_splits
 from keras_tricks.data.transforms.crops import import_pillow
@@ -91,7 +93,9 @@ def _decode(files, size, max_bad_records):
         except ValueError as error:
             return str(error)
 
-    images = np.empty((len(files), size, size, 3), "uint8")
+    shape = (len(files), size, size, 3)
+    check_room("image_size", size, f"{len(files)} images", math.prod(shape))
+    images = np.empty(shape, "uint8")
     good, bad = np.ones(len(files), bool), []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for i, result in enumerate(pool.map(read, files)):

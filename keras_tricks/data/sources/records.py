@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from keras_tricks._checks import labels_outside
 from keras_tricks.data.sources.arrays import classes_in_turn
 
 
@@ -159,6 +160,14 @@ class SomeRecords:
     def name(self, index: int) -> str:
         """Return what the source returns."""
         return self.records.name(int(self.chosen[index]))
+
+
+def wrong_labels(records: Records) -> np.ndarray:
+    """Return the numbers of records whose labels are known and no class."""
+    if records.labels is None:
+        return np.empty(0, int)
+    wrong = labels_outside(records.labels, len(records.class_names))
+    return np.flatnonzero(wrong)
 
 
 def take_records(

@@ -13,6 +13,8 @@ _OTHER_FRAMES = (
 )
 _EXIF, _ADOBE = 0xE1, 0xEE
 _ORIENTATION = 0x0112
+MOST_PIXELS = 2 * 89_478_485
+"""Of an image: Pillow refuses more, which would fill the memory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +74,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
                     ">BHHB", body
                 )
                 plain = bits == 8 and channels in (1, 3) and height and width
+                plain = plain and height * width <= MOST_PIXELS
                 # Of three channels called R, G and B no YCbCr is made.
                 if channels == 3 and body[6::3][:3] == b"RGB":
                     plain = False

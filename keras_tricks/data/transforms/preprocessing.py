@@ -9,6 +9,7 @@ import numpy as np
 from keras_tricks import _backend
 from keras_tricks._checks import check_choice, check_int, check_real
 from keras_tricks._types import Tensor
+from keras_tricks._untrusted import parse_json
 from keras_tricks.data.transforms.crops import (
     INTERPOLATIONS,
     center_crop,
@@ -19,6 +20,8 @@ from keras_tricks.data.transforms.crops import (
 
 # What the last axis holds; L is one channel of gray.
 CHANNELS = ("RGB", "BGR", "L")
+# In pixels, of images that are made; JPEG has no larger ones.
+MOST_SIDE = 2**16 - 1
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -78,8 +81,14 @@ class Preprocessing:
     channels: str = "RGB"
 
     def __post_init__(self):
-        size = check_int("image_size", self.image_size, 1)
+        size = check_int("image_size", self.image_size, 1, MOST_SIDE)
         ratio = check_real("crop_ratio", self.crop_ratio, 0, 1, open_low=True)
+        if size > ratio * MOST_SIDE:
+            raise ValueError(
+                "`crop_ratio` must be such that the short side, image_size / "
+                f"crop_ratio, is at most {MOST_SIDE}. Received: "
+                f"crop_ratio={ratio!r}, image_size={size}"
+            )
         check_choice("interpolation", self.interpolation, INTERPOLATIONS)
         check_choice("channels", self.channels, CHANNELS)
         checked = {"image_size": size, "crop_ratio": ratio}
@@ -173,7 +182,7 @@ class Preprocessing:
             ValueError: If the text is no JSON object or has unknown fields.
         """
         try:
-            config = json.loads(text)
+            config = parse_json(text)
         except ValueError:
             config = None
         names = [field.name for field in dataclasses.fields(cls)]

@@ -22,6 +22,7 @@ from keras_tricks.data.transforms.policies import (
     apply_policy,
     draw_policy,
 )
+from keras_tricks.data.transforms.preprocessing import MOST_SIDE
 from keras_tricks.data.transforms.random_crops import (
     AREA,
     ASPECT,
@@ -141,7 +142,7 @@ class TrainTransform:
     resizer: str = "auto"
 
     def __post_init__(self):
-        check_int("image_size", self.image_size, 1)
+        check_int("image_size", self.image_size, 1, MOST_SIDE)
         area = check_range("area", self.area, 1.0)
         aspect = check_range("aspect", self.aspect, None)
         object.__setattr__(self, "area", area)

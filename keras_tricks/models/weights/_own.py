@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_tricks._checks import first_line
+from keras_tricks._untrusted import check_weights, load_model
 from keras_tricks.models.weights._layout import Layout, Naming
 from keras_tricks.models.weights._units import HEAD, Network, find_network
 
@@ -72,7 +73,7 @@ def read_keras_file(path: Path, model: keras.Model) -> keras.Model | None:
         ValueError: If Keras cannot read the file, or not for this model.
     """
     if _is_model(path):
-        return _try(path, lambda: keras.saving.load_model(path, compile=False))
+        return _try(path, lambda: load_model(path))
     if not _is_weights(path):
         return None
     clone = keras.models.clone_model(model)
@@ -81,6 +82,7 @@ def read_keras_file(path: Path, model: keras.Model) -> keras.Model | None:
         # Keras goes by the ending.
         if not path.name.endswith(".weights.h5"):
             raise ValueError("its name must end in .weights.h5")
+        check_weights(path)
         clone.load_weights(path)
         return clone
 
@@ -88,10 +90,11 @@ def read_keras_file(path: Path, model: keras.Model) -> keras.Model | None:
 
 
 def _is_model(path):
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "model.weights.h5" in archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return "model.weights.h5" in archive.namelist()
 
 
 def _is_weights(path):
@@ -100,22 +103,19 @@ def _is_weights(path):
             return False
     import h5py
 
-    found = []
     try:
         with h5py.File(path) as file:
             # Stops at the first name that is true.
-            found.append(
-                file.visit(lambda name: name.endswith("/vars") or None)
-            )
-    except (OSError, RuntimeError):
+            found = file.visit(lambda name: name.endswith("/vars") or None)
+    except Exception:  # The library fails in many ways; the reader says it.
         return False
-    return found[0] is not None
+    return found is not None
 
 
 def _try(path, load):
     try:
         return load()
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except Exception as error:  # Layers fail in ways of their own.
         raise ValueError(
             "`source` must be a file that Keras can load, of this model if it "
             f"holds weights alone ({first_line(error)}). "

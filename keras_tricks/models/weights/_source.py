@@ -1,7 +1,6 @@
 """What `load_weights_from` loads from: a file, a folder, the hub, a model."""
 
 import dataclasses
-import json
 import math
 import os
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_tricks._untrusted import parse_json
 from keras_tricks.data.transforms.preprocessing import Preprocessing
 from keras_tricks.models.weights import hub as _hub
 from keras_tricks.models.weights._own import (
@@ -116,15 +116,16 @@ def _read_config(path) -> dict | None:
     if path is None or not path.is_file():
         return None
     try:
-        config = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+        config = parse_json(path.read_text("utf-8"))
+        # The first files had no section of its own.
+        config = config.get("pretrained_cfg", config)
+        known = {"mean", "std", "input_size"} <= set(config)
+    except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(
-            "`source` must have a config.json that is JSON. "
+            "`source` must have a config.json that is JSON, an object. "
             f"Received: {os.fspath(path)!r}"
         ) from error
-    # The first files had no section of its own.
-    config = config.get("pretrained_cfg", config)
-    return config if {"mean", "std", "input_size"} <= set(config) else None
+    return config if known else None
 
 
 def preprocessing_from_timm(

@@ -208,6 +208,23 @@ def test_a_label_outside_the_classes_is_bad(engine):
     )
 
 
+def test_a_known_label_outside_the_classes_is_bad_at_once():
+    """Not when its turn comes, which may be hours later."""
+
+    class Wrong(Files):
+        labels = np.where(np.arange(20) == 4, -1, np.arange(20))
+
+        def record(self, index):
+            return self.files[index], 2**31 if index == 4 else index
+
+    reason = "file 4: the label must be in 0 ... 19. Received: 2147483648"
+    with pytest.raises(TooManyBadRecords, match=f"Received: {reason}$"):
+        make(Wrong())
+    batches = make(Wrong(), max_bad_records=1)
+    assert batches.bad.reasons == {4: ("file 4", reason)}
+    assert 4 not in batches.samples(0)
+
+
 @every_engine
 def test_the_state_continues_the_sequence(engine):
     records = Files(bad=(3, 8))

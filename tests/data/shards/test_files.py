@@ -104,6 +104,11 @@ MISTAKES = {
         "train",
         "all 3 shards .* Received: 2, without train-00001-of-00003$",
     ),
+    "more than memory holds": (
+        ["train-00000-of-99999999999"],
+        "train",
+        "all 99999999999 .* 1, without train-00000000001-of-99999999999$",
+    ),
 }
 
 

@@ -287,8 +287,10 @@ def test_an_index_tells_the_labels(indexed):
     some = open_record_shards([indexed / "a-00001-of-00002"], CLASSES, 1)
     assert some.labels.tolist() == [0, 1, 2]
     message = r"^a-00001-of-00002\[2\]: .* in 0 ... 2, .* Received: 3$"
+    wrong = open_record_shards(indexed, CLASSES)
+    assert wrong.labels.tolist() == [1, 2, 1, 2, -1]
     with pytest.raises(ValueError, match=message):
-        open_record_shards(indexed, CLASSES)
+        wrong.record(4)
 
 
 def test_an_index_is_of_these_very_shards(indexed):

@@ -87,7 +87,7 @@ def test_a_file_that_is_not_there(model):
 
 def test_archives_of_other_things(model, tmp_path):
     np.savez(tmp_path / "objects.npz", a=np.array([{}], object))
-    refused(model, tmp_path / "objects.npz", "damaged: Object arrays")
+    refused(model, tmp_path / "objects.npz", "damaged: a.npy holds objects")
     with zipfile.ZipFile(tmp_path / "letters.npz", "w") as archive:
         archive.writestr("letter.txt", "Dear model,")
     refused(model, tmp_path / "letters.npz", "an archive of letter.txt")
