@@ -1,6 +1,5 @@
 import json
 import math
-import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,21 +8,16 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_tricks import _backend, _files
 from keras_tricks._checks import check_int
 from keras_tricks._types import PathLike
-from keras_tricks._untrusted import parse_json, read_arrays
+from keras_tricks.callbacks import _saved_state
 from keras_tricks.callbacks._neighbors import find_neighbors
 from keras_tricks.callbacks.exponential_moving_average import (
     ExponentialMovingAverage,
 )
 from keras_tricks.distribute.base import Distribution
-
-_NAME = re.compile(r"epoch_(\d+)(?:_step_(\d+))?")
-# What `fit` itself changes before the first step that counts.
-_IN_FIT = ("seeds", "random", "metrics")
 
 
 class Backup(keras.callbacks.Callback):
@@ -117,7 +111,11 @@ class Backup(keras.callbacks.Callback):
     def backups(self) -> list[Path]:
         """Return the backups that have their name, the last one first."""
         found = [] if not self.folder.is_dir() else self.folder.iterdir()
-        places = {_place(path): path for path in found if _place(path)}
+        places = {
+            _saved_state.place(path): path
+            for path in found
+            if _saved_state.place(path)
+        }
         return [places[place] for place in sorted(places, reverse=True)]
 
     def restore(self, model: keras.Model) -> int:
@@ -152,11 +150,11 @@ class Backup(keras.callbacks.Callback):
             if "average" not in state:
                 raise self._refusal("there is no average in it")
             self.average.set_state(state["average"])
-        variables = _variables(model)
+        variables = _saved_state.variables(model)
         for part in ("weights", "optimizer", "seeds"):
             self._check(part, variables[part], state[part])
         for part in ("weights", "optimizer", "seeds"):
-            _assign(variables[part], state[part])
+            _saved_state.assign(variables[part], state[part])
         for name, part in self.parts.items():
             part.set_state(more["parts"][name])
         for log in self.logs:
@@ -164,8 +162,8 @@ class Backup(keras.callbacks.Callback):
                 _files.write_atomically(log, (path / log.name).read_bytes())
             else:
                 log.unlink(missing_ok=True)
-        self._at = epoch, self.step = _place(path)
-        self._state = {part: state[part] for part in _IN_FIT}
+        self._at = epoch, self.step = _saved_state.place(path)
+        self._state = {part: state[part] for part in _saved_state.IN_FIT}
         return epoch
 
     def _find(self):
@@ -173,7 +171,7 @@ class Backup(keras.callbacks.Callback):
         if not backups:
             return None, None, None
         path = self._last_whole(backups)
-        return path, *_read(path)
+        return path, *_saved_state.read(path)
 
     def _last_whole(self, backups):
         damages, self._damaged = [], []
@@ -241,8 +239,8 @@ class Backup(keras.callbacks.Callback):
 
     def _continue(self):
         """Put in what `fit` has changed since the backup."""
-        variables = _variables(self.model)
-        _assign(variables["seeds"], self._state["seeds"])
+        variables = _saved_state.variables(self.model)
+        _saved_state.assign(variables["seeds"], self._state["seeds"])
         if self._steps:
             metrics, arrays = variables["metrics"], self._state["metrics"]
             self._check(
@@ -284,7 +282,7 @@ class Backup(keras.callbacks.Callback):
         name = f"epoch_{epoch:05d}" + (f"_step_{step:07d}" if step else "")
         final = self.folder / name
         state, more = self._collect()
-        self._state = {part: state[part] for part in _IN_FIT}
+        self._state = {part: state[part] for part in _saved_state.IN_FIT}
         self._at = epoch, step
         self._damaged = [path for path in self._damaged if path != final]
         self.distribution.together(
@@ -298,13 +296,13 @@ class Backup(keras.callbacks.Callback):
 
     def _collect(self):
         """Return the arrays by their part, and what else a backup holds."""
-        variables = _variables(self.model)
+        variables = _saved_state.variables(self.model)
         metrics = self.distribution.read_metrics(variables.pop("metrics"))
         state = {
-            part: _numbered(map(_to_array, those))
+            part: _saved_state.numbered(map(_saved_state.to_array, those))
             for part, those in variables.items()
         }
-        state["metrics"] = _numbered(metrics)
+        state["metrics"] = _saved_state.numbered(metrics)
         state["random"] = _backend.get_random_state()
         if self.average is not None:
             state["average"] = self.average.get_state()
@@ -318,7 +316,7 @@ class Backup(keras.callbacks.Callback):
             shutil.rmtree(staged, ignore_errors=True)
             staged.mkdir()
             with open(staged / "state.npz", "wb") as file:
-                np.savez(file, **_flat(state))
+                np.savez(file, **_saved_state.flat(state))
             (staged / "state.json").write_text(json.dumps(more), "utf-8")
             for log in self.logs:
                 if log.exists():
@@ -333,65 +331,8 @@ class Backup(keras.callbacks.Callback):
             raise _files.storage_error(error, final, kept) from None
         backups = self.backups()
         # Later ones are of another future.
-        good = [p for p in backups if _place(p) <= self._at]
+        good = [p for p in backups if _saved_state.place(p) <= self._at]
         good = [p for p in good if p not in self._damaged][: self.keep]
         for path in backups:
             if path not in good:
                 shutil.rmtree(path)
-
-
-def _place(path):
-    """Read epochs and steps done from the name of a backup's folder."""
-    match = _NAME.fullmatch(path.name)
-    return match and (int(match[1]), int(match[2] or 0))
-
-
-def _variables(model):
-    """Return all variables that decide how training goes on."""
-    known = {id(variable) for variable in model.weights}
-    return {
-        "weights": model.weights,
-        "optimizer": model.optimizer.variables,
-        "seeds": [v for v in model.variables if id(v) not in known],
-        "metrics": model.metrics_variables,
-    }
-
-
-def _numbered(arrays):
-    return {f"{index:05d}": array for index, array in enumerate(arrays)}
-
-
-def _assign(variables, arrays):
-    for variable, array in zip(variables, arrays.values(), strict=True):
-        variable.assign(array)
-
-
-def _to_array(variable):
-    array = np.array(ops.convert_to_numpy(variable))
-    # NumPy files do not know bfloat16; float32 holds it exactly.
-    return array.astype("float32") if array.dtype.kind == "V" else array
-
-
-def _flat(state):
-    return {
-        f"{part}/{name}": array
-        for part, arrays in state.items()
-        for name, array in arrays.items()
-    }
-
-
-def _read(path):
-    """Return the arrays of a backup by their part, and what else it holds."""
-    state = {part: {} for part in ("weights", "optimizer", *_IN_FIT)}
-    try:
-        for key, array in read_arrays(path / "state.npz").items():
-            part, name = key.split("/")
-            state.setdefault(part, {})[name] = array
-        more = parse_json((path / "state.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"`folder` must hold backups of this version ({reason}). "
-            f"Received: folder={str(path.parent)!r}"
-        ) from None
-    return state, more
