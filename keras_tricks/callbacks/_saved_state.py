@@ -2,20 +2,82 @@
 
 import re
 
+import keras
 import numpy as np
 from keras import ops
 
+from keras_tricks import _backend
 from keras_tricks._untrusted import parse_json, read_arrays
 
-NAME = re.compile(r"epoch_(\d+)(?:_step_(\d+))?")
+_NAME = re.compile(r"epoch_(\d+)(?:_step_(\d+))?")
 # What `fit` itself changes before the first step that counts.
 IN_FIT = ("seeds", "random", "metrics")
 
 
+def name(epoch, step):
+    """Return what a backup is called."""
+    return f"epoch_{epoch:05d}" + (f"_step_{step:07d}" if step else "")
+
+
 def place(path):
     """Read epochs and steps done from the name of a backup's folder."""
-    match = NAME.fullmatch(path.name)
+    match = _NAME.fullmatch(path.name)
     return match and (int(match[1]), int(match[2] or 0))
+
+
+def find_all(folder):
+    """Return the backups in a folder by their place, and what is none."""
+    backups, strays = {}, []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        where = place(path)
+        if where is None:
+            continue
+        own = path.name == name(*where)
+        if own and path.is_dir() and not path.is_symlink():
+            backups[where] = path
+        else:
+            strays.append(path)
+    return backups, strays
+
+
+def find_fault(path, state, more, wanted):
+    """Say why a backup is not what its folder is called, or None.
+
+    Args:
+        path: Its folder.
+        state: Arrays by part, from `read`.
+        more: What else it holds.
+        wanted: Names of the other objects whose state it must hold.
+    """
+    if not isinstance(more, dict) or not isinstance(more.get("parts"), dict):
+        return f"{path.name} is of another version"
+    if more.get("place") != list(place(path)):
+        return f"{path.name} is a copy of another one"
+    for part in wanted:
+        if part not in more["parts"]:
+            return f"there is no {part} in {path.name}"
+    for part, arrays in state.items():
+        for key, array in arrays.items():
+            if array.dtype.kind not in "fiub":
+                return f"{part}/{key} in {path.name} is no array of numbers"
+    same = more.get("backend") == keras.backend.backend()
+    own = _backend.get_random_state() if same else {}
+    found = state["random"].get("cpu")
+    if "cpu" in own and (found is None or found.shape != own["cpu"].shape):
+        return f"there is no state of random numbers in {path.name}"
+    return None
+
+
+def is_average(arrays, own):
+    """Say whether arrays are an average of the weights of a model."""
+    shapes = [
+        tuple(weight.shape)
+        for weight in own["weights"]
+        if "float" in keras.backend.standardize_dtype(weight.dtype)
+    ]
+    found = [v.shape for k, v in sorted(arrays.items()) if "average_" in k]
+    counts = [k for k, v in arrays.items() if v.shape == () and "_" not in k]
+    return found == shapes and {"updates", "pending"} <= {*counts}
 
 
 def variables(model):

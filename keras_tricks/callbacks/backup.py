@@ -58,8 +58,10 @@ class Backup(keras.callbacks.Callback):
             `None`: only after each.
         logs: Files that grow while training runs, such as that of
             `keras.callbacks.CSVLogger`: `restore` puts back what they held.
+            They must be there when an epoch has ended.
         parts: Dict of other objects by name, with `get_state` and
-            `set_state` of what fits into JSON.
+            `set_state` of what fits into JSON. If they have `check_state`,
+            `restore` calls it before it changes anything.
         distribution: The `keras_tricks.distribute.Distribution` of the run:
             where there are several processes, each has this callback with
             the same folder, on a disk that they share. Process 0 writes.
@@ -110,13 +112,8 @@ class Backup(keras.callbacks.Callback):
 
     def backups(self) -> list[Path]:
         """Return the backups that have their name, the last one first."""
-        found = [] if not self.folder.is_dir() else self.folder.iterdir()
-        places = {
-            _saved_state.place(path): path
-            for path in found
-            if _saved_state.place(path)
-        }
-        return [places[place] for place in sorted(places, reverse=True)]
+        found, _ = _saved_state.find_all(self.folder)
+        return [found[place] for place in sorted(found, reverse=True)]
 
     def restore(self, model: keras.Model) -> int:
         """Restore the last backup that is whole.
@@ -131,8 +128,10 @@ class Backup(keras.callbacks.Callback):
             The number of epochs done, 0 without a backup.
 
         Raises:
-            ValueError: If the backup is of another model, or there are
-                backups but none is whole. Nothing was changed then.
+            ValueError: If the backup is of another model, lacks a part or a
+                log, or is a copy of another one; if something else is called
+                as a backup; or there are backups but none is whole. Nothing
+                was changed then.
         """
         path, state, more = self.distribution.together(self._find)
         found = self.distribution.gather(path and path.name)
@@ -146,19 +145,16 @@ class Backup(keras.callbacks.Callback):
             return 0
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        if self.average is not None:
-            if "average" not in state:
-                raise self._refusal("there is no average in it")
-            self.average.set_state(state["average"])
         variables = _saved_state.variables(model)
-        for part in ("weights", "optimizer", "seeds"):
-            self._check(part, variables[part], state[part])
+        self._check_all(path, state, more, variables)
+        if self.average is not None:
+            self.average.set_state(state["average"])
         for part in ("weights", "optimizer", "seeds"):
             _saved_state.assign(variables[part], state[part])
         for name, part in self.parts.items():
             part.set_state(more["parts"][name])
         for log in self.logs:
-            if (path / log.name).exists():
+            if (path / log.name).is_file():
                 _files.write_atomically(log, (path / log.name).read_bytes())
             else:
                 log.unlink(missing_ok=True)
@@ -167,6 +163,13 @@ class Backup(keras.callbacks.Callback):
         return epoch
 
     def _find(self):
+        _, strays = _saved_state.find_all(self.folder)
+        if strays:
+            raise ValueError(
+                "`folder` must hold nothing that looks like a backup and is "
+                "none, such as a copy, a file or a link. Received: "
+                f"folder={str(self.folder)!r} with {strays[0].name}"
+            )
         backups = self.backups()
         if not backups:
             return None, None, None
@@ -190,6 +193,26 @@ class Backup(keras.callbacks.Callback):
         for damage in damages:
             print(f"{damage}. Goes back to {path.name}", file=sys.stderr)
         return path
+
+    def _check_all(self, path, state, more, variables):
+        """Refuse a backup that does not fit, before anything is changed."""
+        fault = _saved_state.find_fault(path, state, more, self.parts)
+        if fault is not None:
+            raise self._refusal(fault)
+        for part in ("weights", "optimizer", "seeds"):
+            self._check(part, variables[part], state[part])
+        if self.average is not None:
+            if "average" not in state:
+                raise self._refusal("there is no average in it")
+            if not _saved_state.is_average(state["average"], variables):
+                raise self._refusal("its average is of other weights")
+        for name, part in self.parts.items():
+            if hasattr(part, "check_state"):
+                part.check_state(more["parts"][name])
+        epochs, _ = _saved_state.place(path)
+        for log in self.logs:
+            if epochs and not (path / log.name).is_file():
+                raise self._refusal(f"there is no {log.name} in {path.name}")
 
     def _check(self, part, variables, arrays):
         ours = [tuple(v.shape) for v in variables]
@@ -279,9 +302,9 @@ class Backup(keras.callbacks.Callback):
             self.average.swap_in()
 
     def _save(self, epoch, step):
-        name = f"epoch_{epoch:05d}" + (f"_step_{step:07d}" if step else "")
-        final = self.folder / name
+        final = self.folder / _saved_state.name(epoch, step)
         state, more = self._collect()
+        more["place"] = [epoch, step]
         self._state = {part: state[part] for part in _saved_state.IN_FIT}
         self._at = epoch, step
         self._damaged = [path for path in self._damaged if path != final]

@@ -35,7 +35,11 @@ from keras_tricks.training.input import (
 from keras_tricks.training.on_device import DeviceFinish, finish_on_device
 from keras_tricks.training.run_callbacks import close_logs, run_callbacks
 from keras_tricks.training.run_folder import open_folder, writing_folder
-from keras_tricks.training.run_state import OfAllProcesses, SameDevices
+from keras_tricks.training.run_state import (
+    OfAllProcesses,
+    SameDevices,
+    SameRecipe,
+)
 from keras_tricks.training.teacher import build_distiller
 
 
@@ -223,6 +227,7 @@ def prepare(
         every_steps=backup_every_steps,
         logs=[written / "history.csv"],
         parts={
+            "recipe": SameRecipe(recipe, folder),
             "devices": SameDevices(recipe, distribution),
             **_bad_records(written, stages, validation_batches, distribution),
         },

@@ -79,6 +79,11 @@ def check_same(recipe: Recipe, run_folder: str | os.PathLike) -> None:
     >>> check_same(Recipe(), folder)
     """
     other = Recipe.load(Path(run_folder) / "recipe.json")
+    check_equal(recipe, other, run_folder)
+
+
+def check_equal(recipe, other, run_folder):
+    """Refuse a recipe whose result is not that of the run in a folder."""
     for field in dataclasses.fields(Recipe):
         if not field.metadata["changes_result"]:
             continue

@@ -1,6 +1,10 @@
 """What a backup holds beside the model, where there are several devices."""
 
+import json
 import sys
+
+from keras_tricks.recipe import Recipe
+from keras_tricks.training.run_folder import check_equal
 
 
 class OfAllProcesses:
@@ -18,6 +22,11 @@ class OfAllProcesses:
         """Return a list with the state of each process."""
         return self.distribution.gather(self.part.get_state())
 
+    def check_state(self, states):
+        """Refuse what is no list of states."""
+        for state in states if isinstance(states, list) else (None,):
+            self.part.check_state(state)
+
     def set_state(self, states):
         """Take over the state of this process."""
         if len(states) == self.distribution.num_processes:
@@ -25,6 +34,26 @@ class OfAllProcesses:
         else:
             own = [entry for state in states for entry in state]
         self.part.set_state(own)
+
+
+class SameRecipe:
+    """Refuses to go on with another recipe, whatever recipe.json says."""
+
+    def __init__(self, recipe, folder):
+        self.recipe = recipe
+        self.folder = folder
+
+    def get_state(self):
+        """Return the fields of the recipe."""
+        return json.loads(self.recipe.to_json())
+
+    def check_state(self, state):
+        """Compare the recipe with that of an interrupted run."""
+        other = Recipe.from_json(json.dumps(state))
+        check_equal(self.recipe, other, self.folder)
+
+    def set_state(self, state):
+        """Change nothing: it is the same."""
 
 
 class SameDevices:
@@ -47,10 +76,16 @@ class SameDevices:
         """Return the numbers of processes and replicas."""
         return self.now
 
-    def set_state(self, state):
-        """Compare them with those of an interrupted run."""
-        if state == self.now:
-            return
+    def check_state(self, state):
+        """Refuse other devices where that is another training."""
+        counts = state.values() if isinstance(state, dict) else ()
+        if set(self.now) != set(state) or not all(
+            isinstance(count, int) for count in counts
+        ):
+            raise ValueError(
+                "A backup must have the numbers of processes and replicas. "
+                f"Received: {state!r:.80}"
+            )
         before, now = state["replicas"], self.now["replicas"]
         if not self.recipe.sync_batch_norm and before != now:
             raise ValueError(
@@ -58,6 +93,11 @@ class SameDevices:
                 "sync_batch_norm=False: each normalizes its part of the "
                 f"batch. Received: {now} devices"
             )
+
+    def set_state(self, state):
+        """Say so if there were others."""
+        if state == self.now:
+            return
         print(
             f"Goes on with {_counts(self.now)}, before {_counts(state)}. "
             "Batches and learning rate stay the same; masks of dropout, and "

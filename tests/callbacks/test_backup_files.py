@@ -153,6 +153,104 @@ def test_damage_is_noticed(damage, model, tmp_path, capsys):
     assert line.endswith(". Goes back to epoch_00001")
 
 
+def copy(name):
+    return lambda p: shutil.copytree(p, p.parent / name)
+
+
+def sign(path):
+    """Makes the checksums right again."""
+    (path / "SHA256SUMS").unlink()
+    _files.write_sums(path)
+
+
+def without(part):
+    def change(path):
+        with np.load(path / "state.npz") as file:
+            kept = {k: file[k] for k in file.files if not k.startswith(part)}
+        np.savez(path / "state.npz", **kept)
+        sign(path)
+
+    return change
+
+
+def rewrite(content):
+    def change(path):
+        (path / "state.json").write_text(content)
+        sign(path)
+
+    return change
+
+
+def without_log(path):
+    (path / "history.csv").unlink()
+    sign(path)
+
+
+STRAYS = {
+    "a copy": (copy("epoch_00009"), "epoch_00009 is a copy of another one"),
+    "a copy of a step": (
+        copy("epoch_00002_step_0000007"),
+        "epoch_00002_step_0000007 is a copy of another one",
+    ),
+    "another name of it": (copy("epoch_2"), "none, .* with epoch_2$"),
+    "a file": (
+        lambda p: (p.parent / "epoch_00009").write_text("x"),
+        "none, .* with epoch_00009$",
+    ),
+    "a link": (
+        lambda p: (p.parent / "epoch_00009").symlink_to(p),
+        "none, .* with epoch_00009$",
+    ),
+    "no weights": (without("weights"), "weights: 2 variables .* 0 in the b"),
+    "no optimizer": (without("optimizer"), "optimizer: 4 variables .* 0 in"),
+    "no log": (without_log, "there is no history.csv in epoch_00002"),
+    "no parts": (rewrite('{"parts": []}'), "epoch_00002 is of another vers"),
+    "no object": (rewrite("[]"), "epoch_00002 is of another version"),
+    "no JSON": (rewrite("{"), "backups of this version"),
+    "no part": (
+        rewrite('{"parts": {}, "place": [2, 0]}'),
+        "there is no count in epoch_00002",
+    ),
+    "another part": (
+        rewrite('{"parts": {"count": 7}, "place": [2, 0]}'),
+        "count is 7",
+    ),
+}
+
+
+class Count:
+    """A part that counts how often it was given its state."""
+
+    sets = 0
+
+    def get_state(self):
+        return 1
+
+    def check_state(self, state):
+        if state != 1:
+            raise ValueError(f"count is {state}")
+
+    def set_state(self, state):
+        self.sets += 1
+
+
+@pytest.mark.parametrize("name", STRAYS)
+def test_what_is_no_backup_changes_nothing(name, model, tmp_path):
+    change, message = STRAYS[name]
+    count = Count()
+    backup = save_two(model, tmp_path, parts={"count": count})
+    assert backup.restore(model) == 2 and count.sets == 1
+    change(backup.folder / "epoch_00002")
+    set_all(model, backup, 9)
+    with pytest.raises(ValueError, match=message) as caught:
+        backup.restore(model)
+    assert "\n" not in str(caught.value)
+    for weight in model.get_weights():
+        np.testing.assert_array_equal(weight, 9)
+    assert backup.logs[0].read_text() == "epoch\n" + "9\n" * 9
+    assert count.sets == 1
+
+
 def test_a_damaged_backup_does_not_drive_out_a_good_one(model, tmp_path):
     flip(save_two(model, tmp_path).folder / "epoch_00002" / "state.npz")
     backup = new_backup(tmp_path)

@@ -217,6 +217,21 @@ def test_another_recipe_changes_nothing(stopped):
     assert contents(stopped.folder) == before
 
 
+def test_the_recipe_is_in_the_backups_too(stopped):
+    (stopped.folder / "recipe.json").unlink()
+    before = contents(stopped.folder)
+    for change, told in (
+        ({"seed": 7}, "seed is"),
+        ({"nesterov": False}, "nes"),
+    ):
+        with pytest.raises(ValueError, match=f"of the same recipe.*{told}"):
+            training.prepare(RECIPE.replace(**change), stopped.folder)
+        assert contents(stopped.folder) == before
+    (stopped.folder / "history.csv").unlink()
+    run = training.prepare(RECIPE, stopped.folder)
+    assert len((run.folder / "history.csv").read_text().splitlines()) == 3
+
+
 def test_a_log_without_backups_is_not_overwritten(stopped):
     shutil.rmtree(stopped.folder / "backup")
     before = contents(stopped.folder)

@@ -86,6 +86,21 @@ class BadRecords:
         """Return what `set_state` takes, for JSON."""
         return [[index, *entry] for index, entry in self.reasons.items()]
 
+    def check_state(self, state: list) -> None:
+        """Check that a state is one of `get_state`.
+
+        Raises:
+            ValueError: If it is not; nothing is changed.
+        """
+        rows = state if isinstance(state, list) else [None]
+        for row in rows:
+            kinds = [type(x) for x in row] if isinstance(row, list) else None
+            if kinds != [int, str, str]:
+                raise ValueError(
+                    "`state` must be a list of numbers of records, their "
+                    f"names and reasons. Received: {row!r:.80}"
+                )
+
     def set_state(self, state: list) -> None:
         """Go on with the records that another object had noted."""
         self.reasons = {index: (name, why) for index, name, why in state}
