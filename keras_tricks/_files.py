@@ -1,14 +1,21 @@
+import contextlib
 import errno
 import hashlib
 import os
+import secrets
+import shutil
 import stat
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 SUMS = "SHA256SUMS"
 """File of a folder with the checksums of the others, as sha256sum reads."""
 
+_PARTIAL = ".partial"
+_FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 _STORAGE = {
+    errno.EFBIG: "a file system that holds larger files",
     errno.ENOSPC: "free space there",
     errno.EDQUOT: "free space there, the quota is used up",
     errno.EROFS: "make it writable",
@@ -21,7 +28,8 @@ _STORAGE = {
 def write_atomically(path: str | os.PathLike, content: str | bytes) -> Path:
     """Write a file in one piece: the old one stays until then.
 
-    That holds for a power cut too.
+    That holds for a power cut too. The file gets the rights that the user's
+    umask says. What a process that died left of it is removed.
 
     Args:
         path: File to write; its folder must exist.
@@ -40,15 +48,18 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> Path:
             "`path` must be in a folder that exists. "
             f"Received: path={str(path)!r}"
         )
-    handle, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
+    remove_partial(path.parent, path.name)
+    temporary = _partial(path)
+    # Not through a link, should somebody have guessed the name.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    handle = os.open(temporary, flags, 0o666)
     try:
+        _lock(handle)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        os.chmod(temporary, 0o644)
         replace_durably(temporary, path)
     except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
     return path
 
@@ -68,6 +79,118 @@ def open_regular(path: str | os.PathLike, flags: int) -> int:
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
     return os.open(path, flags)
+
+
+@contextlib.contextmanager
+def temporary_folder(target: Path, mode: int = 0o777) -> Iterator[Path]:
+    """Make a folder beside a file to be, which goes when the block ends.
+
+    Args:
+        target: The file; what a process that died left of it is removed.
+        mode: Rights of the folder, less what the umask takes.
+
+    Yields:
+        The folder.
+    """
+    remove_partial(target.parent, target.name)
+    folder = _partial(target)
+    folder.mkdir(mode)
+    try:
+        with holding(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def holding(path: Path) -> Iterator[None]:
+    """Say to other processes that a file or folder is still in use."""
+    if os.name == "nt":  # There, nobody can remove it.
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        _lock(handle)
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_partial(folder: str | Path, name: str = "") -> None:
+    """Remove what processes that died left half written in a folder.
+
+    Args:
+        folder: The folder; it need not exist.
+        name: Of which file. Defaults to all files.
+    """
+    start = f".{_shortened(name)}." if name else "."
+    try:
+        found = [e for e in os.scandir(folder) if e.name.endswith(_PARTIAL)]
+    except OSError:
+        return
+    for entry in found:
+        if not entry.name.startswith(start):
+            continue
+        # What cannot be removed does no harm.
+        with contextlib.suppress(OSError):
+            if entry.is_dir(follow_symlinks=False):
+                if not _is_held(entry.path):
+                    shutil.rmtree(entry.path)
+            elif entry.is_symlink() or not _is_held(entry.path):
+                os.unlink(entry.path)
+
+
+def _partial(path):
+    name = f".{_shortened(path.name)}.{secrets.token_hex(4)}{_PARTIAL}"
+    return path.with_name(name)
+
+
+def _shortened(name):
+    """Return a name that leaves room for more, of the 255 bytes there are."""
+    return os.fsdecode(os.fsencode(name)[:200])
+
+
+def _lock(handle):
+    """Lock an open file until it is closed; say whether that was possible."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: what is open cannot be removed.
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _is_held(path):
+    if os.name == "nt":
+        return False
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        return not _lock(handle)
+    finally:
+        os.close(handle)
+
+
+def allocate(path: str | Path) -> None:
+    """Give a file that has its size the blocks that it needs, on the disk.
+
+    A write into a memory map that finds the disk full ends the process.
+
+    Raises:
+        OSError: If the disk is full.
+    """
+    with open(path, "r+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        block = bytes(2**20)
+        start = len(file.read(4096))  # The header stays.
+        for place in range(start, size, len(block)):
+            file.seek(place)
+            file.write(block[: size - place])
 
 
 def sync(path: str | Path) -> None:
@@ -124,24 +247,39 @@ def _sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def storage_error(error: OSError, path: str | Path, kept: str) -> OSError:
+def storage_error(error: Any, path: str | Path, kept: str) -> Any:
     """Return the error in one line with what to do, if storage is the cause.
 
     Args:
-        error: What was raised.
+        error: What was raised. Libraries that raise errors of their own say
+            the cause in their text, or as that of the error.
         path: File or folder that was being written.
         kept: Sentence that says what is safe.
 
     Returns:
-        Another `OSError` of the same number; the error itself if the cause
-        is something else.
+        An `OSError` of the cause; the error itself if it is something else.
     """
-    if error.errno not in _STORAGE or hasattr(error, "explained"):
+    number = _storage_number(error)
+    if number is None or hasattr(error, "explained"):
         return error
-    explained = type(error)(
-        f"{path} could not be written ({os.strerror(error.errno)}): "
-        f"{_STORAGE[error.errno]}, then start the same command again. {kept}"
+    kind = type(error) if isinstance(error, OSError) else OSError
+    explained = kind(
+        f"{path} could not be written ({os.strerror(number)}): "
+        f"{_STORAGE[number]}, then start the same command again. {kept}"
     )
-    explained.errno = error.errno
+    explained.errno = number
     explained.explained = True  # type: ignore[attr-defined]
     return explained
+
+
+def _storage_number(error):
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if getattr(error, "errno", None) in _STORAGE:
+            return error.errno
+        for number in _FULL:
+            if os.strerror(number) in str(error):
+                return number
+        error = error.__cause__ or error.__context__
+    return None

@@ -97,6 +97,7 @@ test_docs.py::test_python_blocks_run[docs/models
 test_docs.py::test_python_blocks_run[docs/surgery
 test_docs.py::test_the_
 test_docstrings.py::test_public_objects
+test_files.py
 test_untrusted.py
 test_mistakes.py::test_a_flag
 test_mistakes.py::test_a_wrong_flag

@@ -336,6 +336,8 @@ class Backup(keras.callbacks.Callback):
         staged = self.folder / "unfinished"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            if staged.is_symlink():
+                staged.unlink()
             shutil.rmtree(staged, ignore_errors=True)
             staged.mkdir()
             with open(staged / "state.npz", "wb") as file:

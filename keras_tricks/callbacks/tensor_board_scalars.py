@@ -46,8 +46,8 @@ class TensorBoardScalars(keras.callbacks.Callback):
         self._writers: dict[str, Any] = {}
 
     def _writer(self, run):
-        if run not in self._writers:
-            path = os.path.join(self.folder, run)
+        path = os.path.join(self.folder, run)
+        if run not in self._writers or not os.path.isdir(path):
             self._writers[run] = self._new_writer(path)
         return self._writers[run]
 

@@ -12,7 +12,13 @@ import keras
 import numpy as np
 
 from keras_tricks import _backend
-from keras_tricks._files import write_atomically
+from keras_tricks._checks import check_int
+from keras_tricks._files import (
+    allocate,
+    remove_partial,
+    storage_error,
+    write_atomically,
+)
 from keras_tricks._untrusted import parse_json
 
 FORMAT = 1
@@ -92,6 +98,7 @@ class Store:
             raise ValueError(
                 f"`path` must be a folder. Received: path={str(path)!r}"
             )
+        remove_partial(path)
         contents = _read_contents(path)
         if contents is None:
             for name in ("logits.npy", "checks.npy"):
@@ -145,10 +152,11 @@ class Store:
         file, shape = self.path / name, (self.contents.rows, columns)
         open_memmap = np.lib.format.open_memmap
         if self.writable and not file.exists():
-            partial = file.with_suffix(".partial")
-            open_memmap(partial, "w+", dtype, shape)
-            os.replace(partial, file)
+            self._create(file, dtype, shape)
         try:
+            if self.writable:
+                # "r+" makes a file as large as its header says.
+                _check_header(file, shape)
             array = open_memmap(file, "r+" if self.writable else "r")
         except (OSError, ValueError) as error:
             raise ValueError(
@@ -162,6 +170,19 @@ class Store:
                 f"{array.dtype} and shape {array.shape}"
             )
         return array
+
+    def _create(self, file, dtype, shape):
+        """Make an empty array on the disk, with room for all of it."""
+        partial = file.with_name(f".{file.name}.0.partial")
+        partial.unlink(missing_ok=True)
+        try:
+            np.lib.format.open_memmap(partial, "w+", dtype, shape)
+            allocate(partial)
+            os.replace(partial, file)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            kept = "No logits were computed"
+            raise storage_error(error, file, kept) from None
 
     def written(self, rows):
         """Return which rows hold logits that were written, intact or not."""
@@ -212,6 +233,14 @@ class Store:
         self.checks.flush()
 
 
+def _check_header(file, shape):
+    with open(file, "rb") as opened:
+        np.lib.format.read_magic(opened)
+        found, _, _ = np.lib.format.read_array_header_1_0(opened)
+    if found != shape:
+        raise ValueError(f"it is of shape {found} and not {shape}")
+
+
 def to_numpy(x):
     """Return an array or a tensor of any library as a NumPy array."""
     return np.asarray(_backend.as_array(x, like=np.empty(0)))
@@ -242,6 +271,10 @@ def _read_contents(path):
         about = parse_json(file.read_text("utf-8"))
         version = about.pop("format")
         contents = Contents(**about) if version == FORMAT else None
+        if contents is not None:
+            check_int("samples", contents.samples, 1)
+            check_int("epochs", contents.epochs or 1, 1)
+            check_int("num_classes", contents.num_classes, 1)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
             "`path` must hold a store.json of `precompute_logits`. "

@@ -1,21 +1,25 @@
 """Write, read back, compare, and only then keep."""
 
 import dataclasses
+import errno
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from keras_tricks._checks import check_real, first_line
+from keras_tricks._files import storage_error, temporary_folder
 from keras_tricks._model_facts.precision import compute_dtypes
 from keras_tricks.export.formats import check_format
 
 # Of what the outputs may differ by, relative to the largest of them.
 _TOLERANCES = {"float16": 2e-2, "bfloat16": 1e-1}
 _TOLERANCE = 1e-3
+_KEPT = "The network is as it was"
+# Of a parameter, in a file.
+_BYTES = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +96,7 @@ def export_model(
         ValueError: If an argument is not as described, or this backend
             cannot write the format.
         ImportError: If a package is missing.
+        OSError: If the disk is full, say.
         RuntimeError: If the conversion fails, the file cannot be read back
             or run, or its outputs differ too much.
 
@@ -113,8 +118,8 @@ def export_model(
         tolerance = max(_TOLERANCES.get(d, _TOLERANCE) for d in dtypes)
     check_real("tolerance", tolerance, 0)
     expected = _run(model.predict_on_batch, examples)
-    folder = Path(tempfile.mkdtemp(prefix=".export-", dir=target.parent))
-    try:
+    _check_space(model, target)
+    with temporary_folder(target) as folder:
         temporary = folder / target.name
         try:
             format_.write(model, str(temporary))
@@ -124,6 +129,9 @@ def export_model(
             alone = _run(run, examples[:1])
         except Exception as error:
             # Converters and runtimes fail in ways of their own.
+            explained = storage_error(error, target, _KEPT)
+            if explained is not error:
+                raise explained from error
             raise RuntimeError(
                 f"`model` must be one that {format} can hold; of mixed "
                 "precision, its float32 form may be "
@@ -132,9 +140,17 @@ def export_model(
         report = _compare(target, format, expected, outputs, alone, temporary)
         _check_difference(report, tolerance)
         _replace(temporary, target, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return report
+
+
+def _check_space(model, target):
+    """Refuse a disk without room; on one, torch's writer ends the process."""
+    if (
+        1.1 * _BYTES * model.count_params()
+        > shutil.disk_usage(target.parent).free
+    ):
+        error = OSError(errno.ENOSPC, "")
+        raise storage_error(error, target, _KEPT)
 
 
 def _run(function, x):

@@ -24,6 +24,7 @@ def finish_run(prepared, seconds):
     """Write the model, the result and the report of a complete run."""
     recipe, folder = prepared.recipe, prepared.folder
     model = getattr(prepared.model, "student", prepared.model)
+    prepared.kept.put_back()
     run = read_run(folder)
     if not math.isfinite(run.history["loss"][-1]):
         raise FloatingPointError(
@@ -32,6 +33,7 @@ def finish_run(prepared, seconds):
             f"warmup, in another folder. {last_backup(prepared)}"
         )
     temporary = folder / "unfinished.keras"
+    temporary.unlink(missing_ok=True)  # Were it a link.
     model.save(temporary)
     replace_durably(temporary, folder / "last.keras")
     accuracy = run.history["val_accuracy"]

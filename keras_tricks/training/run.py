@@ -1,6 +1,7 @@
 """Training runs in folders that survive interruption."""
 
 import dataclasses
+import functools
 import json
 import os
 import time
@@ -9,10 +10,7 @@ from pathlib import Path
 import keras
 
 from keras_tricks import _backend, callbacks
-from keras_tricks._files import (
-    storage_error,
-    write_atomically,
-)
+from keras_tricks._files import storage_error
 from keras_tricks.data import ImageData, ImageSet, RestOfEpoch
 from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.data.sources.class_names import describe_classes
@@ -32,6 +30,7 @@ from keras_tricks.training.input import (
     model_image_shape,
     run_preprocessing,
 )
+from keras_tricks.training.kept_files import HISTORY, KeptFiles
 from keras_tricks.training.on_device import DeviceFinish, finish_on_device
 from keras_tricks.training.run_callbacks import close_logs, run_callbacks
 from keras_tricks.training.run_folder import open_folder, writing_folder
@@ -91,6 +90,17 @@ class PreparedRun:
     def train_batches(self) -> EpochBatches:
         """Training batches of the last stage."""
         return self.stages[-1][1]
+
+    @functools.cached_property
+    def kept(self) -> KeptFiles:
+        """Small files, which are written again if the folder is removed."""
+        names = json.dumps(self.data.class_names, indent=2) + "\n"
+        texts = {
+            "recipe.json": self.recipe.to_json(),
+            "explain.txt": self.explanation,
+            "classes.json": names,
+        }
+        return KeptFiles(self.folder, texts)
 
     def fit(
         self,
@@ -225,7 +235,7 @@ def prepare(
         folder / "backup",
         average,
         every_steps=backup_every_steps,
-        logs=[written / "history.csv"],
+        logs=[written / HISTORY],
         parts={
             "recipe": SameRecipe(recipe, folder),
             "devices": SameDevices(recipe, distribution),
@@ -234,10 +244,7 @@ def prepare(
         distribution=distribution,
     )
     epochs_done = backup.restore(model)
-    distribution.together(
-        lambda: _begin(recipe, written, data, explanation, backup)
-    )
-    return PreparedRun(
+    run = PreparedRun(
         recipe,
         written,
         data,
@@ -250,6 +257,8 @@ def prepare(
         epochs_done,
         explanation,
     )
+    distribution.together(lambda: _begin(run))
+    return run
 
 
 def _build(recipe, data, distribution):
@@ -305,19 +314,16 @@ def _devices(recipe, distribution):
     )
 
 
-def _begin(recipe, folder, data, explanation, backup):
+def _begin(run):
     """Write what is known before the first step."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not backup.backups():
+        run.kept.begin()
+        if not run.backup.backups():
             # The log of an epoch that ended, but not with a backup.
-            (folder / "history.csv").unlink(missing_ok=True)
-        write_atomically(folder / "recipe.json", recipe.to_json())
-        write_atomically(folder / "explain.txt", explanation)
-        names = json.dumps(data.class_names, indent=2) + "\n"
-        write_atomically(folder / "classes.json", names)
+            (run.folder / HISTORY).unlink(missing_ok=True)
+        run.kept.remember(HISTORY)
     except OSError as error:
-        raise storage_error(error, folder, "Nothing was changed") from None
+        raise storage_error(error, run.folder, "Nothing was changed") from None
 
 
 def _bad_records(folder, stages, validation, distribution):

@@ -1,5 +1,6 @@
 """The callbacks of a training run, in their order."""
 
+import math
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import keras
 from keras_tricks import callbacks
 from keras_tricks._files import replace_durably
 from keras_tricks.report import read_run
+from keras_tricks.training.kept_files import HistoryLogger
 
 
 def run_callbacks(run, batches, done):
@@ -17,7 +19,7 @@ def run_callbacks(run, batches, done):
     yield callbacks.LearningRateLogger()
     yield callbacks.LossScaleLogger()
     yield callbacks.Throughput(batches.batch_size)
-    yield keras.callbacks.CSVLogger(run.folder / "history.csv", append=True)
+    yield HistoryLogger(run.kept)
     yield callbacks.TensorBoardScalars(run.folder / "events")
     if run.average is not None:
         yield run.average
@@ -55,10 +57,10 @@ class _BestModel(keras.callbacks.ModelCheckpoint):
         # Of a distiller the student alone.
         super().set_model(getattr(model, "student", model))
 
-    def on_train_begin(self, logs=None):
-        Path(self.filepath).unlink(missing_ok=True)  # Of a killed run.
-
     def on_epoch_end(self, epoch, logs=None):
+        Path(self.filepath).unlink(missing_ok=True)  # Were it a link.
+        if not self.path.exists():  # None yet, or removed.
+            self.best = -math.inf
         super().on_epoch_end(epoch, logs)
         if os.path.exists(self.filepath):
             replace_durably(self.filepath, self.path)

@@ -1,16 +1,20 @@
 """Which folders a training run may begin or continue in."""
 
 import atexit
+import contextlib
 import dataclasses
 import importlib.util
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 from keras_tricks import callbacks
 from keras_tricks._checks import check_choice
+from keras_tricks._files import temporary_folder
 from keras_tricks.recipe import Recipe
+
+# What is written where it is, not beside it first.
+_IN_PLACE = ("history.csv", "events", "backup")
 
 
 def open_folder(recipe, run_folder, resume):
@@ -23,6 +27,12 @@ def open_folder(recipe, run_folder, resume):
                 f'"keras_tricks[report]"`. Received: no module {package!r}'
             )
     folder = Path(run_folder)
+    for name in _IN_PLACE:
+        if (folder / name).is_symlink():
+            raise ValueError(
+                f"`run_folder` must have a {name} of its own, no link: what "
+                f"is there would be overwritten. Received: {folder / name}"
+            )
     if (folder / "result.json").exists():
         raise ValueError(
             "`run_folder` must be new or hold an interrupted run. "
@@ -59,8 +69,10 @@ def writing_folder(folder, distribution):
     """
     if distribution.is_chief:
         return folder
-    scratch = Path(tempfile.mkdtemp(prefix="keras_tricks_"))
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    stack = contextlib.ExitStack()
+    target = Path(tempfile.gettempdir()) / "keras_tricks"
+    scratch = stack.enter_context(temporary_folder(target, 0o700))
+    atexit.register(stack.close)
     return scratch
 
 

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import pickle
 
 import keras
@@ -165,6 +167,35 @@ def test_a_store_that_lost_an_array_is_written_again(missing, tmp_path):
     (tmp_path / missing).unlink()
     assert write((X, Y), tmp_path).computed == N
     with_teacher_logits((X, Y), tmp_path)
+
+
+def test_a_full_disk_is_told_before_it_ends_the_process(tmp_path, monkeypatch):
+    """A write into a memory map that finds no room is a signal, no error."""
+    rooms = []
+
+    def full(handle, start, size):
+        rooms.append(size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full, raising=False)
+        with pytest.raises(OSError, match="logits.npy could not .*No space"):
+            write((X, Y), tmp_path)
+    assert rooms[0] == 128 + N * K * 2
+    assert [path.name for path in tmp_path.iterdir()] == ["store.json"]
+    assert write((X, Y), tmp_path).computed == N
+
+
+def test_a_header_that_counts_more_makes_no_larger_file(tmp_path):
+    write((X, Y), tmp_path)
+    path = tmp_path / "logits.npy"
+    content = path.read_bytes()
+    assert b"(44, 3), }   " in content
+    path.write_bytes(content.replace(b"(44, 3), }   ", b"(99944, 3), }"))
+    size = path.stat().st_size
+    with pytest.raises(ValueError, match="`path` must hold a"):
+        write((X, Y), tmp_path)
+    assert path.stat().st_size == size
 
 
 def test_a_corrupt_row_is_refused_and_computed_again(tmp_path, asked):

@@ -1,6 +1,8 @@
 import dataclasses
+import errno
 import importlib.util
 import os
+import shutil
 
 import keras
 import numpy as np
@@ -161,6 +163,23 @@ def test_nothing_is_left_of_a_wrong_file(
     assert [p.name for p in tmp_path.iterdir()] == ["network.keras"] * before
     if before:
         assert path.read_bytes() == b"an older one"
+
+
+def test_a_full_disk_is_not_the_models_fault(model, tmp_path, monkeypatch):
+    def full(model, path):
+        raise RuntimeError(f"write failed: {os.strerror(errno.ENOSPC)}")
+
+    keras_format = dataclasses.replace(FORMATS["keras"], write=full)
+    monkeypatch.setitem(FORMATS, "keras", keras_format)
+    with pytest.raises(OSError, match="model.keras could not .*No space left"):
+        export_model(model, tmp_path / "model.keras", "keras", EXAMPLES)
+    # Before it is begun: some writers end the process.
+    monkeypatch.undo()
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(OSError, match="model.keras could not .*No space left"):
+        export_model(model, tmp_path / "model.keras", "keras", EXAMPLES)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_tolerance_decides(model, tmp_path, monkeypatch):

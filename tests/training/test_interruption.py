@@ -232,6 +232,45 @@ def test_the_recipe_is_in_the_backups_too(stopped):
     assert len((run.folder / "history.csv").read_text().splitlines()) == 3
 
 
+def test_a_folder_that_is_removed_loses_nothing(whole, tmp_path, capfd):
+    """Moved away, say: it is made again, with all that was in its files."""
+    run = training.prepare(RECIPE, tmp_path / "run")
+    (run.folder / "unfinished.keras").write_text("of a killed run")
+
+    class Remove(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                shutil.move(run.folder, tmp_path / "elsewhere")
+
+    run.fit(0, [Remove()])
+    assert_same_run(run, whole)
+    assert (run.folder / "recipe.json").read_text() == RECIPE.to_json()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("Removed while training ran, and written again: ")
+
+
+def test_what_a_killed_run_left_is_cleaned(stopped):
+    left = [
+        stopped.folder / ".report.html.12345678.partial",
+        stopped.folder / "unfinished.keras",
+        stopped.folder / "unfinished_best.keras",
+        stopped.folder / "backup" / "unfinished" / "state.npz",
+    ]
+    left[-1].parent.mkdir()
+    for path in left:
+        path.write_text("half")
+    training.prepare(RECIPE, stopped.folder)
+    assert not any(path.exists() for path in (*left, left[-1].parent))
+
+
+@pytest.mark.parametrize("name", ["history.csv", "events", "backup"])
+def test_a_link_in_the_place_of_a_file_is_refused(name, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(tmp_path)
+    with pytest.raises(ValueError, match=f"a {name} of its own, no link"):
+        training.prepare(RECIPE, tmp_path / "run")
+
+
 def test_a_log_without_backups_is_not_overwritten(stopped):
     shutil.rmtree(stopped.folder / "backup")
     before = contents(stopped.folder)

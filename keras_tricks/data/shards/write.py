@@ -1,6 +1,7 @@
 """Writes image files into shards: in parallel, and on after an end."""
 
 import concurrent.futures
+import contextlib
 import csv
 import dataclasses
 import io
@@ -14,7 +15,12 @@ import keras
 import numpy as np
 
 from keras_tricks._checks import check_choice, check_int
-from keras_tricks._files import replace_durably, write_atomically
+from keras_tricks._files import (
+    remove_partial,
+    replace_durably,
+    storage_error,
+    write_atomically,
+)
 from keras_tricks._untrusted import parse_json
 from keras_tricks.data.shards.index import INDEX_FILE, index_content
 from keras_tricks.data.shards.plan import make_plan
@@ -26,6 +32,7 @@ PLAN_FILE = "plan.json"
 BAD_FILE = "bad_records.tsv"
 # A note on each finished shard: where its records are, what was left out.
 _NOTES = ".finished"
+_KEPT = "The shards that are complete stay"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +104,7 @@ def write_shards(
         ValueError: If an argument is wrong, the folder holds anything of
             another call, or there are too many bad images.
         ImportError: If a package is missing.
+        OSError: If the disk is full, say; the same call goes on later.
 
     Example:
     >>> import tempfile
@@ -129,11 +137,15 @@ def write_shards(
     job.recall(plan.shards)
     kept = len(job.rows)
     job.run([one for one in plan.shards if one.name not in job.rows], workers)
-    return job.finish(plan.shards, kept)
+    try:
+        return job.finish(plan.shards, kept)
+    except OSError as error:
+        raise storage_error(error, out, _KEPT) from None
 
 
 def _prepare(out, plan, format, splits):
     """Make the folder, or see that it is of the same plan."""
+    remove_partial(out, PLAN_FILE)
     file = out / PLAN_FILE
     written = json.dumps(
         {
@@ -152,6 +164,8 @@ def _prepare(out, plan, format, splits):
                 "began: the same images, format, shards and seed. Received: "
                 f"{out} of another plan"
             )
+        for folder in (out, out / _NOTES):
+            remove_partial(folder)
         return
     if out.is_dir() and any(out.iterdir()):
         raise ValueError(
@@ -223,8 +237,10 @@ class _Job:
     def write(self, shard):
         """Write a shard under another name, then gives it its own."""
         temporary = self.out / f".{shard.name}.partial"
-        writer = self.writer(str(temporary))
+        writer = None
         try:
+            temporary.unlink(missing_ok=True)  # Were it a link.
+            writer = self.writer(str(temporary))
             labels, bad = self.fill(writer, shard)
             writer.close()
             offsets, lengths, _ = self.writer.scan(str(temporary))
@@ -233,10 +249,15 @@ class _Job:
             note = {"size": size, "rows": rows, "bad": bad}
             write_atomically(self.note(shard), json.dumps(note))
             replace_durably(temporary, self.out / shard.name)
-        except BaseException:
+        except BaseException as error:
             self.stopped.set()
-            writer.close()
+            with contextlib.suppress(Exception):  # The first error counts.
+                if writer is not None:
+                    writer.close()
             temporary.unlink(missing_ok=True)
+            explained = storage_error(error, self.out, _KEPT)
+            if explained is not error:
+                raise explained from error
             raise
         self.rows[shard.name] = rows
 

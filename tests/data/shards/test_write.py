@@ -1,6 +1,8 @@
 """Image files into shards and back: the same bytes, also after an end."""
 
+import errno
 import json
+import os
 import pickle
 import sys
 
@@ -242,6 +244,48 @@ def test_mistakes(root, tmp_path, name):
             **{"format": "webdataset", **options},
         )
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("told", ["by the system", "in a text"])
+def test_a_full_disk_leaves_nothing_half_written(
+    told, root, tmp_path, monkeypatch
+):
+    """Also where the writer fails again as it is closed."""
+
+    write = shard_writers.TarWriter.write
+
+    def full(self, number, name, data, label):
+        self.failed = number > 3
+        if self.failed:
+            text = os.strerror(errno.ENOSPC)
+            if told == "in a text":
+                raise RuntimeError(f"OP_REQUIRES failed: {text}")
+            raise OSError(errno.ENOSPC, text)
+        write(self, number, name, data, label)
+
+    def close(self):
+        self._tar.close()
+        if self.failed:
+            raise RuntimeError("not closed")
+
+    out, precious = tmp_path / "out", tmp_path / "precious"
+    precious.write_text("mine")
+    splits = splits_of(root)
+    options = {"format": "webdataset", "shards": 2, "workers": 1}
+    whole = write_shards(splits, tmp_path / "whole", **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_writers.TarWriter, "write", full)
+        patch.setattr(shard_writers.TarWriter, "close", close)
+        with pytest.raises(OSError, match="No space left.*free space") as error:
+            write_shards(splits, out, **options)
+    assert "\n" not in str(error.value)
+    assert not list(out.glob(".*.partial"))
+    (out / f".{min(files_in(out))}.partial").symlink_to(precious)
+    (out / ".finished" / ".a.json.1.partial").write_text("half")
+    (out / ".train-000000.tar.partial").symlink_to(precious)
+    assert write_shards(splits, out, **options).records == whole.records
+    assert not list(out.rglob(".*.partial"))
+    assert precious.read_text() == "mine"
 
 
 def test_mistakes_in_parts(root, tmp_path):
