@@ -3,6 +3,8 @@
 import math
 import numbers
 
+from keras_tricks._text import printable
+
 
 def check_int(name, value, minimum=0, maximum=None):
     """Return `value` as an int from `minimum` to `maximum`."""
@@ -91,4 +93,5 @@ def labels_outside(labels, num_classes):
 
 def first_line(error):
     """Return the beginning of an error's text in one line, for messages."""
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    text = printable(" ".join(str(error).split()))
+    return text[:160] or type(error).__name__

@@ -42,7 +42,9 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> Path:
         ValueError: If the folder does not exist.
     """
     path = Path(path)
-    content = content.encode("utf-8") if isinstance(content, str) else content
+    if isinstance(content, str):
+        # Text may hold a path that is none, as Python reads such.
+        content = content.encode("utf-8", "backslashreplace")
     if not path.parent.is_dir():
         raise ValueError(
             "`path` must be in a folder that exists. "

@@ -10,8 +10,6 @@ ends with the code 1 if more records than allowed cannot be used.
 """
 
 import contextlib
-import csv
-import io
 import json
 import pathlib
 import sys
@@ -23,6 +21,7 @@ from absl import app, flags
 
 from keras_tricks import __version__
 from keras_tricks._files import write_atomically
+from keras_tricks._text import as_table
 from keras_tricks.data import inspect_images, open_images
 from keras_tricks.report import verdicts, write_data_report
 
@@ -69,20 +68,9 @@ def inspect(images):
 
 def as_tsv(bad):
     """Return the bad records as a table, a line for each."""
-    file = io.StringIO(newline="")
-    rows = csv.writer(file, "excel-tab", lineterminator="\n")
-    rows.writerow(["split", "index", "name", "kind", "reason"])
-    for record in bad:
-        row = (
-            record.split,
-            record.index,
-            record.name,
-            record.kind,
-            record.reason,
-        )
-        rows.writerow(row)
-    # Names of files may be no text.
-    return file.getvalue().encode("utf-8", "surrogateescape")
+    columns = ("split", "index", "name", "kind", "reason")
+    rows = [[getattr(record, name) for name in columns] for record in bad]
+    return as_table([columns, *rows])
 
 
 def print_table(report):

@@ -18,6 +18,8 @@ import sys
 import tempfile
 from importlib.machinery import PathFinder
 
+import output_streams as output_streams  # Of every script, so that all print.
+
 BACKENDS = ("tensorflow", "torch", "jax")
 
 

@@ -20,6 +20,7 @@ import threading
 import time
 from pathlib import Path
 
+import output_streams as output_streams
 from absl import app, flags
 
 PREEMPTED = 75

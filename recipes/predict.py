@@ -17,6 +17,7 @@ import numpy as np
 from absl import app, flags
 
 from keras_tricks import evaluation
+from keras_tricks._text import printable
 from keras_tricks.data import EvaluationBatches, open_image_files
 
 _TOP_K = flags.DEFINE_integer(
@@ -76,7 +77,7 @@ def print_table(results):
     for result in results:
         if "error" in result:
             continue
-        print(result["file"])
+        print(printable(result["file"]))
         for row in result["classes"]:
             share = f"{100 * row['probability']:.2f} %"
             print(f"{share:>10}  {row['name']}")

@@ -74,6 +74,7 @@ recipes/test_evaluate.py::test_a_table_names_classes
 recipes/test_evaluate.py::test_an_evaluation_counts
 recipes/test_launch.py
 recipes/test_make_records.py
+recipes/test_output_streams.py
 recipes/test_train.py::test_a_
 recipes/test_train.py::test_an_unknown_backend
 recipes/test_train.py::test_every_field
@@ -101,6 +102,7 @@ test_files.py
 test_untrusted.py
 test_mistakes.py::test_a_flag
 test_mistakes.py::test_a_wrong_flag
+test_text.py
 training/test_interruption.py::test_a_full_disk
 training/test_interruption.py::test_a_run_whose_process_died_loses_nothing[by
 training/test_interruption.py::test_a_run_whose_process_died_loses_nothing[in a b

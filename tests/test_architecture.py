@@ -12,6 +12,7 @@ import pathlib
 PACKAGE = pathlib.Path(__file__).parents[1] / "keras_tricks"
 # A room imports from those in the lines before its own.
 ROOMS = """
+_text
 _version  _keras_version  _checks  _registration  _deprecation  _types
 _files  _random  _untrusted
 _backend  _model_facts

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+from keras_tricks._text import class_name, printable
 from keras_tricks.data.source_kinds import (
     check_unused,
     given_options,
@@ -51,6 +52,7 @@ class ImageSet:
     name: str = "images"
 
     def __post_init__(self):
+        object.__setattr__(self, "name", printable(self.name))
         if self.num_classes < 2:
             raise ValueError(
                 "`class_names` must hold at least two names. "
@@ -66,7 +68,7 @@ class ImageSet:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes."""
-        return tuple(self.train.class_names)
+        return tuple(map(class_name, self.train.class_names))
 
     @property
     def num_classes(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_tricks._text import printable
 from keras_tricks._types import Images
 from keras_tricks.data import (
     EvaluationBatches,
@@ -283,7 +284,7 @@ def _from_elsewhere(classifier, data_dir, dataset, ten_crop, samples, keys):
     return LabeledImages(
         files,
         files.labels,
-        files.names,
+        tuple(map(files.name, range(len(files)))),
         classes=files.classes,
         source=_title(data_dir),
         **options,
@@ -291,7 +292,7 @@ def _from_elsewhere(classifier, data_dir, dataset, ten_crop, samples, keys):
 
 
 def _title(source):
-    return os.path.basename(os.fspath(source).rstrip("/"))
+    return printable(os.path.basename(os.fspath(source).rstrip("/")))
 
 
 def check_preprocessing(classifier: Classifier) -> Preprocessing:

@@ -1,6 +1,7 @@
 import base64
 import io
 import math
+import warnings
 
 import numpy as np
 
@@ -15,7 +16,6 @@ COLORS = (
 
 _STYLE = {
     "font.size": 10,
-    "font.family": "sans-serif",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#9aa3ad",
@@ -33,10 +33,31 @@ _STYLE = {
 }
 
 
+# Of letters that the font of matplotlib lacks, the first that is installed of
+# each kind of system.
+_FALLBACKS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans",
+    "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "PingFang SC",
+    "Hiragino Sans GB", "Hiragino Sans", "Apple SD Gothic Neo",
+    "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Arial Unicode MS",
+    "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari",
+    "Noto Sans Thai", "Unifont",
+)  # fmt: skip
+_NO_GLYPH = r"Glyph .* missing from"
+
+
+def _style(matplotlib):
+    """Return the style, with the fonts that are installed."""
+    installed = set(matplotlib.font_manager.fontManager.get_font_names())
+    fallbacks = [name for name in _FALLBACKS if name in installed]
+    return {**_STYLE, "font.family": ["sans-serif", *fallbacks]}
+
+
 def _matplotlib():
     try:
         import matplotlib
         import matplotlib.figure
+        import matplotlib.font_manager
     except ImportError as error:
         raise missing_extra(error) from None
     return matplotlib
@@ -45,12 +66,24 @@ def _matplotlib():
 def as_svg(draw, size):
     """Call `draw(axes)`; return a picture of `size` inches as a data URI."""
     matplotlib = _matplotlib()
-    buffer = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
-        figure = matplotlib.figure.Figure(size, layout="constrained")
-        draw(figure.subplots())
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    code = base64.b64encode(buffer.getvalue()).decode("ascii")
+
+    def save(fonttype):
+        buffer = io.BytesIO()
+        style = _style(matplotlib) | {"svg.fonttype": fonttype}
+        with matplotlib.rc_context(style):
+            figure = matplotlib.figure.Figure(size, layout="constrained")
+            draw(figure.subplots())
+            figure.savefig(buffer, format="svg", metadata={"Date": None})
+        return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+    with warnings.catch_warnings():
+        try:
+            warnings.filterwarnings("error", _NO_GLYPH)
+            code = save("path")
+        except UserWarning:
+            # Letters that no font here has: the reader's browser has some.
+            warnings.filterwarnings("ignore", _NO_GLYPH)
+            code = save("none")
     return f"data:image/svg+xml;base64,{code}"
 
 
@@ -58,7 +91,9 @@ def as_png(draw, size, dpi=100):
     """Call `draw(figure)`; return a picture of `size` inches as a PNG."""
     matplotlib = _matplotlib()
     buffer = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    style = matplotlib.rc_context(_style(matplotlib))
+    with style, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _NO_GLYPH)
         figure = matplotlib.figure.Figure(size, dpi, layout="constrained")
         draw(figure)
         figure.savefig(buffer, format="png", metadata={"Software": None})

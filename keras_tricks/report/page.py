@@ -1,6 +1,8 @@
 import functools
 from pathlib import Path
 
+from keras_tricks._text import printable
+
 
 @functools.cache
 def _environment():
@@ -16,7 +18,13 @@ def _environment():
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = _breakable
+    environment.finalize = _finalize
     return environment
+
+
+def _finalize(value):
+    """Return what a template shows; text of any origin may be in it."""
+    return printable(value, keep="\n\t") if type(value) is str else value
 
 
 def _breakable(text):

@@ -33,6 +33,13 @@ def open_folder(recipe, run_folder, resume):
                 f"`run_folder` must have a {name} of its own, no link: what "
                 f"is there would be overwritten. Received: {folder / name}"
             )
+    try:
+        str(folder).encode("utf-8")
+    except UnicodeEncodeError:  # Logs of TensorBoard cannot be in it.
+        raise ValueError(
+            "`run_folder` must be a path in UTF-8. "
+            f"Received: run_folder={str(folder)!r}"
+        ) from None
     if (folder / "result.json").exists():
         raise ValueError(
             "`run_folder` must be new or hold an interrupted run. "

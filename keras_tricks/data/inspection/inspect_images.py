@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from keras_tricks._checks import check_int
+from keras_tricks._text import class_name, printable
 from keras_tricks.data.inspection.data_report import (
     EXAMPLES,
     DataReport,
@@ -73,12 +74,11 @@ def inspect_images(
     """
     workers = os.cpu_count() if workers is None else workers
     check_int("workers", workers, 1)
-    name = getattr(images, "name", "images")
     if isinstance(images, ImageSet):
         splits = {"train": images.train, "test": images.test}
     else:
         splits = _check_splits(images)
-    classes = tuple(splits["train"].class_names)
+    classes = tuple(map(class_name, splits["train"].class_names))
     done, seen = itertools.count(1), []
     with warnings.catch_warnings():
         # Of the decoders, about files that they decode all the same.
@@ -92,14 +92,14 @@ def inspect_images(
             seen.append(table)
     mean, std = seen[0].statistics()
     return DataReport(
-        name=name,
+        name=printable(getattr(images, "name", "images")),
         class_names=classes,
         splits=tuple(table.report(splits[table.split]) for table in seen),
         mean=mean,
         std=std,
         duplicates=_find_duplicates(splits, seen),
         left_out={
-            name: reason
+            printable(name): reason
             for records in splits.values()
             for name, reason in getattr(records, "left_out", {}).items()
         },
@@ -185,7 +185,10 @@ class _Table:
             sizes=self.sizes,
             odd_flags=self.odd,
             odd_names={
-                kind: tuple(map(records.name, chosen[:EXAMPLES].tolist()))
+                kind: tuple(
+                    printable(records.name(index))
+                    for index in chosen[:EXAMPLES].tolist()
+                )
                 for kind, chosen in odd.items()
             },
             counts=np.bincount(
@@ -214,7 +217,9 @@ def _find_duplicates(splits, tables):
         return Duplicates(
             exact,
             tuple(places),
-            tuple(splits[split].name(index) for split, index in places),
+            tuple(
+                printable(splits[split].name(index)) for split, index in places
+            ),
             tuple(labels[group].tolist()),
         )
 

@@ -10,6 +10,7 @@ import struct
 import numpy as np
 
 from keras_tricks._checks import first_line
+from keras_tricks._text import printable
 from keras_tricks.data.sources.records import LabelError, Records
 from keras_tricks.data.transforms.crops import import_pillow, to_channels
 from keras_tricks.data.transforms.decode import (
@@ -134,7 +135,7 @@ def inspect_record(
     name = f"record {index}"
     # Whatever a source or a decoder does to a record, the others count.
     try:
-        name = str(records.name(index))
+        name = printable(str(records.name(index)))
         return _inspect(records, index, name)
     except _Damage as damage:
         kind, reason = damage.args

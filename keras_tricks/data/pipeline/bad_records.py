@@ -5,6 +5,7 @@ import sys
 
 from keras_tricks._checks import check_int
 from keras_tricks._files import write_atomically
+from keras_tricks._text import as_table, printable
 
 _SHOWN = 20
 
@@ -56,6 +57,7 @@ class BadRecords:
             TooManyBadRecords: If there are more than `limit`; `report` still
                 names them all.
         """
+        name, reason = printable(name), printable(reason)
         self.reasons[index] = (name, reason)
         if len(self.reasons) > self.limit:
             first = next(iter(self.reasons.values()))
@@ -79,8 +81,7 @@ class BadRecords:
             lines.append(f"  and {len(new) - _SHOWN} more{where}")
         print("\n".join(lines), file=sys.stderr, flush=True)
         if self.path is not None:
-            rows = ["\t".join(entry) for entry in self.reasons.values()]
-            write_atomically(self.path, "\n".join(rows) + "\n")
+            write_atomically(self.path, as_table(self.reasons.values()))
 
     def get_state(self) -> list:
         """Return what `set_state` takes, for JSON."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_tricks._checks import check_choice
+from keras_tricks._text import printable
 from keras_tricks.data.sources.class_names import ClassNames, read_class_names
 from keras_tricks.data.sources.walk_folders import TEST_FOLDERS
 
@@ -193,15 +194,15 @@ class ShardFiles:
         Raises:
             ValueError: If the file cannot be read, or ends before.
         """
-        path = self.paths[shard]
+        name = printable(os.path.basename(self.paths[shard]))
         try:
             data = self._handle(shard).read(offset, length)
         except OSError as error:
             reason = error.strerror or error
-            raise ValueError(f"{os.path.basename(path)}: {reason}") from None
+            raise ValueError(f"{name}: {reason}") from None
         if len(data) != length:
             raise ValueError(
-                f"{os.path.basename(path)}: the file ends at byte "
+                f"{name}: the file ends at byte "
                 f"{offset + len(data)}, within a record"
             )
         return data

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from keras_tricks._checks import first_line, labels_outside
+from keras_tricks._text import printable
 from keras_tricks._untrusted import read_arrays
 from keras_tricks.data.sources.class_names import ClassNames
 from keras_tricks.data.sources.records import LabelError
@@ -48,7 +49,7 @@ class ShardIndex:
     def name(self, index: int) -> str:
         """Return a record's name in messages: shard and number."""
         shard = os.path.basename(self.paths[self.shard[index]])
-        return f"{shard}[{self.number(index)}]"
+        return f"{printable(shard)}[{self.number(index)}]"
 
 
 class Shards:

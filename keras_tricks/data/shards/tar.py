@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Sequence
 
 from keras_tricks._checks import check_int
+from keras_tricks._text import printable
 from keras_tricks._untrusted import parse_json
 from keras_tricks.data.shards.files import (
     ShardFiles,
@@ -69,7 +70,7 @@ class TarShards(Shards):
         try:
             header = self._files.read(int(shard), int(offset) - _BLOCK, _BLOCK)
             member = tarfile.TarInfo.frombuf(header, "utf-8", "replace")
-            return f"{name} {member.name}"
+            return f"{name} {printable(member.name)}"
         except (ValueError, tarfile.HeaderError):
             return name
 
@@ -158,7 +159,7 @@ def scan_tar(
     first = None
     try:
         for tar, member in tar_members(path):
-            first = first or member.name
+            first = first or printable(member.name)
             _enter(files, member, tar, path, image_key, label_key)
     except (OSError, tarfile.TarError) as error:
         raise ValueError(f"{path}: {error}") from None
@@ -198,7 +199,7 @@ def _enter(files, member, tar, path, image_key, label_key):
     if not member.isfile():
         raise ValueError(
             f"{path}: images and labels must be files. Received: "
-            f"{member.name}, a link to {member.linkname}"
+            f"{printable(member.name)}, a link to {printable(member.linkname)}"
         )
     if suffix in SUFFIXES:
         what, value = "image", (member.offset_data, member.size)
@@ -210,7 +211,7 @@ def _enter(files, member, tar, path, image_key, label_key):
         if value is None and suffix == ".json":
             return
     entry = files.setdefault(stem, {"image": [], "label": []})
-    entry[what].append((member.name, value))
+    entry[what].append((printable(member.name), value))
 
 
 def _samples(files):

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 
 from keras_tricks._checks import check_choice
+from keras_tricks._text import table_cell
 from keras_tricks.data.shards.plan import shuffled
 from keras_tricks.data.shards.records import open_record_shards
 from keras_tricks.data.shards.tar import open_tar_shards
@@ -68,7 +69,7 @@ def verify_shards(
         order = [
             index
             for index in shuffled(files, seed).tolist()
-            if (split, files.names[index]) not in left_out
+            if (split, table_cell(files.name(index))) not in left_out
         ]
         if len(order) != len(records) or records.classes != files.classes:
             raise ValueError(
@@ -103,7 +104,7 @@ def _check(records, number, files, index):
         return
     raise ValueError(
         f"{records.name(number)}: {what} must be those of "
-        f"{files.names[index]}. Received: others"
+        f"{files.name(index)}. Received: others"
     )
 
 
@@ -111,4 +112,4 @@ def _left_out(file):
     text = file.read_bytes().decode("utf-8", "surrogateescape")
     rows = csv.reader(io.StringIO(text, newline=""), "excel-tab")
     next(rows)  # The titles.
-    return {(split, name) for split, name, _ in rows}
+    return {(split, table_cell(name)) for split, name, _ in rows}

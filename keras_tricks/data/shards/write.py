@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import csv
 import dataclasses
 import io
 import json
@@ -21,6 +20,7 @@ from keras_tricks._files import (
     storage_error,
     write_atomically,
 )
+from keras_tricks._text import as_table
 from keras_tricks._untrusted import parse_json
 from keras_tricks.data.shards.index import INDEX_FILE, index_content
 from keras_tricks.data.shards.plan import make_plan
@@ -267,7 +267,7 @@ class _Job:
         for number, index in enumerate(shard.chosen, shard.first):
             if self.stopped.is_set():
                 raise _Stopped
-            name, label = files.names[index], int(files.labels[index])
+            name, label = files.name(index), int(files.labels[index])
             try:
                 data = files.read(index)
                 decode_image(data, name)
@@ -277,7 +277,7 @@ class _Job:
                 with self.lock:
                     self.left_out(bad[-1:])
             else:
-                writer.write(number, name, data, label)
+                writer.write(number, files.names[index], data, label)
                 labels.append(label)
             with self.lock:
                 self.seen += 1
@@ -293,12 +293,8 @@ class _Job:
         classes = json.dumps(self.splits["train"].class_names, indent=1)
         write_atomically(self.out / "classes.json", classes + "\n")
         bad = tuple(sorted(self.bad))
-        table = io.StringIO(newline="")
-        csv.writer(table, "excel-tab").writerows(
-            [("split", "name", "reason"), *bad]
-        )
-        content = table.getvalue().encode("utf-8", "surrogateescape")
-        write_atomically(self.out / BAD_FILE, content)
+        table = as_table([("split", "name", "reason"), *bad])
+        write_atomically(self.out / BAD_FILE, table)
         index = io.BytesIO()
         np.savez(index, **index_content(names, sizes, rows))
         write_atomically(self.out / INDEX_FILE, index.getvalue())

@@ -20,6 +20,7 @@ from keras_tricks.data.shards.records import (
     scan_tfrecord,
 )
 from keras_tricks.data.shards.tar import scan_tar
+from keras_tricks.data.transforms.decode import SUFFIXES, image_suffix
 
 
 class _ExampleWriter:
@@ -96,6 +97,8 @@ class TarWriter:
     def write(self, number, name, data, label):
         """Add a sample, whose key is its number."""
         suffix = PurePosixPath(name).suffix.lower()
+        if suffix not in SUFFIXES:
+            suffix = image_suffix(data)
         for end, content in ((suffix, data), (".cls", b"%d" % label)):
             member = tarfile.TarInfo(f"{number:09d}{end}")
             member.size = len(content)

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_tricks._checks import check_int, labels_outside
 from keras_tricks._random import SPLIT, random_generator
+from keras_tricks._text import class_name, printable
 from keras_tricks.data.transforms.preprocessing import (
     Preprocessing,
     channel_statistics,
@@ -44,8 +45,9 @@ class ImageData:
     name: str = "data"
 
     def __post_init__(self):
-        names = tuple(str(name) for name in self.class_names)
+        names = tuple(class_name(str(name)) for name in self.class_names)
         object.__setattr__(self, "class_names", names)
+        object.__setattr__(self, "name", printable(self.name))
         for split in ("train", "test"):
             _check_images(f"x_{split}", getattr(self, f"x_{split}"))
             labels = _check_labels(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_tricks._text import class_name
 from keras_tricks._untrusted import parse_json
 
 _SHOWN = 20
@@ -19,7 +20,8 @@ class ClassNames:
     """The classes of a classifier in the order of its logits.
 
     Args:
-        names: K names, for people.
+        names: K names, for people. They and the keys are kept in one
+            Unicode form (NFC), with escapes for what cannot be shown.
         keys: K identifiers, such as WordNet ids, which differ from each
             other. Defaults to `names`.
 
@@ -37,9 +39,9 @@ class ClassNames:
     keys: tuple[str, ...] | None = None
 
     def __post_init__(self):
-        names = tuple(str(name) for name in self.names)
-        keys = names if self.keys is None else map(str, self.keys)
-        keys = tuple(keys)
+        names = tuple(class_name(str(name)) for name in self.names)
+        keys = names if self.keys is None else self.keys
+        keys = tuple(class_name(str(key)) for key in keys)
         if len(names) < 2 or len(keys) != len(names):
             raise ValueError(
                 "`names` must be at least two, and `keys` as many. "
@@ -64,7 +66,7 @@ class ClassNames:
 
     def index(self, text: str) -> int | None:
         """Find the class of this key, or of this name if only one has it."""
-        return self._indices.get(text)  # type: ignore[attr-defined]
+        return self._indices.get(class_name(text))  # type: ignore[attr-defined]
 
     def labels_of(self, other: "ClassNames") -> np.ndarray | None:
         """Say which class here each class of a data set is.

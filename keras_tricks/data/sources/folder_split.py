@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from keras_tricks._checks import check_real
+from keras_tricks._text import printable
 from keras_tricks.data.sources.arrays import stratified_split
 from keras_tricks.data.sources.folders import ImageFiles
 from keras_tricks.data.sources.layout import check_none_is_empty, folder_layout
@@ -59,7 +60,8 @@ def open_folder_splits(
     root = os.path.abspath(os.fspath(folder))
     if not os.path.isdir(root):
         raise FileNotFoundError(
-            f"`data_dir` must be an existing folder. Received: {root}"
+            f"`data_dir` must be an existing folder. "
+            f"Received: {printable(root)}"
         )
     layout = folder_layout(root)
     classes = layout.class_names()

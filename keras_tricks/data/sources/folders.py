@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from keras_tricks._files import read_regular
+from keras_tricks._text import printable
 from keras_tricks.data.sources.arrays import classes_in_turn
 from keras_tricks.data.sources.class_names import ClassNames, read_class_names
 from keras_tricks.data.sources.layout import (
@@ -73,8 +74,8 @@ class ImageFiles:
         return () if self.classes is None else self.classes.names
 
     def name(self, index: int) -> str:
-        """Return the name of a file inside the root."""
-        return self.names[index]
+        """Return the name of a file inside the root, as it may be shown."""
+        return printable(self.names[index])
 
     def record(self, index: int) -> tuple[bytes, int]:
         """Return a file's bytes and its class, see `keras_tricks.data.Records`.
@@ -90,8 +91,7 @@ class ImageFiles:
         Raises:
             ValueError: If it cannot be read; the message names the file.
         """
-        name = self.names[index]
-        return decode_image(self.read(index), name)
+        return decode_image(self.read(index), self.name(index))
 
     def read(self, index: int) -> bytes:
         """Return the bytes of a file.
@@ -108,7 +108,9 @@ class ImageFiles:
                 file.seek(offset)
                 return file.read(length)
         except OSError as error:
-            raise ValueError(f"{name}: {error.strerror or error}") from None
+            raise ValueError(
+                f"{self.name(index)}: {error.strerror or error}"
+            ) from None
 
     def take(self, samples: int | None) -> "ImageFiles":
         """Return the first of a fixed order in which the classes alternate.
@@ -184,7 +186,7 @@ def open_image_files(
     if not folder and not os.path.isfile(root):
         raise FileNotFoundError(
             "`data_dir` must be an existing folder or .tar file of images. "
-            f"Received: {root}"
+            f"Received: {printable(root)}"
         )
     if labels and classes is None:
         beside = root if folder else os.path.dirname(root)
@@ -238,7 +240,7 @@ def _members(root):
     except (OSError, tarfile.TarError) as error:
         raise ValueError(
             f"`data_dir` must be a readable .tar file, not compressed ({error}"
-            f"). Received: {root}"
+            f"). Received: {printable(root)}"
         ) from None
     return FoundImages(tuple(sorted(places)), left_out), places
 

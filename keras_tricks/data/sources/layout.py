@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import os
 import posixpath
 import re
@@ -9,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from keras_tricks._text import class_name, printable
 from keras_tricks.data.sources.class_names import ClassNames
 from keras_tricks.data.sources.walk_folders import (
     TEST_FOLDERS,
@@ -46,7 +48,7 @@ class Layout:
     `folder_layout` and `archive_layout` make one.
 
     Args:
-        root: The folder or the archive, for messages.
+        root: The folder or the archive.
         train: The training split, or the whole folder if it has no splits.
         test: The other split; the same if there are none.
         left_out: What is beside them, a dict of name to reason.
@@ -63,8 +65,8 @@ class Layout:
         return self.train.path != self.test.path
 
     def where(self, split: Split) -> str:
-        """Return the path of a split."""
-        return os.path.join(self.root, split.path).rstrip(os.sep)
+        """Return the path of a split, as it may be shown."""
+        return printable(os.path.join(self.root, split.path).rstrip(os.sep))
 
     def class_names(self) -> ClassNames:
         """Return the classes: the folders of the training split, sorted.
@@ -77,15 +79,22 @@ class Layout:
             if split.images and split.folders:
                 raise ValueError(
                     "`data_dir` must hold class folders or images, not both. "
-                    f"Received: {split.images[0]} beside {split.folders[0]} in "
-                    f"{self.where(split)}"
+                    f"Received: {printable(split.images[0])} beside "
+                    f"{printable(split.folders[0])} in {self.where(split)}"
                 )
         if len(self.train.folders) < 2:
             raise ValueError(
                 f"{self.where(self.train)} must hold a folder for each of at "
                 f"least two classes. Received: {len(self.train.folders)}"
             )
-        classes = ClassNames(self.train.folders)
+        names = sorted(map(class_name, self.train.folders))
+        for name, after in itertools.pairwise(names):
+            if name == after:
+                raise ValueError(
+                    f"{self.where(self.train)} must hold one folder for each "
+                    f"class. Received: {name} twice, written in two ways"
+                )
+        classes = ClassNames(tuple(names))
         if not self.test.folders:
             raise ValueError(
                 f"{self.where(self.test)} must hold the class folders of the "
@@ -93,11 +102,12 @@ class Layout:
                 f"without classes; --data_dir={self.where(self.train)} would "
                 "hold out a share of those instead"
             )
-        unknown = sorted({*self.test.folders} - {*classes.keys})
+        unknown = {*map(class_name, self.test.folders)} - {*names}
         if unknown:
             raise ValueError(
                 f"{self.where(self.test)} must hold the classes of the "
-                f"training folder only. Received: {', '.join(unknown[:5])}"
+                f"training folder only. Received: "
+                f"{', '.join(sorted(unknown)[:5])}"
             )
         return classes
 
@@ -130,8 +140,8 @@ class Layout:
                 raise ValueError(
                     "`classes` must have the class of every image, by the name "
                     "of its folder or the start of its own name before a `_`. "
-                    f"Received: {name} in {self.root}, of none of "
-                    f"{len(classes)} classes"
+                    f"Received: {printable(name)} in {printable(self.root)}, "
+                    f"of none of {len(classes)} classes"
                 )
             labels[i] = index
         return labels
@@ -141,7 +151,7 @@ class Layout:
         classes = self.class_names()
         counts = np.bincount(labels, minlength=len(classes))
         return [
-            os.path.join(self.where(split), classes.keys[i])
+            f"{self.where(split)}/{classes.keys[i]}"
             for i in np.flatnonzero(counts == 0)
         ]
 
@@ -170,11 +180,13 @@ def folder_layout(root: str, classes: ClassNames | None = None) -> Layout:
     layout = find_layout(
         root, lambda inside: scan_folder(os.path.join(root, inside)), classes
     )
-    paths = [layout.where(split) for split in (layout.train, layout.test)]
+    splits = layout.train, layout.test
+    paths = [os.path.join(root, split.path) for split in splits]
     if layout.has_splits and os.path.samefile(*paths):
         raise ValueError(
             "The splits of `data_dir` must be different folders. "
-            f"Received: {' and '.join(paths)}, which are the same"
+            f"Received: {' and '.join(map(layout.where, splits))}, which "
+            "are the same"
         )
     return layout
 
@@ -239,7 +251,7 @@ def find_layout(
 
     left_out: dict[str, str] = {}
     base, entries = _enter(scan, "", is_class, left_out)
-    where = os.path.join(root, base)
+    where = printable(os.path.join(root, base))
     train = [x for x in entries.folders if x.lower() in TRAIN_FOLDERS]
     tests = [x for x in entries.folders if x.lower() in TEST_FOLDERS]
     if not train or not tests:
@@ -249,7 +261,7 @@ def find_layout(
     if len(train) > 1 or len({x.lower() for x in tests}) < len(tests):
         raise ValueError(
             "`data_dir` must have one folder for each split. Received: "
-            f"{', '.join(train + tests)} in {where}"
+            f"{printable(', '.join(train + tests))} in {where}"
         )
     tests.sort(key=lambda name: TEST_FOLDERS.index(name.lower()))
     chosen = {}
@@ -299,7 +311,7 @@ def _check_no_splits(where, base, folders, scan, is_class):
         raise ValueError(
             "`data_dir` must have class folders, or the splits "
             f"{' or '.join(TRAIN_FOLDERS)} and {', '.join(TEST_FOLDERS)}. "
-            f"Received: {', '.join(folders[:5])} in {where}"
+            f"Received: {printable(', '.join(folders[:5]))} in {where}"
         )
 
 

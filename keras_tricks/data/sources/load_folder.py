@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from keras_tricks._checks import check_int
+from keras_tricks._text import printable
 from keras_tricks._untrusted import check_room
 from keras_tricks.data.sources.arrays import ImageData
 from keras_tricks.data.sources.folder_split import open_folder_splits
@@ -79,7 +80,7 @@ def load_folder(
             os.path.basename(train.root),
         )
     except ValueError as error:
-        raise ValueError(f"{train.root}: {error}") from error
+        raise ValueError(f"{printable(train.root)}: {error}") from error
 
 
 def _decode(files, size, max_bad_records):

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import PurePosixPath
 
+from keras_tricks._text import printable
 from keras_tricks.data.transforms.decode import (
     SUFFIXES,
     holds_image,
@@ -132,7 +133,7 @@ def scan_folder(path: str) -> FolderEntries:
     except OSError as error:
         raise ValueError(
             "Every folder of images must be one that can be read. "
-            f"Received: {path} ({error.strerror or error})"
+            f"Received: {printable(path)} ({error.strerror or error})"
         ) from None
     for entry in entries:
         try:
@@ -173,7 +174,8 @@ def report_left_out(root: str, left_out: dict[str, str]) -> None:
     """
     if left_out:
         text = describe_left_out(left_out)
-        print(f"Left out of {root}: {text}", file=sys.stderr, flush=True)
+        where = printable(root)
+        print(f"Left out of {where}: {text}", file=sys.stderr, flush=True)
 
 
 def describe_left_out(left_out: dict[str, str]) -> str:
@@ -186,7 +188,7 @@ def describe_left_out(left_out: dict[str, str]) -> str:
     """
     groups = collections.defaultdict(list)
     for name, reason in left_out.items():
-        groups[reason].append(name)
+        groups[reason].append(printable(name))
     return ", ".join(
         f"{len(names)} {reason} ({', '.join(names[:_SHOWN])}"
         f"{', ...' if len(names) > _SHOWN else ''})"

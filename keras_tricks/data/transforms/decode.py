@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from keras_tricks._files import read_regular
+from keras_tricks._text import printable
 from keras_tricks.data.transforms.crops import import_pillow
 
 if TYPE_CHECKING:
@@ -91,6 +92,24 @@ def holds_image(file: str | os.PathLike | IO[bytes]) -> bool:
     return True
 
 
+def image_suffix(data: bytes) -> str:
+    """Return how the name of an image file ends, by its content.
+
+    Args:
+        data: The bytes of a file that can be decoded.
+
+    Example:
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> import_pillow().new("L", (4, 2)).save(file, "gif")
+    >>> image_suffix(file.getvalue())
+    '.gif'
+    """
+    pillow = import_pillow()
+    with pillow.open(io.BytesIO(data), formats=image_formats()) as image:
+        return _SUFFIXES.get(image.format, _SUFFIXES["JPEG"])[-1]
+
+
 def decode_image(
     source: str | os.PathLike | bytes, name: str | None = None
 ) -> np.ndarray:
@@ -154,6 +173,7 @@ def open_image(
     pillow_ops = importlib.import_module("PIL.ImageOps")
     if name is None:
         name = "image" if isinstance(source, bytes) else os.fspath(source)
+    name = printable(name)
     # Decoders of damaged files fail in many ways, all of them the file's.
     try:
         data = source if isinstance(source, bytes) else read_regular(source)
@@ -165,7 +185,7 @@ def open_image(
         # Pillow's own words name an object in memory, not the file.
         raise ValueError(f"{name}: no image of a known format") from None
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = printable(" ".join(str(error).split())) or type(error).__name__
         raise ValueError(f"{name}: {reason}") from None
 
 
