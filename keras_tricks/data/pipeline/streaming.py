@@ -330,46 +330,49 @@ class ImageBatches(EpochBatches):
             yield rest
 
     def _loaded(self, epoch, asked):
-        """Yield what the engine loads, noting what it left out."""
+        """Yield what the engine loads, and what it could but would not.
+
+        An engine's own decoder may refuse what `decode_image` reads, which is
+        the judge on every engine. What that refuses is noted.
+        """
         engine = self._engine.batches(epoch, asked, self.local_batch_size)
         if not self.deterministic:
-            yield from self._unordered(engine, asked)
+            yield from self._unordered(engine, epoch, asked)
             return
         place = 0
         for batch in engine:
-            found = batch[0]
-            if not np.array_equal(asked[place : place + len(found)], found):
-                for sample in found:
-                    while asked[place] != sample:
-                        self._note_bad(epoch, asked[place])
-                        place += 1
-                    place += 1
-            else:
-                place += len(found)
-            yield batch
+            first = 0
+            for row, sample in enumerate(batch[0]):
+                while asked[place] != sample:
+                    yield tuple(column[first:row] for column in batch)
+                    yield from self._tried_again(epoch, asked[place])
+                    first, place = row, place + 1
+                place += 1
+            yield tuple(column[first:] for column in batch)
         for sample in asked[place:]:
-            self._note_bad(epoch, sample)
+            yield from self._tried_again(epoch, sample)
 
-    def _unordered(self, engine, asked):
+    def _unordered(self, engine, epoch, asked):
         seen = []
         for batch in engine:
             seen.append(batch[0])
             yield batch
         seen = np.concatenate(seen) if seen else asked[:0]
         for sample in np.setdiff1d(asked, seen):
-            self._note_bad(0, sample)
+            yield from self._tried_again(epoch, sample)
 
-    def _note_bad(self, epoch, sample):
-        """Find out what is wrong with a record, and count it."""
+    def _tried_again(self, epoch, sample):
+        """Yield a batch of one sample, or note what is wrong with it."""
         index = int(sample) // self.repeats
         if index in self.bad:
             return
         try:
-            self.loader.load(epoch, int(sample))
-            reason = "could be read only at the second try"
+            image, label = self.loader.load(epoch, int(sample))
         except ValueError as error:
-            reason = str(error)
-        self.bad.add(index, self.records.name(index), reason)
+            self.bad.add(index, self.records.name(index), str(error))
+        else:
+            columns = [sample], [image], [np.int32(label)]
+            yield tuple(np.asarray(column) for column in columns)
 
     def _finish(self, images, labels, epoch, step):
         """From transformed images to what training takes."""

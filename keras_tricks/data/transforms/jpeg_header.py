@@ -11,7 +11,11 @@ _OTHER_FRAMES = (
     *range(0xC9, 0xCC),
     *range(0xCD, 0xD0),
 )
+_PROGRESSIVE, _SCAN = 0xC2, 0xDA
 _EXIF, _ADOBE = 0xE1, 0xEE
+# After 0xff, what does not end the data of a scan: a stuffed byte, one more
+# 0xff, a restart.
+_WITHIN_SCAN = frozenset((0, 0xFF, *range(0xD0, 0xD8)))
 _ORIENTATION = 0x0112
 MOST_PIXELS = 2 * 89_478_485
 """Of an image: Pillow refuses more, which would fill the memory."""
@@ -38,16 +42,17 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
     """Read the header of a plain, upright and complete JPEG.
 
     Plain is gray or YCbCr of 8 bits in Huffman codes; upright, that its EXIF
-    does not turn it; complete, that it ends as a JPEG does. A decoder that
-    reads only a part of such a file sees the pixels that `decode_image` sees
-    there.
+    does not turn it; complete, that it ends as a JPEG does, and that nothing
+    but data is in between, unless it is progressive, which no decoder reads
+    in part. A decoder that reads only a part of such a file sees the pixels
+    that `decode_image` sees there, and does not miss what that refuses.
 
     Args:
         data: The bytes of a file.
 
     Returns:
         A `JpegHeader`, or `None` for any other file: CMYK, turned, cut off,
-        no JPEG at all.
+        with marks where data belong, no JPEG at all.
 
     Example:
     >>> import io
@@ -62,7 +67,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
     # Some writers pad what follows the end.
     if data[:2] != b"\xff\xd8" or b"\xff\xd9" not in data[-64:]:
         return None
-    place = 2
+    place, header = 2, None
     try:
         while True:
             mark, kind, length = struct.unpack_from(">BBH", data, place)
@@ -78,12 +83,29 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
                 # Of three channels called R, G and B no YCbCr is made.
                 if channels == 3 and body[6::3][:3] == b"RGB":
                     plain = False
-                return JpegHeader(height, width) if plain else None
+                if not plain:
+                    return None
+                header = JpegHeader(height, width)
+                if kind == _PROGRESSIVE:
+                    return header
+            if kind == _SCAN:
+                mark = _mark_after(data, place + 2 + length)
+                return header if mark == 0xD9 else None
             if kind in _OTHER_FRAMES or _turned_or_rgb(kind, body):
                 return None
             place += 2 + length
     except struct.error:
         return None
+
+
+def _mark_after(data, place):
+    """Return the mark that ends the data of a scan; None if nothing does."""
+    while True:
+        place = data.find(b"\xff", place) + 1
+        if not 0 < place < len(data):
+            return None
+        if data[place] not in _WITHIN_SCAN:
+            return data[place]
 
 
 def _turned_or_rgb(kind, body):

@@ -137,6 +137,11 @@ def test_of_the_last_batch_a_host_may_have_no_rows(engine):
 @every_engine
 def test_every_file_is_decoded_or_reported(engine, tmp_path, capsys):
     fine, bad = damaged_folder(tmp_path)
+    # Broken in rows that a crop may not reach.
+    whole = encode(photo(0), quality=95)
+    broken = whole[:-200] + b"\xff\xfa" + whole[-200:]
+    write(tmp_path / "train/dog", {"broken.jpg": broken})
+    bad.add("train/dog/broken.jpg")
     train, _ = open_folder_splits(tmp_path)
     path = tmp_path / "bad.tsv"
     batches = make(
@@ -164,6 +169,35 @@ def test_every_file_is_decoded_or_reported(engine, tmp_path, capsys):
     # They are known now: what is left comes in the same order again.
     left = batches.samples(0)
     assert {train.name(i) for i in left} == fine
+
+
+@every_engine
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_one_judge_of_what_is_damaged(engine, deterministic):
+    """What an engine refuses and `decode_image` reads comes at its place."""
+    batches = make(engine=engine, deterministic=deterministic)
+    expected = [batches[i] for i in range(len(batches))]
+    order, own = batches.samples(0), batches._engine.batches
+
+    def refuse_some(epoch, samples, size):
+        for columns in own(epoch, samples, size):
+            kept = ~np.isin(columns[0], order[[0, 4, 5, 17]])
+            yield tuple(column[kept] for column in columns)
+
+    batches._engine.batches = refuse_some
+    batches.close()
+    found = [batches[i] for i in range(len(batches))]
+    assert not batches.bad
+    if deterministic:
+        for (x, y), (other_x, other_y) in zip(expected, found, strict=True):
+            np.testing.assert_array_equal(y, other_y)
+            assert np.abs(x - other_x).mean() < 0.01
+    else:
+        ours, theirs = (
+            sorted(np.concatenate([y for _, y in all_]))
+            for all_ in (expected, found)
+        )
+        assert ours == theirs
 
 
 @every_engine

@@ -21,6 +21,23 @@ def test_sizes(size, quality, progressive):
     assert read_jpeg_header(data) == JpegHeader(*size)
 
 
+def test_restarts_are_within_the_data():
+    data = encode(photo(0), restart_marker_blocks=1)
+    assert b"\xff\xd0" in data
+    assert read_jpeg_header(data) == JpegHeader(60, 80)
+
+
+@pytest.mark.parametrize("mark", [0xC4, 0xDA, 0xDB, 0xFA])
+def test_a_mark_within_the_data_is_not_plain(mark):
+    """A decoder of the first rows alone would not meet it."""
+    data = encode(photo(0), quality=95)
+    place = data.index(b"\xff\xda") + 200
+    damaged = data[:place] + bytes((0xFF, mark)) + data[place:]
+    assert read_jpeg_header(damaged) is None
+    stuffed = data[:place] + b"\xff\0" + data[place:]
+    assert read_jpeg_header(stuffed) == JpegHeader(60, 80)
+
+
 def test_gray_is_plain():
     data = readable()["gray.jpg"]
     assert read_jpeg_header(data) == JpegHeader(60, 80)
