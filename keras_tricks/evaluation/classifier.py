@@ -72,6 +72,7 @@ class Classifier:
     def _check_size(self, preprocessing):
         shape = self.channels_last_shape(len(preprocessing.channels))
         size = preprocessing.image_size
+        check_square(shape)
         if not {*shape[1:3]} <= {None, size}:
             raise ValueError(
                 "`image_size` must be that of the model's input, "
@@ -175,3 +176,21 @@ class Classifier:
             x = np.concatenate([x, padding])
         outputs = self.model.predict_on_batch(x)
         return np.asarray(outputs[: size - missing])
+
+
+def check_square(shape: tuple) -> None:
+    """Refuse a network of images that no `Preprocessing` makes.
+
+    Args:
+        shape: Of its input: batch, H, W, C.
+
+    Raises:
+        ValueError: If height and width are known and differ.
+    """
+    _, height, width, _ = shape
+    if None not in (height, width) and height != width:
+        raise ValueError(
+            "`model` must take square images, as every preprocessing makes "
+            "them; others are evaluated as arrays of their training run "
+            f"alone. Received: an input of {height} x {width} pixels"
+        )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_tricks._model_facts.image_input import data_formats
 from keras_tricks._text import printable
 from keras_tricks._types import Images
 from keras_tricks.data import (
@@ -24,7 +25,7 @@ from keras_tricks.data.sources.decoded_records import DecodedRecords
 from keras_tricks.data.sources.records import take_records
 from keras_tricks.data.transforms import channel_statistics
 from keras_tricks.data.transforms.preprocessing import normalize
-from keras_tricks.evaluation.classifier import Classifier
+from keras_tricks.evaluation.classifier import Classifier, check_square
 from keras_tricks.training import load_data
 
 
@@ -299,7 +300,7 @@ def check_preprocessing(classifier: Classifier) -> Preprocessing:
     """Return the preprocessing of a classifier.
 
     Raises:
-        ValueError: If it is unknown.
+        ValueError: If it is unknown, or the network takes no square images.
 
     Example:
     >>> from keras_tricks import models
@@ -310,6 +311,9 @@ def check_preprocessing(classifier: Classifier) -> Preprocessing:
     37
     """
     if classifier.preprocessing is None:
+        for channels in (3, 1):
+            if data_formats(classifier.model, channels):
+                check_square(classifier.channels_last_shape(channels))
         raise ValueError(
             "`mean` and `std` must be given, because nothing tells how the "
             f"images of this model are normalized. Received: "

@@ -340,6 +340,16 @@ MISTAKES = {
         lambda folder: Classifier(network(), Preprocessing(9)),
         "`image_size` must be that of the model's input, 8 x 8. Received: .*9",
     ),
+    "not square": (
+        lambda folder: Classifier(network(shape=(8, 12, 3)), OWN),
+        "`model` must take square images.* an input of 8 x 12 pixels$",
+    ),
+    "not square, and nothing known": (
+        lambda folder: load_images(
+            Classifier(network(10, (8, 12, 1))), dataset="digits"
+        ),
+        "`model` must take square images.* an input of 8 x 12 pixels$",
+    ),
     "other channels": (
         lambda folder: Classifier(network(shape=(8, 8, 1)), OWN),
         "`model` must take images of 3 channels. Received: an input",

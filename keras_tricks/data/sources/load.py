@@ -211,8 +211,7 @@ def load_npz(path: str | os.PathLike) -> ImageData:
         y_train = _without_column(arrays["y_train"])
         names = arrays.get("class_names")
         if names is None:
-            count = int(y_train.max()) + 1 if y_train.size else 0
-            names = [str(i) for i in range(count)]
+            names = _numbers_of_classes(y_train)
         return ImageData(
             _with_channels(arrays["x_train"]),
             y_train,
@@ -239,6 +238,25 @@ def _read_npz(path):
         raise ValueError(
             f"Could not read {path} as an .npz of plain arrays: {reason}"
         ) from error
+
+
+def _numbers_of_classes(labels):
+    """Return the names of classes that have none: 0 ... K - 1."""
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        words = " or ".join(map(str, np.unique(labels)[:2]))
+        said = f" of words such as {words}" if labels.dtype.kind in "SU" else ""
+        raise ValueError(
+            "`y_train` must be integers of shape (N,), with `class_names` in "
+            f"their order if classes have names. Received: {labels.dtype} of "
+            f"shape {labels.shape}{said}"
+        )
+    most = int(labels.max(initial=0))
+    if most >= len(labels):
+        raise ValueError(
+            "`y_train` must hold every class from 0 on at least once. "
+            f"Received: {len(labels)} labels up to {most}"
+        )
+    return [str(i) for i in range(most + 1)]
 
 
 def _with_channels(images):

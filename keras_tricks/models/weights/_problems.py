@@ -17,6 +17,7 @@ class Problems:
         values: Names and types of tensors that are not finite floats.
         foreign: Paths of variables that no layout knows.
         classes: Numbers of classes of file and model, if they differ.
+        channels: Channels of the images of file and model, if they differ.
     """
 
     missing: list[str] = dataclasses.field(default_factory=list)
@@ -25,6 +26,7 @@ class Problems:
     values: list[str] = dataclasses.field(default_factory=list)
     foreign: list[str] = dataclasses.field(default_factory=list)
     classes: tuple[int, int] | None = None
+    channels: tuple[int, int] | None = None
 
     def check(self, origin: str, layout, differences: tuple[str, ...]):
         """Raise an error that names all problems, if there are any.
@@ -47,6 +49,12 @@ class Problems:
             return
         if set(self.unknown) == set(layout.head[:2]) and len(found) == 1:
             found.append("skip_head=True leaves the head out")
+        if self.channels is not None:
+            theirs, ours = self.channels
+            found.append(
+                f"the weights are for images of {theirs} channels, and the "
+                f"model takes {ours}"
+            )
         found += [f"besides, it has {text}" for text in differences]
         raise ValueError(
             "`source` must hold every weight of the model once and nothing "

@@ -135,7 +135,10 @@ def match(
         units = [unit for unit in units if not unit.is_head]
     else:
         problems.foreign = [weight.path for weight in network.others]
-    taken = {unit: _take(unit, layout, tensors, problems) for unit in units}
+    taken = {
+        unit: _take(unit, layout, tensors, problems, unit is units[0])
+        for unit in units
+    }
     used = [name for names in taken.values() for name, _ in names.values()]
     problems.unknown = sorted(set(tensors) - set(used) - set(dropped))
     folded = _find_missing(taken, layout, problems)
@@ -159,7 +162,7 @@ def match(
     )
 
 
-def _take(unit, layout, tensors, problems):
+def _take(unit, layout, tensors, problems, first):
     """Return names and values, in our axes, of a layer's tensors."""
     taken = {}
     for part, (name, axes) in tensor_names(layout, unit).items():
@@ -169,10 +172,14 @@ def _take(unit, layout, tensors, problems):
         taken[part] = name, None
         shape = rearrange(np.empty(unit.shape(part), bool), axes).shape
         if tensor.shape != shape:
-            classes = axes.split("->")[1].index("o") if unit.is_head else None
+            theirs = axes.split("->")[1]
+            classes = theirs.index("o") if unit.is_head else None
+            channels = theirs.index("i") if first and "i" in theirs else None
             if _differ_at(tensor.shape, shape, classes):
                 problems.classes = tensor.shape[classes], shape[classes]
             else:
+                if _differ_at(tensor.shape, shape, channels):
+                    problems.channels = tensor.shape[channels], shape[channels]
                 problems.shapes.append(f"{name} {tensor.shape} for {shape}")
             continue
         value = _as_floats(tensor)

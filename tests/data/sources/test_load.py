@@ -119,6 +119,14 @@ BAD_ARRAYS = [
     ({"x_test": IMAGES[:3]}, "3 images and 4 labels"),
     ({"y_train": np.eye(3)[np.arange(8) % 3]}, "integers of shape"),
     ({"y_train": np.arange(8) / 8}, "y_train.dtype=float64"),
+    (
+        {"y_train": np.array(["cat", "ant"] * 4), "class_names": None},
+        "integers of .* in their order.* <U3 .* words such as ant or cat$",
+    ),
+    (
+        {"y_train": np.array([0, 2**40] * 4), "class_names": None},
+        "every class from 0 on .* Received: 8 labels up to 1099511627776$",
+    ),
     ({"y_train": np.arange(8) % 4}, "in 0 ... 2. Received: labels from 0 to 3"),
     ({"y_test": np.arange(4) - 1}, "labels from -1 to 2"),
     ({"y_train": np.arange(8) % 2}, "no training image of cat"),

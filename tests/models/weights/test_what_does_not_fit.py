@@ -65,6 +65,12 @@ def fails(load, message, model, change=None, **options):
         np.testing.assert_array_equal(old, numpy(weight))
 
 
+def test_images_of_other_channels(load):
+    options = {**SIZE, "input_shape": (32, 32, 1)}
+    message = "conv1.0.* for images of 3 channels, and the model takes 1$"
+    fails(load, message, ResNet(18, "D", num_classes=4, **options))
+
+
 def test_all_fits(load, state):
     model, report = load()
     assert report.tensors == len(state) == len(model.weights)
