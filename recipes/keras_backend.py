@@ -4,6 +4,9 @@
 torch and JAX that is installed is taken: the order of their speed on a CPU,
 see benchmarks/configurations.py.
 
+A script then ends with one line and the code 75 when it is asked to; a worker
+process that imports it again ends with its parent.
+
 What TensorFlow logs about itself is left out, unless TF_CPP_MIN_LOG_LEVEL says
 what to show.
 """
@@ -17,8 +20,11 @@ import re
 import sys
 import tempfile
 from importlib.machinery import PathFinder
+from pathlib import Path
 
 import output_streams as output_streams  # Of every script, so that all print.
+
+from keras_tricks._signals import end_in_one_line, end_with_parent, is_worker
 
 BACKENDS = ("tensorflow", "torch", "jax")
 
@@ -101,6 +107,12 @@ def _filtered_stderr():
                     os.write(2, line)
 
 
+_main = getattr(sys.modules["__main__"], "__file__", None)
+_is_script = _main and Path(_main).parent == Path(__file__).parent
+if is_worker():
+    end_with_parent()
+elif _is_script:
+    end_in_one_line()
 # Errors too where there is no GPU: that there is none is said as an error.
 _has_gpu = os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/dxg")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if _has_gpu else "3")

@@ -5,9 +5,9 @@
 
 The script is a file, or one of the commands of keras-tricks. The flags behind
 its name are its own. Every line that a process prints begins with its number.
-If one fails, all are stopped. Ctrl-C and SIGTERM are passed on: the run saves
-and ends with the code 75, and the same command continues it, if --run_folder
-is given.
+If one fails, all are stopped. Ctrl-C, SIGTERM and SIGHUP are passed on: the run
+saves and ends with the code 75, and the same command continues it, if
+--run_folder is given. If this process is killed, the others end too.
 """
 
 import json
@@ -23,8 +23,12 @@ from pathlib import Path
 import output_streams as output_streams
 from absl import app, flags
 
-PREEMPTED = 75
-"""Exit code of a run that was asked to end and can continue."""
+from keras_tricks._signals import (
+    PREEMPTED,
+    catch,
+    end_in_one_line,
+    restore,
+)
 
 _POLL_SECONDS = 0.1
 
@@ -96,8 +100,9 @@ def launch(
     they print has the number of the process before each line.
 
     As soon as one ends with an error, the others cannot go on: they get
-    `grace` seconds to end by themselves and are killed then. SIGTERM and
-    SIGINT are passed on to all, with the same time.
+    `grace` seconds to end by themselves and are killed then. SIGTERM, SIGINT
+    and SIGHUP are passed on to all, with the same time. If this process dies,
+    by `kill -9` for one, they get a SIGTERM and the same time too.
 
     Args:
         command: Program and arguments.
@@ -120,14 +125,19 @@ def launch(
     """
     if log_folder is not None:
         Path(log_folder).mkdir(parents=True, exist_ok=True)
-    asked = []
-    with _Signals(asked):
+    asked, output = [], _Output()
+    before = catch(lambda number, frame: asked.append(number))
+    try:
         for left in range(restarts, -1, -1):
-            group = _Group(command, count, gpus_per_process, log_folder)
-            code = group.wait(grace, asked)
+            with _Guard(grace) as guard:
+                group = _Group(output, guard)
+                group.start(command, count, gpus_per_process, log_folder)
+                code = group.wait(grace, asked)
             if code in (0, PREEMPTED) or asked or not left:
                 return code
-            _say(f"All {count} processes start again ({left} times left)")
+            output.say(f"All {count} processes start again ({left} times left)")
+    finally:
+        restore(before)
 
 
 def process_environments(
@@ -180,10 +190,12 @@ def free_ports(count: int) -> list[int]:
 class _Group:
     """The processes of one start."""
 
-    def __init__(self, command, count, gpus_per_process, log_folder):
-        self.processes, self._pumps = [], []
-        ports = free_ports(count)
-        environments = process_environments(ports, gpus_per_process)
+    def __init__(self, output, guard):
+        self.output, self.guard = output, guard
+        self.processes, self._pumps, self._logs = [], [], []
+
+    def start(self, command, count, gpus_per_process, log_folder):
+        environments = process_environments(free_ports(count), gpus_per_process)
         try:
             for index, environment in enumerate(environments):
                 self._start(index, command, environment, log_folder)
@@ -192,24 +204,29 @@ class _Group:
             raise
 
     def _start(self, index, command, environment, log_folder):
+        # Of two pipes: what native code logs would cut lines in two.
         process = subprocess.Popen(
             command,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        self.guard.add(process.pid)
         self.processes.append(process)
         log = None
         if log_folder is not None:
             # After a restart the log goes on.
-            log = open(Path(log_folder) / f"process_{index}.log", "ab")
-        pump = threading.Thread(
-            target=_pump, args=(index, process.stdout, log), daemon=True
-        )
-        pump.start()
-        self._pumps.append(pump)
+            path = Path(log_folder) / f"process_{index}.log"
+            log = open(path, "ab", buffering=0)
+            self._logs.append(log)
+        for pipe in process.stdout, process.stderr:
+            pump = threading.Thread(
+                target=self.output.pump, args=(index, pipe, log), daemon=True
+            )
+            pump.start()
+            self._pumps.append(pump)
 
     def wait(self, grace, asked):
         """Wait for the end of all; return the code of `launch`."""
@@ -219,7 +236,7 @@ class _Group:
             for index, code in enumerate(codes):
                 if code and not first:
                     first = code
-                    _say(f"Process {index} {_ended(code)}")
+                    self.output.say(f"Process {index} {_ended(code)}")
             if None not in codes:
                 break
             if len(asked) > passed_on:
@@ -229,12 +246,16 @@ class _Group:
                 deadline = time.monotonic() + grace
             if deadline is not None and time.monotonic() > deadline:
                 if not killed:
-                    _say(f"The others did not end in {grace:g} s: killed")
+                    self.output.say(
+                        f"The others did not end in {grace:g} s: killed"
+                    )
                 self.signal(signal.SIGKILL)
                 killed = True
             time.sleep(_POLL_SECONDS)
         for pump in self._pumps:
             pump.join(_POLL_SECONDS * 50)
+        for log in self._logs:
+            log.close()
         if PREEMPTED in codes:
             return PREEMPTED
         return 128 - first if first < 0 else first
@@ -252,40 +273,90 @@ class _Group:
                     pass
 
 
-class _Signals:
-    """Notes SIGTERM and SIGINT, where Python allows handlers."""
+class _Guard:
+    """A process that ends the others if this one is gone.
 
-    def __init__(self, asked):
-        self.asked = asked
+    It reads a pipe, which ends when its writer dies, of whatever. Unlike
+    Linux' signal at the death of a parent, that needs nothing of what is
+    launched, does not depend on the thread that starts it, and is known to
+    every Unix.
+    """
+
+    _CODE = """\
+import os, signal, sys, time
+pids = [int(line) for line in sys.stdin]
+def send(function, number):
+    for pid in pids[:]:
+        try:
+            function(pid, number)
+        except OSError:
+            pids.remove(pid)
+send(os.kill, signal.SIGTERM)
+end = time.monotonic() + float(sys.argv[1])
+groups = pids[:]
+while pids and time.monotonic() < end:
+    time.sleep(0.1)
+    send(os.kill, 0)
+pids = groups
+send(os.killpg, signal.SIGKILL)
+"""
+
+    def __init__(self, grace):
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", self._CODE, str(grace)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def add(self, pid):
+        self.process.stdin.write(b"%d\n" % pid)
+        self.process.stdin.flush()
 
     def __enter__(self):
-        self._before = {}
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(
-                    number, lambda got, frame: self.asked.append(got)
-                )
+        return self
 
     def __exit__(self, *error):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self.process.kill()
+        self.process.stdin.close()
+        self.process.wait()
 
 
-def _pump(index, source, log):
-    """Copy lines, with the number of the process before each."""
-    with source:
-        for line in source:
-            text = line.decode("utf-8", "replace").rstrip("\r\n")
-            print(f"[{index}] {text}", flush=True)
-            if log is not None:
-                log.write(line)
-                log.flush()
-    if log is not None:
-        log.close()
+class _Output:
+    """Writes whole lines, of one process after another.
 
+    A process is never blocked or ended by what its lines cannot be written
+    to: a terminal that was closed, a full disk.
+    """
 
-def _say(text):
-    print(text, file=sys.stderr, flush=True)
+    def __init__(self):
+        self._lock, self._lost = threading.Lock(), set()
+
+    def pump(self, index, source, log):
+        """Copy lines, with the number of the process before each."""
+        with source:
+            for line in source:
+                line = line.rstrip(b"\r\n") + b"\n"
+                self._write(1, b"[%d] " % index + line)
+                if log is not None:
+                    self._write(log, line)
+
+    def say(self, text):
+        self._write(2, f"{text}\n".encode())
+
+    def _write(self, file, line):
+        with self._lock:
+            try:
+                number = file if isinstance(file, int) else file.fileno()
+                while line and file not in self._lost:
+                    line = line[os.write(number, line) :]
+                return
+            except (OSError, ValueError) as error:  # Full, or closed.
+                self._lost.add(file)
+                reason = error
+        if file not in (1, 2):
+            self.say(f"{file.name} ends here: {reason}")
 
 
 def _ended(code):
@@ -295,5 +366,6 @@ def _ended(code):
 
 
 if __name__ == "__main__":
+    end_in_one_line()
     flags.FLAGS.set_gnu_getopt(False)  # What follows the script is its own.
     app.run(main)

@@ -92,8 +92,6 @@ def main(argv):
             print(f"Verified: {count} records are the bytes of their files")
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    except KeyboardInterrupt:
-        sys.exit("Interrupted: the same command continues after it")
 
 
 def report(written):

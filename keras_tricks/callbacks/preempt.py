@@ -1,11 +1,11 @@
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
+from keras_tricks import _signals
 from keras_tricks._checks import check_int
 from keras_tricks.callbacks.backup import Backup
 
@@ -23,17 +23,19 @@ class Preempted(SystemExit):
 
     def __init__(self, message: str):
         super().__init__(message)
-        self.code = 75
+        self.code = _signals.PREEMPTED
 
 
 class Preempt(keras.callbacks.Callback):
     """Saves and stops after the current batch when the process is to end.
 
-    At SIGTERM, which schedulers send before they kill, or SIGINT, which is
-    Ctrl-C, the batch ends, everything is saved and `Preempted` is raised. A
-    signal behind the last batch of an epoch waits for validation and the
-    epoch's own backup. A second signal does what it did before. Outside of
-    the main thread, where Python allows no handlers, nothing is caught.
+    At SIGTERM, which schedulers send before they kill, SIGINT, which is
+    Ctrl-C, or SIGHUP, that of a terminal which closes, the batch ends,
+    everything is saved and `Preempted` is raised. A signal behind the last
+    batch of an epoch waits for validation and the epoch's own backup. A
+    second signal does what it did before. Signals that are ignored, as
+    `nohup` ignores SIGHUP, stay so. Outside of the main thread, where Python
+    allows no handlers, nothing is caught.
 
     Place it behind all other callbacks. It installs the handlers when
     training begins and puts the old ones back at the end; if `fit` raises
@@ -41,7 +43,7 @@ class Preempt(keras.callbacks.Callback):
 
     Args:
         backup: The `Backup` of the run.
-        signals: Which signals. Defaults to SIGTERM and SIGINT.
+        signals: Which signals. Defaults to SIGTERM, SIGINT and SIGHUP.
         agree_every: Of several processes (`backup.distribution`) all stop
             after the same batch when any of them got a signal; they ask each
             other after so many batches, since it costs time. Defaults to 10.
@@ -71,7 +73,7 @@ class Preempt(keras.callbacks.Callback):
     def __init__(
         self,
         backup: Backup,
-        signals: Sequence[int] = (signal.SIGTERM, signal.SIGINT),
+        signals: Sequence[int] = _signals.STOPS,
         agree_every: int = 10,
     ):
         super().__init__()
@@ -82,19 +84,16 @@ class Preempt(keras.callbacks.Callback):
         self._before: dict[int, Any] = {}
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in self.signals:
-                self._before[number] = signal.signal(number, self._receive)
+        self._before = _signals.catch(self._receive, self.signals)
 
     def _receive(self, number, frame):
         self.received = signal.Signals(number).name
         self.close()
+        _signals.drop_lost_output()
 
     def close(self) -> None:
         """Put back what handled the signals before."""
-        for number, handler in self._before.items():
-            if handler is not None:  # None: set by other code than Python's.
-                signal.signal(number, handler)
+        _signals.restore(self._before)
         self._before = {}
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:

@@ -5,7 +5,7 @@ import os
 
 import keras
 
-from keras_tricks import _backend
+from keras_tricks import _backend, _signals
 from keras_tricks._checks import check_choice
 from keras_tricks._keras_version import check_keras_version
 from keras_tricks.distribute.base import Distribution
@@ -87,7 +87,9 @@ def distribute(spec: str = "auto", norm: str = "sync") -> Distribution:
         where = _devices(spec, engine.devices)
     else:
         where = processes
-    return getattr(module, name)(where, norm)
+    distribution = getattr(module, name)(where, norm)
+    _signals.keep_handlers()
+    return distribution
 
 
 def _devices(spec, count):

@@ -62,3 +62,17 @@ def test_a_crash_says_where(tmp_path):
     assert done.returncode == -6
     assert "Fatal Python error: Aborted" in done.stderr
     assert str(tmp_path / "tensorflow") in done.stderr
+
+
+def test_a_script_that_imports_it_ends_in_one_line():
+    code = f"""
+import os, signal, sys, time
+sys.path.insert(0, {str(RECIPES)!r})
+sys.modules["__main__"].__file__ = {str(RECIPES / "evaluate.py")!r}
+import keras_backend
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(600)"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 75 and "Traceback" not in done.stderr
+    assert done.stderr.startswith("\nStopped by SIGTERM. Start the same")

@@ -1,7 +1,10 @@
 """Processes start, talk, fail and end together."""
 
 import json
+import os
 import pathlib
+import re
+import select
 import signal
 import subprocess
 import sys
@@ -106,18 +109,64 @@ sys.exit(1 if rank == 0 and tries < 3 else 0)"""
         assert tries == ["try 1", "try 2", "try 3"]
 
 
-def test_an_end_that_was_asked_for_is_no_error_to_repeat(tmp_path):
-    code = """signal.signal(signal.SIGTERM, lambda *a: sys.exit(75))
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_end_that_was_asked_for_is_no_error_to_repeat(number, tmp_path):
+    code = f"""signal.signal({int(number)}, lambda *a: sys.exit(75))
 print("ready")
 time.sleep(600)"""
     process = start(code, "--restarts=5", tmp_path=tmp_path)
     ready = [process.stdout.readline() for _ in range(2)]
     assert sorted(ready) == ["[0] ready\n", "[1] ready\n"]
     time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=time_limit(60))
     assert process.returncode == 75
     assert "start again" not in errors
+
+
+def test_all_end_with_the_launcher(tmp_path):
+    alive = tmp_path / "alive"
+    os.mkfifo(alive)
+    code = f"""if rank: signal.signal(signal.SIGTERM, signal.SIG_IGN)
+alive = open({str(alive)!r}, "w")
+print("ready")
+time.sleep(600)"""
+    process = start(code, "--grace=0.2", tmp_path=tmp_path)
+    with open(alive) as file, process:
+        assert len([process.stdout.readline() for _ in range(2)]) == 2
+        process.kill()
+        # It ends when all who could write to it have ended.
+        assert select.select([file], [], [], time_limit(60))[0]
+        assert not file.read()
+
+
+def test_lines_are_whole(tmp_path):
+    code = """import threading
+def log():
+    for i in range(1000): os.write(2, b"err %d xx\\n" % i)
+thread = threading.Thread(target=log)
+thread.start()
+for i in range(1000): print("out", i, "x" * 99)
+thread.join()"""
+    result, output, _ = run(code, "-n", "3", tmp_path=tmp_path)
+    assert result == 0
+    lines = output.splitlines()
+    assert len(lines) == 3 * 2 * 1000
+    whole = re.compile(r"\[\d\] (out|err) \d+ x+")
+    assert not [line for line in lines if not whole.fullmatch(line)]
+
+
+def test_nobody_waits_for_a_reader_that_is_gone(tmp_path):
+    code = """print("ready")
+while not os.path.exists(sys.argv[0] + "closed"): time.sleep(0.01)
+print(*["x" * 99] * 10000, sep="\\n")"""
+    process = start(code, tmp_path=tmp_path)
+    with process:
+        assert len([process.stdout.readline() for _ in range(2)]) == 2
+        process.stdout.close()
+        (tmp_path / "script.pyclosed").touch()
+        assert process.wait(time_limit(60)) == 0
+        assert not process.stderr.read()
 
 
 def test_mistakes_are_one_line(tmp_path):

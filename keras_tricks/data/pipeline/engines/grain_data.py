@@ -1,5 +1,7 @@
 """The engine of Grain: threads or worker processes, without TensorFlow."""
 
+import atexit
+import multiprocessing
 import os
 from collections.abc import Iterator
 
@@ -7,6 +9,11 @@ import grain
 import numpy as np
 from absl import flags
 
+from keras_tricks._signals import (
+    end_with_parent,
+    is_worker,
+    start_workers_here,
+)
 from keras_tricks.data.pipeline.sample_loader import SampleLoader
 
 _AHEAD = 64
@@ -44,6 +51,7 @@ class Engine:
         threads = 1 if self.workers else os.cpu_count()
         dataset = loaded.to_iter_dataset(grain.ReadOptions(threads, _AHEAD))
         if self.workers:
+            start_workers_here()
             dataset = dataset.mp_prefetch(
                 grain.MultiprocessingOptions(num_workers=self.workers)
             )
@@ -57,10 +65,23 @@ class Engine:
             yield _stack(batch)
 
 
+@atexit.register
+def _kill_workers():
+    """Not to wait half a minute for those that are still starting."""
+    for process in multiprocessing.active_children():
+        if process.name.startswith("grain"):
+            process.kill()
+
+
 class _Load(grain.transforms.Map):
     def __init__(self, loader, epoch):
         self.loader = loader
         self.epoch = epoch
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if is_worker():
+            end_with_parent()
 
     def map(self, sample):
         try:
