@@ -1,4 +1,4 @@
-"""Registered classes that are imported when a saved model asks for them.
+"""What is registered, imported when a saved model asks for it.
 
 Keras looks the classes of a saved model up in
 `keras.saving.get_custom_objects()`, where a class stands once its module has
@@ -26,21 +26,27 @@ MODULES = {
     "layers.separable": ["SeparableBlock"],
     "layers.shortcut": ["Shortcut"],
     "layers.stem": ["Stem"],
-    "losses.distillation": ["KnowledgeDistillation"],
-    "losses.label_smoothed_kd": ["LabelSmoothedKD"],
-    "losses.label_smoothing": ["LabelSmoothedCrossentropy"],
+    "losses.distillation": ["KnowledgeDistillation", "distillation_loss"],
+    "losses.label_smoothed_kd": ["LabelSmoothedKD", "label_smoothed_kd"],
+    "losses.label_smoothing": [
+        "LabelSmoothedCrossentropy",
+        "label_smoothed_crossentropy",
+    ],
     "metrics.calibration_error": ["CalibrationError"],
     "metrics.crossentropy": ["Crossentropy"],
-    "metrics.dominant_label_accuracy": ["DominantLabelAccuracy"],
-    "metrics.teacher": ["TeacherAgreement", "TeacherKL"],
-    "metrics.top_k_accuracy": ["TopKAccuracy"],
+    "metrics.dominant_label_accuracy": [
+        "DominantLabelAccuracy",
+        "dominant_label_accuracy",
+    ],
+    "metrics.teacher": ["TeacherAgreement", "TeacherKL", "teacher_agreement"],
+    "metrics.top_k_accuracy": ["TopKAccuracy", "top_k_accuracy"],
     "models._network": ["ClassifierModel"],
     "optimizers.sgd": ["SGD"],
     "schedules.cosine_decay": ["CosineDecay"],
     "schedules.step_decay": ["StepDecay"],
     "schedules.warmup": ["Warmup"],
 }
-"""The registered classes by their modules; a test compares."""
+"""The registered classes and functions by their modules; a test compares."""
 
 
 class StandIn:
@@ -65,16 +71,28 @@ class StandIn:
         return getattr(importlib.import_module(self._module), self._name)
 
 
+def _function(module, name):
+    """Stand for a function: Keras saves nothing else as one."""
+
+    def stand_in(*args, **kwargs):
+        return getattr(importlib.import_module(module), name)(*args, **kwargs)
+
+    stand_in.__name__ = name
+    return stand_in
+
+
 def register() -> None:
-    """Put a stand-in for each class that has not been imported into Keras."""
+    """Put a stand-in for all that has not been imported into Keras."""
     import keras
 
+    known = keras.saving.get_custom_objects()
+    to_keras = keras.saving.register_keras_serializable
     for module, names in MODULES.items():
         for name in names:
-            keras.saving.get_custom_objects().setdefault(
-                f"keras_tricks>{name}",
-                StandIn(f"keras_tricks.{module}", name),
-            )
+            if f"keras_tricks>{name}" not in known:
+                make = _function if name.islower() else StandIn
+                stand_in = make(f"keras_tricks.{module}", name)
+                to_keras("keras_tricks", name)(stand_in)
 
 
 class WhenImported:

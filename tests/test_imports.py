@@ -111,7 +111,7 @@ def test_the_names_of_the_package_are_there():
         from keras_tricks import Recipes  # noqa: F401
 
 
-def test_every_registered_class_is_found_by_name():
+def test_every_registered_object_is_found_by_name():
     for module in pkgutil.walk_packages(
         keras_tricks.__path__, prefix="keras_tricks."
     ):

@@ -45,6 +45,11 @@ class LearningRateLogger(keras.callbacks.Callback):
     that step used. What core Keras shows there, `optimizer.learning_rate`,
     is `f(i + 1)`, the rate of the next step. See `last_learning_rate`.
 
+    `keras.callbacks.ReduceLROnPlateau` and `LearningRateScheduler` log the
+    rate by themselves, the former before it changes it for the next epoch:
+    behind them that value is kept. Put this callback before any other that
+    changes the rate at the end of an epoch.
+
     Args:
         per_batch: Whether the logs of every batch hold the rate too, for
             callbacks further down the list. It reads the optimizer's counter
@@ -78,7 +83,8 @@ class LearningRateLogger(keras.callbacks.Callback):
 
     def _add_to_logs(self, index, logs=None):
         if logs is not None:
-            logs["learning_rate"] = last_learning_rate(self.model.optimizer)
+            self._last = last_learning_rate(self.model.optimizer)
+            logs["learning_rate"] = self._last
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         if hasattr(self.model.optimizer, "optimizers"):
@@ -89,4 +95,9 @@ class LearningRateLogger(keras.callbacks.Callback):
             )
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self._add_to_logs(epoch, logs)
+        if logs is None or "learning_rate" in logs:
+            return
+        if self.per_batch:
+            logs["learning_rate"] = self._last
+        else:
+            self._add_to_logs(epoch, logs)

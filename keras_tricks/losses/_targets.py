@@ -208,6 +208,7 @@ class LogitsLoss(keras.losses.Loss):
             self._dtype_policy = keras.DTypePolicy("float32")
             self._dtype = "float32"
         self._called = False
+        self.kinds: set[str] = set()  # Of the labels so far.
 
     def check(self, y_true: Tensor, y_pred: Tensor) -> list:
         """Refuse inputs that cannot be meant.

@@ -8,6 +8,7 @@ from keras_tricks.losses import _targets
 FORMS = ("crossentropy", "kl")
 
 
+@keras.saving.register_keras_serializable("keras_tricks")
 def distillation_loss(
     teacher_logits: Tensor,
     student_logits: Tensor,

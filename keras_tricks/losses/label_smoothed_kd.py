@@ -63,6 +63,7 @@ def pack_targets(
     return array.concatenate([array.float32(labels), logits])
 
 
+@keras.saving.register_keras_serializable("keras_tricks")
 def label_smoothed_kd(
     targets: Tensor,
     logits: Tensor,
@@ -219,6 +220,7 @@ class LabelSmoothedKD(_targets.LogitsLoss):
         kind, wrong = _targets.check_targets(
             "y_pred", y_true, y_pred, packed=True
         )
+        self.kinds.add(kind)
         found = [wrong, _targets.check_logit_values("y_pred", y_pred)]
         if kind == "packed":
             r = y_true[..., y_pred.shape[-1] :]

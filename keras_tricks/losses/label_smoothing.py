@@ -83,6 +83,7 @@ def smooth_labels(
     return a * p + b
 
 
+@keras.saving.register_keras_serializable("keras_tricks")
 def label_smoothed_crossentropy(
     labels: Tensor,
     logits: Tensor,
@@ -211,7 +212,8 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
 
     def check(self, y_true: Tensor, y_pred: Tensor) -> list:
         """Refuse targets and logits that do not fit, by their values too."""
-        _, wrong = _targets.check_targets("y_pred", y_true, y_pred)
+        kind, wrong = _targets.check_targets("y_pred", y_true, y_pred)
+        self.kinds.add(kind)
         if not self.from_logits:
             return [wrong]
         return [wrong, _targets.check_logit_values("y_pred", y_pred)]

@@ -53,6 +53,7 @@ def dominant_labels(y_true: Tensor, y_pred: Tensor) -> Tensor:
     return ops.cast(labels, "int32")
 
 
+@keras.saving.register_keras_serializable("keras_tricks")
 def dominant_label_accuracy(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Return whether the top logit is the label of the largest weight.
 

@@ -13,6 +13,7 @@ from keras_tricks.losses.distillation import (
 )
 
 
+@keras.saving.register_keras_serializable("keras_tricks")
 def teacher_agreement(teacher_logits: Tensor, student_logits: Tensor) -> Tensor:
     """Return whether teacher and student give the same class the top logit.
 

@@ -6,6 +6,7 @@ from keras_tricks._types import DType, Tensor
 from keras_tricks.metrics.dominant_label_accuracy import dominant_labels
 
 
+@keras.saving.register_keras_serializable("keras_tricks")
 def top_k_accuracy(y_true: Tensor, y_pred: Tensor, k: int = 5) -> Tensor:
     """Return whether fewer than k classes come before the label.
 

@@ -70,6 +70,20 @@ def test_epoch_logs_alone_keep_the_asynchronous_dispatch():
     assert not getattr(method, "_is_default", False)
 
 
+@pytest.mark.parametrize("per_batch", [False, True])
+@pytest.mark.parametrize("first", [False, True])
+def test_the_rate_of_a_plateau_is_that_before_it(per_batch, first):
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        "loss", factor=0.5, patience=0, min_delta=1e9
+    )
+    both = [plateau, LearningRateLogger(per_batch)]
+    order = both[::-1] if first else both
+    history = fit(keras.optimizers.SGD(0.1), order, epochs=4)
+    np.testing.assert_allclose(
+        history["learning_rate"], [0.1, 0.1, 0.05, 0.025], rtol=1e-6
+    )
+
+
 def test_through_the_loss_scale_optimizer():
     inner = keras.optimizers.SGD(exponential())
     optimizer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_tricks import losses
+from keras_tricks import losses, metrics
 
 B, K = 6, 5
 RNG = np.random.default_rng(0)
@@ -353,6 +353,23 @@ def test_a_saved_model_trains_on_with_its_loss(tmp_path):
     assert loaded.train_on_batch(x, targets) == pytest.approx(
         float(model.train_on_batch(x, targets)), rel=1e-6
     )
+
+
+def test_functions_are_saved_with_a_model(tmp_path):
+    layers = [keras.Input((4,)), keras.layers.Dense(K)]
+    x = RNG.normal(size=(B, 4)).astype("float32")
+    for loss, y, metric in [
+        (losses.label_smoothed_crossentropy, Y, metrics.top_k_accuracy),
+        (losses.label_smoothed_kd, Y, metrics.dominant_label_accuracy),
+        (losses.distillation_loss, R, metrics.teacher_agreement),
+    ]:
+        model = keras.Sequential(layers)
+        model.compile("sgd", loss, metrics=[metric])
+        model.fit(x, y, verbose=0)
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        both = [m.evaluate(x, y, verbose=0) for m in (model, loaded)]
+        assert both[1] == pytest.approx(both[0], rel=1e-6)
 
 
 def test_logits_that_resemble_probabilities_by_chance_are_taken():
