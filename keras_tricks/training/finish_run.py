@@ -1,7 +1,6 @@
 """What a complete run leaves in its folder."""
 
 import json
-import math
 import shutil
 import statistics
 
@@ -26,12 +25,6 @@ def finish_run(prepared, seconds):
     model = getattr(prepared.model, "student", prepared.model)
     prepared.kept.put_back()
     run = read_run(folder)
-    if not math.isfinite(run.history["loss"][-1]):
-        raise FloatingPointError(
-            f"The loss became {run.history['loss'][-1]} in epoch "
-            f"{run.epochs}: try a lower --base_learning_rate or a longer "
-            f"warmup, in another folder. {last_backup(prepared)}"
-        )
     temporary = folder / "unfinished.keras"
     temporary.unlink(missing_ok=True)  # Were it a link.
     model.save(temporary)

@@ -119,6 +119,11 @@ class PreparedRun:
                 self.average.set_model(self.model)
                 self.average.apply()
             return finish_run(self, time.perf_counter() - start)
+        except FloatingPointError as error:
+            raise FloatingPointError(
+                f"{error}. Another --base_learning_rate or --warmup_epochs "
+                f"takes another folder. {last_backup(self)}"
+            ) from None
         except OSError as error:
             raise storage_error(error, self.folder, last_backup(self)) from None
 

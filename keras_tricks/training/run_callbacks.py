@@ -14,7 +14,7 @@ from keras_tricks.training.kept_files import HistoryLogger
 
 def run_callbacks(run, batches, done):
     """Return the callbacks that add to the logs, then those that write them."""
-    yield keras.callbacks.TerminateOnNaN()
+    yield callbacks.ExplainNaN()
     yield callbacks.SetEpoch(batches)
     yield callbacks.LearningRateLogger()
     yield callbacks.LossScaleLogger()

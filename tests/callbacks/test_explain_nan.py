@@ -3,7 +3,12 @@ import numpy as np
 import pytest
 
 from keras_tricks.callbacks import ExplainNaN
-from keras_tricks.losses import LabelSmoothedCrossentropy, LabelSmoothedKD
+from keras_tricks.losses import (
+    LabelSmoothedCrossentropy,
+    LabelSmoothedKD,
+    pack_targets,
+)
+from keras_tricks.metrics import DominantLabelAccuracy
 
 X = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
 Y = np.arange(16) % 3
@@ -66,6 +71,53 @@ def test_a_later_one_comes_of_the_steps():
             "mse",
             X[:, :3],
             optimizer=keras.optimizers.SGD(1e18),
+        )
+
+
+ONE_HOT = np.eye(3, dtype="float32")[Y]
+MIXED = 0.6 * ONE_HOT + 0.4 * ONE_HOT[::-1]
+PACKED = pack_targets(Y, X[:, :3])
+
+
+@pytest.mark.parametrize(
+    ("metric", "labels", "others", "kind"),
+    [
+        ("accuracy", MIXED, Y, "CategoricalAccuracy as 'acc"),
+        ("accuracy", PACKED, Y, "CategoricalAccuracy as 'acc"),
+        # As many samples as columns, so that Keras can compare them.
+        ("acc", Y, PACKED[:6], "SparseCategoricalAccuracy as 'acc'"),
+        ("accuracy", MIXED, ONE_HOT, None),
+        ("accuracy", Y, Y, None),
+        (DominantLabelAccuracy(), MIXED, Y, None),
+    ],
+)
+def test_metrics_of_keras_for_other_labels(metric, labels, others, kind):
+    model, loss = functional(None), LabelSmoothedKD()
+    for other in (Y, MIXED):
+        loss(other, model(X))  # It is the loss of another model, too.
+    model.compile("sgd", loss, metrics=[metric])
+    data = {"validation_data": (X[: len(others)], others), "verbose": 0}
+    if kind is None:
+        model.fit(X, labels, **data, callbacks=[ExplainNaN()])
+        model.evaluate(X, others, verbose=0, callbacks=[ExplainNaN()])
+    else:
+        with pytest.raises(ValueError, match=f"`metrics` must.*: {kind}"):
+            model.fit(X, labels, **data, callbacks=[ExplainNaN()])
+
+
+def test_a_softmax_is_refused_in_evaluate_too():
+    model = functional("softmax")
+    model.compile("sgd", LabelSmoothedCrossentropy())
+    with pytest.raises(ValueError, match="`model` must end in logits"):
+        model.evaluate(X, Y, verbose=0, callbacks=[ExplainNaN()])
+
+
+def test_an_evaluation_without_a_number_is_warned_of():
+    model = functional(None)
+    model.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match="evaluation is nan: something"):
+        model.evaluate(
+            X, np.nan * X[:, :3], verbose=0, callbacks=[ExplainNaN()]
         )
 
 
