@@ -11,19 +11,20 @@ from keras_tricks import _backend
 _SAMPLES = 256
 
 
-def first_batch(x, y=None, batch_size=None):
+def first_batch(x, y=None, sample_weight=None, batch_size=None):
     """Look at the first batch of data for `fit`, without using it up.
 
     Args:
         x: Arrays, or a `PyDataset`, `tf.data.Dataset`, `DataLoader`,
             generator or other iterable of batches.
         y: Labels beside arrays.
+        sample_weight: Weights beside arrays.
         batch_size: Samples to take of arrays; 32 by default.
 
     Returns:
-        Images and labels of at most 256 samples as NumPy arrays, labels None
-        if there are none, and x to be given to `fit`: a generator that has
-        been looked into is replaced.
+        Images, labels and weights of at most 256 samples as NumPy arrays,
+        None if there are none, and x to be given to `fit`: a generator that
+        has been looked into is replaced.
     """
     if isinstance(x, types.GeneratorType):
         batch = next(x)
@@ -34,9 +35,9 @@ def first_batch(x, y=None, batch_size=None):
         batch = next(iter(x))
     else:
         size = min(batch_size or 32, _SAMPLES)
-        batch = _rows((x, y), size)
-    images, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
-    return *_rows((images, labels), _SAMPLES), x
+        batch = _rows((x, y, sample_weight), size)
+    batch = keras.utils.unpack_x_y_sample_weight(batch)
+    return *_rows(batch, _SAMPLES), x
 
 
 def _again(first, rest):

@@ -40,6 +40,8 @@ def check_student(student):
             f"`student` must be a Keras model. Received: student={student!r}"
         )
     check_ends_in_logits("student", student)
+    if student.built:
+        check_one_output(student, getattr(student, "output_shape", None))
     for layer in student._flatten_layers():
         if any(map(_is_augmentation, type(layer).__mro__)):
             raise ValueError(
@@ -47,6 +49,18 @@ def check_student(student):
                 "see another view of it: augment in the data. Received: "
                 f"student={student.name!r} with a layer {type(layer).__name__}"
             )
+
+
+def check_one_output(student, outputs):
+    """Refuse a student of several outputs, or of their shapes."""
+    parts = list(outputs.values()) if isinstance(outputs, dict) else outputs
+    if isinstance(parts, (list, tuple)) and not all(
+        part is None or isinstance(part, int) for part in parts
+    ):
+        raise ValueError(
+            "`student` must have one output, the logits. Received: "
+            f"student={student.name!r} with {len(parts)} outputs"
+        )
 
 
 def _is_augmentation(kind):

@@ -13,6 +13,7 @@ from keras_tricks.distillation.check_teacher import (
     measure_teacher,
     refuse_activation,
     refuse_classes,
+    refuse_unbuilt,
 )
 
 ENSEMBLES = ("logits", "probabilities")
@@ -57,6 +58,7 @@ class Teachers:
         self.ensemble = ensemble
         for model in self.models:
             refuse_activation(model)
+            refuse_unbuilt(model)
         self.features = tuple(features)
         self.runners, self.axes = self.models, []
         if features:
@@ -101,7 +103,13 @@ class Teachers:
                 )
             refuse_classes(model.name, _classes(model), classes)
 
-    def check_batch(self, student, x, y):
+    def check_classes(self, logits, student_logits):
+        """Refuse other classes, where they are seen when a step is made."""
+        refuse_classes(
+            self.models[0].name, logits.shape[-1], student_logits.shape[-1]
+        )
+
+    def check_batch(self, student, x, y, sample_weight=None):
         """Measure each teacher on a batch, see `check_teacher`."""
         x = keras.tree.map_structure(ops.convert_to_tensor, x)
         classes = _classes(student)
@@ -113,7 +121,9 @@ class Teachers:
                 return call_teacher(model, x, adapt)
 
             logits = _backend.inference(say, variables)(x)
-            reports.append(measure_teacher(model, logits, y, classes))
+            reports.append(
+                measure_teacher(model, logits, y, classes, sample_weight)
+            )
         return reports
 
     def teach(self, x, temperature, compiled=False):

@@ -120,6 +120,16 @@ def refuse_activation(teacher):
     check_ends_in_logits("teacher", teacher)
 
 
+def refuse_unbuilt(teacher):
+    """Raise ValueError for a teacher that has no weights yet."""
+    if not teacher.built:
+        raise ValueError(
+            "`teacher` must be built and have its weights; a subclassed model "
+            "is built when it is called on a batch. "
+            f"Received: teacher={teacher.name!r}"
+        )
+
+
 def refuse_classes(name, classes, expected):
     """Raise ValueError for another number of classes than the student's."""
     if None not in (classes, expected) and classes != expected:
@@ -129,8 +139,13 @@ def refuse_classes(name, classes, expected):
         )
 
 
-def measure_teacher(teacher, logits, y, num_classes=None) -> TeacherReport:
-    """Return the part of `check_teacher` that looks at the teacher's logits."""
+def measure_teacher(
+    teacher, logits, y, num_classes=None, sample_weight=None
+) -> TeacherReport:
+    """Return the part of `check_teacher` that looks at the teacher's logits.
+
+    Samples of weight 0 do not count, nor need their labels be classes.
+    """
     if isinstance(logits, (list, tuple, dict)):
         raise ValueError(
             "`teacher` must have one output, the logits. "
@@ -146,13 +161,19 @@ def measure_teacher(teacher, logits, y, num_classes=None) -> TeacherReport:
         )
     _targets.check_logit_values("teacher_logits", logits)
     y = np.asarray(_backend.as_array(y, like=logits))
+    y = _targets.without_ignored(y, logits, sample_weight)
     kind = _targets.kind_of_labels(y, logits, packed=True)
     _targets.check_label_values(y, found, kind)
     labels, kind = hard_targets(y, logits)
     labels = ops.convert_to_numpy(labels)
     labels = labels.argmax(-1) if kind == "dense" else labels
-    hits = (logits.argmax(-1) == labels).mean()
-    report = TeacherReport(teacher.name, float(hits), len(logits), found)
+    hits = logits.argmax(-1) == labels
+    if sample_weight is not None:
+        weights = np.asarray(sample_weight).reshape(len(hits), -1)
+        hits = hits.reshape(len(hits), -1)
+        hits = hits[np.broadcast_to(weights != 0, hits.shape)]
+    accuracy = float(hits.mean()) if hits.size else float("nan")
+    report = TeacherReport(teacher.name, accuracy, len(hits), found)
     if report.at_chance:
         warnings.warn(
             f"The teacher is no better than chance, {report}: are its "

@@ -10,7 +10,15 @@ from keras_tricks import _backend, _checks
 from keras_tricks._types import Tensor
 from keras_tricks.distillation import feature_match
 from keras_tricks.distillation._first_batch import first_batch
-from keras_tricks.distillation._student import StudentTap, check_student
+from keras_tricks.distillation._lesson_metrics import (
+    lesson_metrics,
+    update_lesson_metrics,
+)
+from keras_tricks.distillation._student import (
+    StudentTap,
+    check_one_output,
+    check_student,
+)
 from keras_tricks.distillation._teachers import (
     ENSEMBLES,
     Answer,
@@ -20,13 +28,9 @@ from keras_tricks.distillation._teachers import (
 )
 from keras_tricks.distillation.check_teacher import TeacherReport
 from keras_tricks.distillation.feature_match import FeatureMatch
-from keras_tricks.losses import (
-    LabelSmoothedKD,
-    distillation_loss,
-    label_smoothed_crossentropy,
-    pack_targets,
-)
-from keras_tricks.metrics import teacher_agreement
+from keras_tricks.losses import LabelSmoothedKD, pack_targets
+from keras_tricks.losses._targets import kind_of_labels
+from keras_tricks.metrics._label_kinds import check_label_kinds
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -52,6 +56,10 @@ class Distiller(keras.Model):
       `T² KL(softmax(r / T) ‖ softmax(z / T))`;
     - `teacher_agreement`, the share of samples with the same top class.
 
+    Sample weights count in the first two as they do in `loss`. With
+    `form="kl"` it is their sum, or `w * hard_loss + (1 - w) * kl` for
+    `hard_weight=w`, without what `features` and regularizers add.
+
     Before the first step `fit` measures the teacher on one batch, see
     `keras_tricks.distillation.check_teacher`.
 
@@ -75,10 +83,11 @@ class Distiller(keras.Model):
 
     Raises:
         ValueError: If the teacher is the student or shares weights with it,
-            ends in a softmax, or has other classes; if the student augments
-            its input by itself, so that the two would see other views; if
-            features do not fit; in `fit`, as `check_teacher` does, or if the
-            loss is no `LabelSmoothedKD`.
+            ends in a softmax, has other classes or is not built; if the
+            student has several outputs or augments its input by itself, so
+            that the two would see other views; if features do not fit; in
+            `fit`, as `check_teacher` does, or if the loss is no
+            `LabelSmoothedKD`; if a metric of Keras is for other labels.
 
     Warns:
         UserWarning: In `fit`, if the teacher is no better than chance.
@@ -124,10 +133,7 @@ class Distiller(keras.Model):
         self._student_tap = StudentTap(student, names) if names else None
         self._teachers = None
         self._checked = self._evaluating = False
-        self._lesson_metrics = [
-            keras.metrics.Mean(name=name)
-            for name in ("hard_loss", "kl", "teacher_agreement")
-        ]
+        self._lesson_metrics = lesson_metrics()
         if teacher is not None:
             self.set_teacher(teacher, adapt)
         elif adapt is not None:
@@ -194,15 +200,22 @@ class Distiller(keras.Model):
         *args: Any,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        x = self._before_training(x, y, batch_size)
+        weights = kwargs.get("sample_weight")
+        x = self._before_training(x, y, weights, batch_size)
         return super().fit(x, y, batch_size, *args, **kwargs)
 
     def train_on_batch(
-        self, x: Tensor, y: Tensor = None, *args: Any, **kwargs: Any
+        self,
+        x: Tensor,
+        y: Tensor = None,
+        sample_weight: Tensor = None,
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
-        self._before_training(x, y, len(keras.tree.flatten(x)[0]))
+        size = len(keras.tree.flatten(x)[0])
+        self._before_training(x, y, sample_weight, size)
         self.reset_metrics()  # Before Keras 3.15 they add up over the batches.
-        return super().train_on_batch(x, y, *args, **kwargs)
+        return super().train_on_batch(x, y, sample_weight, *args, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         with self._without_lessons():
@@ -211,6 +224,10 @@ class Distiller(keras.Model):
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         with self._without_lessons():
             return super().test_on_batch(*args, **kwargs)
+
+    def export(self, *args: Any, **kwargs: Any) -> Any:
+        """Export the student, as `keras.Model.export` does."""
+        return self.student.export(*args, **kwargs)
 
     @contextlib.contextmanager
     def _without_lessons(self):
@@ -227,7 +244,7 @@ class Distiller(keras.Model):
         ours = {id(metric) for metric in self._lesson_metrics}
         return [m for m in super().metrics if id(m) not in ours]
 
-    def _before_training(self, x, y, batch_size):
+    def _before_training(self, x, y, sample_weight, batch_size):
         """Return all checks that need data; returns x, see `first_batch`."""
         if not isinstance(getattr(self, "loss", None), LabelSmoothedKD):
             raise ValueError(
@@ -238,10 +255,12 @@ class Distiller(keras.Model):
             )
         teachers = self._needed_teachers()
         if self.check_teacher and not self._checked:
-            images, labels, x = first_batch(x, y, batch_size)
+            images, labels, weights, x = first_batch(
+                x, y, sample_weight, batch_size
+            )
             if labels is None:
                 raise ValueError("`y` must hold the labels. Received: y=None")
-            teachers.check_batch(self.student, images, labels)
+            teachers.check_batch(self.student, images, labels, weights)
         self._checked = True
         return x
 
@@ -288,12 +307,14 @@ class Distiller(keras.Model):
         sample_weight: Tensor = None,
         training: bool = True,
     ) -> Tensor:
+        answer = _answer(y_pred)
+        check_one_output(self.student, answer.logits)
         if not isinstance(y, Lesson):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
-        answer = _answer(y_pred)
+        self._needed_teachers().check_classes(y.logits, answer.logits)
         loss = super().compute_loss(
             x,
-            pack_targets(y.labels, y.logits),
+            pack_targets(y.labels, y.logits, sample_weight),
             answer.logits,
             sample_weight,
             training,
@@ -311,25 +332,14 @@ class Distiller(keras.Model):
     ) -> dict:
         if isinstance(y, Lesson):
             y_pred = _answer(y_pred).logits
-            self._update_lesson_metrics(y, y_pred)
+            update_lesson_metrics(
+                self._lesson_metrics, self.loss, y, y_pred, sample_weight
+            )
             y = y.labels
+        if isinstance(self.loss, LabelSmoothedKD):
+            kind = kind_of_labels(y, y_pred, packed=True)
+            check_label_kinds(super().metrics, {kind})
         return super().compute_metrics(x, y, y_pred, sample_weight)
-
-    def _update_lesson_metrics(self, lesson, logits):
-        hard = label_smoothed_crossentropy(
-            lesson.labels,
-            logits,
-            self.loss.label_smoothing,
-            self.loss.convention,
-        )
-        kl = distillation_loss(
-            lesson.logits, logits, self.loss.temperature, form="kl"
-        )
-        agreement = teacher_agreement(lesson.logits, logits)
-        for metric, values in zip(
-            self._lesson_metrics, (hard, kl, agreement), strict=True
-        ):
-            metric.update_state(values)
 
     def _fit_projections(self, shapes):
         """Make the projections, or check those that there are."""

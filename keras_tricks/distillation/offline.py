@@ -15,6 +15,7 @@ from keras_tricks.distillation.check_teacher import (
     check_adapt,
     measure_teacher,
     refuse_activation,
+    refuse_unbuilt,
 )
 
 
@@ -98,11 +99,7 @@ def precompute_logits(
           teacher is run ahead of training
     """
     refuse_activation(teacher)
-    if not teacher.built:
-        raise ValueError(
-            "`teacher` must be built and have its weights. "
-            f"Received: teacher={teacher.name!r}"
-        )
+    refuse_unbuilt(teacher)
     check_adapt(adapt)
     batch_size = _checks.check_int("batch_size", batch_size, 1)
     if epochs is not None:
@@ -128,12 +125,13 @@ def precompute_logits(
         if store is not None:
             stack.callback(store.flush)
         for rows, batch in kind.read(epochs):
-            x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+            x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
             views = _store.checksums(x)
             if store is not None and store.holds(rows, views):
                 counts["reused"] += len(rows)
             else:
-                logits = ask(x, None if counts["computed"] else y)
+                known_labels = () if counts["computed"] else (y, weight)
+                logits = ask(x, *known_labels)
                 if store is None:
                     store = _store.Store.create(
                         path,
@@ -216,10 +214,10 @@ def _asker(teacher, adapt):
         lambda x: call_teacher(teacher, x, adapt), variables
     )
 
-    def ask(x, y=None):
+    def ask(x, y=None, sample_weight=None):
         logits = run(ops.convert_to_tensor(x))
         if y is not None:
-            measure_teacher(teacher, logits, y)
+            measure_teacher(teacher, logits, y, sample_weight=sample_weight)
         if len(getattr(logits, "shape", ())) != 2:
             raise ValueError(
                 "`teacher` must have one output, logits of shape (B, K). "

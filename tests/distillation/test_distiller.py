@@ -450,7 +450,9 @@ class Hidden(keras.Model):
 
 
 def test_a_teacher_with_softmax_is_refused_by_its_values():
-    model = distiller(teacher=Hidden())
+    teacher = Hidden()
+    teacher(X)
+    model = distiller(teacher=teacher)
     with pytest.raises(ValueError, match="Received: probabilities"):
         model.fit(X, Y, verbose=0)
 
