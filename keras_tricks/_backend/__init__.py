@@ -6,6 +6,7 @@ from keras_tricks._backend.arrays import concrete as concrete
 from keras_tricks._backend.arrays import is_symbolic as is_symbolic
 from keras_tricks._backend.arrays import is_tf_tensor as is_tf_tensor
 from keras_tricks._backend.arrays import on_host as on_host
+from keras_tricks._backend.arrays import torch_worker as torch_worker
 from keras_tricks._backend.devices import accelerators as accelerators
 from keras_tricks._backend.devices import cpus as cpus
 from keras_tricks._backend.devices import fastest_settings as fastest_settings

@@ -5,7 +5,11 @@ import functools
 import keras
 import numpy as np
 
-from keras_tricks._backend.arrays import is_tf_tensor
+from keras_tricks._backend.arrays import (
+    is_tf_tensor,
+    is_torch_tensor,
+    torch_worker,
+)
 
 
 class NumPyArrays:
@@ -13,7 +17,11 @@ class NumPyArrays:
 
     def convert(self, x):
         """Convert a tensor of another family."""
-        return x.numpy() if is_tf_tensor(x) else keras.ops.convert_to_numpy(x)
+        if is_tf_tensor(x):
+            return x.numpy()
+        if is_torch_tensor(x):
+            return x.detach().cpu().numpy()
+        return keras.ops.convert_to_numpy(x)
 
     def float32(self, x):
         """Cast to float32."""
@@ -221,6 +229,59 @@ class TensorFlowArrays(KerasArrays):
         ]
 
 
+class TorchArrays(NumPyArrays):
+    """Tensors of torch as data: those of a `DataLoader`, on any backend.
+
+    They stay on their device, which in a worker process must be the CPU.
+    """
+
+    def __init__(self):
+        import torch
+
+        self.torch = torch
+
+    def convert(self, x):
+        if not is_torch_tensor(x):
+            x = self.torch.from_numpy(np.array(x))
+        return x
+
+    def float32(self, x):
+        return self.convert(x).to(self.torch.float32)
+
+    def reshape(self, x, shape):
+        return self.convert(x).reshape(shape)
+
+    def take(self, x, rows):
+        rows = self.torch.as_tensor(rows, dtype=self.torch.int64)
+        return x[rows.to(x.device)]
+
+    def reverse(self, x):
+        return x.flip(-1)
+
+    def concatenate(self, xs):
+        return self.torch.cat(list(xs), dim=-1)
+
+    def where(self, condition, x, y):
+        return self.torch.where(condition.to(x.device), x, y)
+
+    def sum(self, x):
+        return self.float32(x).sum(-1)
+
+    def any(self, x, axis=None):
+        return x.any() if axis is None else x.any(axis)
+
+    def argmax(self, x):
+        return x.to(self.torch.uint8).argmax()
+
+    def one_hot(self, x, k):
+        one_hot = self.torch.nn.functional.one_hot(x.to(self.torch.int64), k)
+        return self.float32(one_hot)
+
+    def blend(self, x, other, weight):
+        weight = weight.to(x.device)
+        return weight * self.float32(x) + (1 - weight) * self.float32(other)
+
+
 def _nan_outside(one_hot, x, k, arrays):
     """Make NaN of the rows of labels out of range: none must get lost."""
     inside = (x >= 0) & (x < k)
@@ -230,6 +291,7 @@ def _nan_outside(one_hot, x, k, arrays):
 _NUMPY = NumPyArrays()
 _KERAS = KerasArrays()
 _tensorflow = functools.cache(TensorFlowArrays)
+_torch = functools.cache(TorchArrays)
 
 
 def array_ops(x) -> NumPyArrays:
@@ -247,6 +309,9 @@ def array_ops(x) -> NumPyArrays:
     """
     if is_tf_tensor(x):
         return _tensorflow()
+    if is_torch_tensor(x):
+        is_data = keras.backend.backend() != "torch" or torch_worker()
+        return _torch() if is_data else _KERAS
     return _KERAS if keras.ops.is_tensor(x) else _NUMPY
 
 
@@ -257,7 +322,7 @@ def as_array(x, like=None):
         x: Array, tensor or nested list.
         like: If given, the result is of the same family as this array.
     """
-    if not (is_tf_tensor(x) or keras.ops.is_tensor(x)):
+    if not (is_tf_tensor(x) or is_torch_tensor(x) or keras.ops.is_tensor(x)):
         x = np.asarray(x)
     if like is None or array_ops(x) is array_ops(like):
         return x

@@ -12,6 +12,23 @@ def is_tf_tensor(x) -> bool:
     return tf is not None and isinstance(x, tf.Tensor)
 
 
+def is_torch_tensor(x) -> bool:
+    """Say whether `x` is a tensor of torch, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def torch_worker() -> tuple[int, int] | None:
+    """Return the number of this worker of a DataLoader, and of workers.
+
+    Returns:
+        `None` outside of the worker processes of a `DataLoader`.
+    """
+    data = sys.modules.get("torch.utils.data")
+    info = None if data is None else data.get_worker_info()
+    return None if info is None else (info.id, info.num_workers)
+
+
 def is_symbolic(x) -> bool:
     """Return whether `x` has no value yet: a KerasTensor or a JAX tracer."""
     if isinstance(x, keras.KerasTensor):
@@ -37,8 +54,8 @@ def concrete(x):
         return None
     if is_tf_tensor(x):
         return x.numpy() if hasattr(x, "numpy") else None
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(x, torch.Tensor):
+    if is_torch_tensor(x):
+        torch = sys.modules["torch"]
         if x.device.type != "cpu" or torch.compiler.is_compiling():
             return None
         x = x.detach()

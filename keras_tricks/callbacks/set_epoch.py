@@ -12,8 +12,13 @@ class SetEpoch(keras.callbacks.Callback):
     repeats exactly what the uninterrupted run did from epoch `k` on.
 
     An input pipeline that prefetches across epochs reads the new number
-    late; one iterator for each epoch, which is what `fit` makes of a
-    `keras.utils.PyDataset` or a finite `tf.data.Dataset`, does not.
+    late: a `keras.utils.PyDataset` with `workers` above 1, a
+    `tf.data.Dataset` that repeats behind `enumerate`, a torch `DataLoader`
+    with `steps_per_epoch`. One iterator for each epoch, which is what `fit`
+    makes of the others, does not. Persistent workers of a `DataLoader` hear
+    of it where the layers of this package are told, whose epoch lies in
+    shared memory; an object of your own needs new workers in each epoch,
+    `persistent_workers=False`.
 
     Args:
         *targets: Objects with a method `set_epoch(epoch)`.

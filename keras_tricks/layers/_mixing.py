@@ -125,8 +125,23 @@ def check_inputs(images, labels, name):
             f"Argument `labels` must be given, since `{name}` mixes them with "
             "the images. Received: labels=None"
         )
+    for which, value in (("images", images), ("labels", labels)):
+        if isinstance(value, (dict, tuple)):
+            held = f" with {sorted(value)}" if isinstance(value, dict) else ""
+            raise ValueError(
+                f"Argument `{which}` must be one array; of several, mix each "
+                f"by what `{name}.draw` returns. "
+                f"Received: a {type(value).__name__}{held}"
+            )
     images = _backend.as_array(images)
     labels = _backend.as_array(labels, like=images)
+    for which, value in (("images", images), ("labels", labels)):
+        if not _has_known_rank(value.shape):
+            raise ValueError(
+                f"Argument `{which}` must have a known rank, which "
+                "`tf.ensure_shape` gives it in a pipeline of tf.data. "
+                f"Received: {which}.shape={value.shape}"
+            )
     if len(images.shape) < 2:
         raise ValueError(
             "Argument `images` must be a batch of rank 2 or more. "
@@ -147,11 +162,25 @@ def check_inputs(images, labels, name):
     return images, labels
 
 
+def _has_known_rank(shape):
+    try:
+        len(shape)
+    except ValueError:  # Of a `tf.TensorShape`.
+        return False
+    return True
+
+
 def dense_targets(labels, num_classes, ops, name):
     """Return the labels as float32 rows of K classes."""
     shape = tuple(labels.shape)
     dtype = keras.backend.standardize_dtype(labels.dtype)
     integer = "int" in dtype or dtype == "bool"
+    if integer and len(shape) == 2 and shape[1] is None:
+        raise ValueError(
+            "Argument `labels` must have a known number of columns where they "
+            "are integers, which `tf.ensure_shape` gives them: 1, or the "
+            f"number of classes. Received: labels.shape={shape}"
+        )
     if len(shape) == 2 and not (integer and shape[1] == 1):
         if num_classes and shape[1] not in (None, num_classes):
             raise ValueError(

@@ -150,7 +150,8 @@ def _sides(images, data_format):
         raise ValueError(
             "Argument `images` must have shape "
             f"{'(B, C, H, W)' if first else '(B, H, W, C)'} with known H and "
-            f"W. Received: images.shape={shape}"
+            "W, which `tf.ensure_shape` gives them in a pipeline of tf.data. "
+            f"Received: images.shape={shape}"
         )
     return sides
 
@@ -191,7 +192,8 @@ class CutMix(BatchMixer):
         off_from_epoch: From this epoch on (counted from 0) nothing is mixed.
             Labels are still one-hot float32. Defaults to `None`, never off.
         data_format: `"channels_last"` (default) or `"channels_first"`.
-        seed: Integer, at least 0. Defaults to 0.
+        seed: Integer, at least 0. Defaults to 0. It alone decides, as in
+            `MixUp`.
         name: Name of the layer.
         dtype: Kept for the layer's config; it changes nothing.
 
@@ -206,11 +208,12 @@ class CutMix(BatchMixer):
 
     Returns:
         Images, float32, and labels, float32 of shape `(B, K)`. NumPy arrays
-        for NumPy images, TensorFlow tensors for TensorFlow ones (on every
-        backend), otherwise tensors of the Keras backend.
+        for NumPy images, tensors of TensorFlow or torch for such ones (on
+        every backend), otherwise tensors of the Keras backend.
 
     Raises:
-        ValueError: If an argument or an input is not as described.
+        ValueError: If an argument or an input is not as described: several
+            inputs, sample weights and labels of unknown rank among them.
 
     Example:
     >>> cut_mix = CutMix(num_classes=3)

@@ -100,18 +100,23 @@ class MixUp(BatchMixer):
     `x_hat = lam * x_i + (1 - lam) * x_j` and the same for the one-hot labels,
     with `lam ~ Beta(alpha, alpha)`.
 
-    The weights and the pairs are a function of (seed, epoch, step). Give
-    `step` wherever batches are prepared in parallel:
+    The weights and the pairs are a function of (seed, epoch, step). Tell the
+    epoch by `fit(callbacks=[keras_tricks.callbacks.SetEpoch(mix_up)])`, and
+    give `step` wherever batches are prepared in parallel:
 
     - tf.data: `ds.enumerate().map(lambda i, b: mix_up(*b, step=i))`
     - Grain: `ds.batch(32).map_with_index(lambda i, b: mix_up(*b, step=i))`
-    - `keras_tricks.data.Batches(..., mix_up=mix_up)` does it by itself.
+    - In a torch `DataLoader`, `collate_fn=lambda b: mix_up(*default_collate(
+      b))`: the layer knows the step, with any number of workers.
+    - `keras_tricks.data.Batches(..., mix_up=mix_up)` does both by itself.
 
-    Without `step` an internal counter is used, which is reproducible only
-    where one thread asks for the batches in order. Worker processes hold a
-    copy of the layer: there, give `epoch` too, or call `set_epoch` before the
-    workers start. In tf.data the draw is a `tf.numpy_function`, which reads
-    the layer at run time; such a pipeline is not serializable.
+    A step that comes again while the epoch was never told would be mixed as
+    before: that is warned of, once. Without `step` an internal counter is
+    used, which is reproducible only where one thread asks for the batches in
+    order. Other worker processes hold a copy of the layer, which refuses to
+    count: there, give `step`, and `epoch` too, or call `set_epoch` before
+    they start. In tf.data the draw is a `tf.numpy_function`, which reads the
+    layer at run time; such a pipeline is not serializable.
 
     Everything is computed in float32, whatever the dtype policy, since the
     images are data. It costs two passes over the batch and one temporary copy
@@ -126,7 +131,8 @@ class MixUp(BatchMixer):
             to `None`.
         off_from_epoch: From this epoch on (counted from 0) nothing is mixed.
             Labels are still one-hot float32. Defaults to `None`, never off.
-        seed: Integer, at least 0. Defaults to 0.
+        seed: Integer, at least 0. Defaults to 0. It alone decides, whatever
+            `keras.utils.set_random_seed` was given.
         name: Name of the layer.
         dtype: Kept for the layer's config; it changes nothing.
 
@@ -134,17 +140,19 @@ class MixUp(BatchMixer):
         images: Shape `(B, ...)`, uint8 or floats, rank at least 2.
         labels: Integers of shape `(B,)` or `(B, 1)`, or dense labels of shape
             `(B, K)`.
-        epoch: Defaults to the epoch given to `set_epoch`, first 0.
+        epoch: Defaults to the epoch given to `set_epoch`, first 0; in a
+            worker of a `DataLoader` that was given none, to its passes.
         step: Index of the batch in its epoch. Defaults to a counter.
         training: With `False` nothing is mixed. Defaults to `True`.
 
     Returns:
         Images, float32, and labels, float32 of shape `(B, K)`. NumPy arrays
-        for NumPy images, TensorFlow tensors for TensorFlow ones (on every
-        backend), otherwise tensors of the Keras backend.
+        for NumPy images, tensors of TensorFlow or torch for such ones (on
+        every backend), otherwise tensors of the Keras backend.
 
     Raises:
-        ValueError: If an argument or an input is not as described.
+        ValueError: If an argument or an input is not as described: several
+            inputs, sample weights and labels of unknown rank among them.
 
     Example:
     >>> import numpy as np

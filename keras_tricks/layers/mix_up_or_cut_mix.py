@@ -25,7 +25,8 @@ class MixUpOrCutMix(StepLayer):
         mix_up: A `MixUp`.
         cut_mix: A `CutMix` with the same `num_classes`.
         cut_mix_share: Probability of `cut_mix`, in [0, 1]. Defaults to 0.5.
-        seed: Integer, at least 0, of the choice. Defaults to 0.
+        seed: Integer, at least 0, of the choice. Defaults to 0. It alone
+            decides, as in `MixUp`.
         name: Name of the layer.
         dtype: Kept for the layer's config; it changes nothing.
 

@@ -13,9 +13,13 @@ def tensorflow(x):
     return pytest.importorskip("tensorflow").convert_to_tensor(x)
 
 
+def torch(x):
+    return pytest.importorskip("torch").as_tensor(x)
+
+
 @pytest.fixture(
-    params=[np.asarray, keras.ops.convert_to_tensor, tensorflow],
-    ids=["numpy", "keras", "tensorflow"],
+    params=[np.asarray, keras.ops.convert_to_tensor, tensorflow, torch],
+    ids=["numpy", "keras", "tensorflow", "torch"],
 )
 def make(request):
     return request.param

@@ -174,7 +174,7 @@ def test_tf_data_with_a_ragged_last_batch():
     ds = ds.enumerate().map(lambda i, b: layer(*b, step=i))
     for step, (x, y) in enumerate(ds.as_numpy_iterator()):
         part = slice(3 * step, 3 * step + 3)
-        expected = layer(IMAGES[part], LABELS[part], step=step)
+        expected = layer(IMAGES[part], LABELS[part], 0, step)
         assert_same([(x, y)], [expected])
 
 
