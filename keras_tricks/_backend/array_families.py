@@ -264,8 +264,14 @@ class TorchArrays(NumPyArrays):
     def where(self, condition, x, y):
         return self.torch.where(condition.to(x.device), x, y)
 
+    def zeros_like(self, x):
+        return self.torch.zeros_like(x)
+
     def sum(self, x):
         return self.float32(x).sum(-1)
+
+    def max(self, x):
+        return x.amax(-1, keepdim=True)
 
     def any(self, x, axis=None):
         return x.any() if axis is None else x.any(axis)

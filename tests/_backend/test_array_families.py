@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_tricks._backend import array_ops, as_array
+from keras_tricks.losses import pack_targets
 
 VALUES = np.arange(12, dtype="float32").reshape(3, 4)
 
@@ -42,6 +43,22 @@ def test_reverse_and_concatenate_work_on_the_last_axis(make):
     x = make(VALUES)
     check(array_ops(x).reverse(x), make, VALUES[:, ::-1])
     check(array_ops(x).concatenate([x, x]), make, np.hstack([VALUES, VALUES]))
+
+
+def test_largest_values_and_zeros(make):
+    x = make(-VALUES)
+    check(array_ops(x).max(x), make, -VALUES[:, :1])
+    check(array_ops(x).zeros_like(x), make, 0 * VALUES)
+
+
+def test_targets_are_packed_and_checked_in_every_family(make):
+    labels, logits = make(np.array([1, 0])), make(VALUES[:2, :2])
+    packed = pack_targets(labels, logits)
+    check(packed, make, [[0, 1, -1, 0], [1, 0, -1, 0]])
+    with pytest.raises(ValueError, match="from 0 to 1. Received: 2"):
+        pack_targets(make(np.array([1, 2])), logits)
+    with pytest.raises(ValueError, match="must be logits, without softmax"):
+        pack_targets(labels, make(np.full((2, 2), 0.5, "float32")))
 
 
 def test_blend_in_float32_of_bytes(make):
