@@ -147,6 +147,17 @@ def test_a_copy_in_another_process_does_not_count():
         copy(IMAGES, LABELS)
 
 
+def test_a_process_that_is_spawned_shares_the_epoch(monkeypatch):
+    layer = make()
+    copied = pickle.loads(pickle.dumps(layer))
+    spawning = "multiprocessing.context.get_spawning_popen"
+    monkeypatch.setattr(spawning, lambda: "a process")
+    restore, state = layer.__reduce__()
+    shared = restore(*state)
+    layer.set_epoch(5)
+    assert (shared.epoch, copied.epoch) == (5, 0)
+
+
 @pytest.mark.parametrize("kind", [MixUp, CutMix])
 @pytest.mark.parametrize("per", ["batch", "sample"])
 def test_tensors_of_torch_stay_so(kind, per):
