@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from keras_tricks.losses import distillation_loss, label_smoothed_crossentropy
-from keras_tricks.losses._targets import without_ignored
+from keras_tricks.losses._targets import kind_of_labels, without_ignored
+from keras_tricks.losses.distillation import soft_term
+from keras_tricks.losses.label_smoothing import hard_term
 from keras_tricks.metrics import teacher_agreement
 
 
@@ -24,13 +25,15 @@ def update_lesson_metrics(metrics, loss, lesson, logits, sample_weight):
         logits: The student's.
         sample_weight: Weights of the samples, or None.
     """
-    hard = label_smoothed_crossentropy(
-        without_ignored(lesson.labels, logits, sample_weight),
+    labels = ops.convert_to_tensor(lesson.labels)
+    hard = hard_term(
+        without_ignored(labels, logits, sample_weight),
         logits,
+        kind_of_labels(labels, logits),
         loss.label_smoothing,
         loss.convention,
     )
-    kl = distillation_loss(lesson.logits, logits, loss.temperature, form="kl")
+    kl = soft_term(lesson.logits, logits, loss.temperature, "kl")
     reduce = _Reduced("term", loss.reduction, "float32")
     one = ops.ones((1,))
     share = reduce(one, one)  # Keras divides losses by the replicas.

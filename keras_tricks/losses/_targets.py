@@ -191,6 +191,19 @@ def without_ignored(labels, logits, sample_weight):
     return family.where(sample_weight == 0, zeros, labels)
 
 
+def nan_where(found, loss):
+    """Make a loss NaN where a check has found what cannot be meant.
+
+    Args:
+        found: What `check_label_values` and the like return.
+        loss: Tensor.
+    """
+    for wrong in found:
+        if wrong is not None:
+            loss = ops.where(wrong, float("nan"), loss)
+    return loss
+
+
 def shifted(logits):
     """Shift logits, in float32, so that their maximum is at 0."""
     logits = ops.cast(logits, "float32")
@@ -235,8 +248,4 @@ class LogitsLoss(keras.losses.Loss):
         logits = read(y_pred)
         found = self.check(read(y_true), logits)
         self._called |= logits is not y_pred
-        loss = super().__call__(y_true, y_pred, sample_weight)
-        for wrong in found:
-            if wrong is not None:
-                loss = ops.where(wrong, float("nan"), loss)
-        return loss
+        return nan_where(found, super().__call__(y_true, y_pred, sample_weight))

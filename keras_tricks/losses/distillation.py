@@ -31,11 +31,12 @@ def distillation_loss(
             the student agrees with the teacher.
 
     Returns:
-        A float32 tensor of shape (...).
+        A float32 tensor of shape (...), NaN for values that are refused
+        where nothing can be raised, as in some compiled steps.
 
     Raises:
         ValueError: If the shapes differ, T is not positive or the form is
-            unknown.
+            unknown; for probabilities in place of logits.
 
     Example:
     >>> r = np.zeros((1, 2), "float32")
@@ -51,8 +52,8 @@ def distillation_loss(
     check_soft_term(temperature, form)
     r = ops.convert_to_tensor(teacher_logits)
     z = ops.convert_to_tensor(student_logits)
-    check_pair(r, z)
-    return soft_term(r, z, temperature, form)
+    found = check_logit_pair(r, z)
+    return _targets.nan_where(found, soft_term(r, z, temperature, form))
 
 
 def soft_term(teacher_logits, student_logits, temperature, form):
@@ -97,6 +98,15 @@ def check_pair(teacher, student):
             f"{tuple(student.shape)}. "
             f"Received: teacher_logits.shape={tuple(teacher.shape)}"
         )
+
+
+def check_logit_pair(teacher, student):
+    """Refuse what are no logits of one shape, by their values too."""
+    check_pair(teacher, student)
+    return [
+        _targets.check_logit_values("teacher_logits", teacher),
+        _targets.check_logit_values("student_logits", student),
+    ]
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -150,11 +160,7 @@ class KnowledgeDistillation(_targets.LogitsLoss):
 
     def check(self, y_true: Tensor, y_pred: Tensor) -> list:
         """Refuse targets and logits that do not fit, by their values too."""
-        check_pair(y_true, y_pred)
-        return [
-            _targets.check_logit_values("teacher_logits", y_true),
-            _targets.check_logit_values("student_logits", y_pred),
-        ]
+        return check_logit_pair(y_true, y_pred)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return soft_term(y_true, y_pred, self.temperature, self.form)

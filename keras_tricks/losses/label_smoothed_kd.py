@@ -93,10 +93,12 @@ def label_smoothed_kd(
         form: Of the second term, `"crossentropy"` or `"kl"`.
 
     Returns:
-        A float32 tensor of shape (B,).
+        A float32 tensor of shape (B,), NaN for values that are refused where
+        nothing can be raised, as in some compiled steps.
 
     Raises:
-        ValueError: If the shapes do not fit; nothing is broadcast.
+        ValueError: If the shapes do not fit; nothing is broadcast. For labels
+            out of range and probabilities in place of logits.
 
     Example:
     >>> z = np.zeros((1, 2), "float32")
@@ -111,11 +113,10 @@ def label_smoothed_kd(
     """
     targets = ops.convert_to_tensor(targets)
     logits = ops.convert_to_tensor(logits)
-    _targets.check_logits("logits", logits)
-    kind = _targets.kind_of_labels(targets, logits, packed=True)
+    kind, found = _check_targets("logits", targets, logits)
     if kind == "packed":
         check_soft_term(temperature, form)
-    return _both_terms(
+    loss = _both_terms(
         targets,
         logits,
         kind,
@@ -125,6 +126,17 @@ def label_smoothed_kd(
         convention,
         form,
     )
+    return _targets.nan_where(found, loss)
+
+
+def _check_targets(name, targets, logits):
+    """Return the kind of targets, and what checks of values have found."""
+    kind, wrong = _targets.check_targets(name, targets, logits, packed=True)
+    found = [wrong, _targets.check_logit_values(name, logits)]
+    if kind == "packed":
+        r = targets[..., logits.shape[-1] :]
+        found.append(_targets.check_logit_values("teacher_logits", r))
+    return kind, found
 
 
 def _both_terms(
@@ -217,14 +229,8 @@ class LabelSmoothedKD(_targets.LogitsLoss):
 
     def check(self, y_true: Tensor, y_pred: Tensor) -> list:
         """Refuse targets and logits that do not fit, by their values too."""
-        kind, wrong = _targets.check_targets(
-            "y_pred", y_true, y_pred, packed=True
-        )
+        kind, found = _check_targets("y_pred", y_true, y_pred)
         self.kinds.add(kind)
-        found = [wrong, _targets.check_logit_values("y_pred", y_pred)]
-        if kind == "packed":
-            r = y_true[..., y_pred.shape[-1] :]
-            found.append(_targets.check_logit_values("teacher_logits", r))
         return found
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:

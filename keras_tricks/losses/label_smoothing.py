@@ -58,7 +58,8 @@ def smooth_labels(
         A float32 tensor of shape (..., K) whose rows sum to 1.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: If an argument is outside its range, and, where values can
+            be read, labels are; else the result is NaN.
 
     Example:
     >>> q = smooth_labels(np.array([2]), 0.1, num_classes=3)
@@ -73,14 +74,14 @@ def smooth_labels(
     labels = ops.convert_to_tensor(labels)
     if num_classes is not None:
         num_classes = _checks.check_int("num_classes", num_classes, minimum=2)
-        _targets.check_label_values(labels, num_classes, "integer")
+        wrong = _targets.check_label_values(labels, num_classes, "integer")
         p = ops.one_hot(ops.cast(labels, "int32"), num_classes, dtype="float32")
     else:
         num_classes = _targets.check_logits("labels", labels)
-        _targets.check_label_values(labels, num_classes, "dense")
+        wrong = _targets.check_label_values(labels, num_classes, "dense")
         p = ops.cast(labels, "float32")
     a, b = smoothing_weights(label_smoothing, num_classes, convention)
-    return a * p + b
+    return _targets.nan_where([wrong], a * p + b)
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -104,11 +105,12 @@ def label_smoothed_crossentropy(
         convention: `"paper"` or `"uniform"`, see `smooth_labels`.
 
     Returns:
-        A float32 tensor of shape (...), NaN where an integer label is
-        outside 0 ... K - 1 (inside a compiled step nothing can be raised).
+        A float32 tensor of shape (...), NaN for values that are refused
+        where nothing can be raised, as in some compiled steps.
 
     Raises:
-        ValueError: If the shapes do not fit; nothing is broadcast.
+        ValueError: If the shapes do not fit; nothing is broadcast. For labels
+            out of range and probabilities in place of logits.
 
     Example:
     >>> z = np.zeros((1, 4), "float32")
@@ -121,9 +123,10 @@ def label_smoothed_crossentropy(
     """
     labels = ops.convert_to_tensor(labels)
     logits = ops.convert_to_tensor(logits)
-    _targets.check_logits("logits", logits)
-    kind = _targets.kind_of_labels(labels, logits)
-    return hard_term(labels, logits, kind, label_smoothing, convention)
+    kind, wrong = _targets.check_targets("logits", labels, logits)
+    found = [wrong, _targets.check_logit_values("logits", logits)]
+    loss = hard_term(labels, logits, kind, label_smoothing, convention)
+    return _targets.nan_where(found, loss)
 
 
 def hard_term(labels, logits, kind, label_smoothing, convention):

@@ -2,13 +2,13 @@ import keras
 
 from keras_tricks._types import DType, Tensor
 from keras_tricks.losses._targets import without_ignored
-from keras_tricks.losses.label_smoothing import label_smoothed_crossentropy
+from keras_tricks.losses.label_smoothing import hard_term
 from keras_tricks.metrics.dominant_label_accuracy import hard_targets
 
 
 def _crossentropy(y_true, y_pred):
-    labels, _ = hard_targets(y_true, y_pred)
-    return label_smoothed_crossentropy(labels, y_pred, label_smoothing=0.0)
+    labels, kind = hard_targets(y_true, y_pred)
+    return hard_term(labels, y_pred, kind, 0.0, "paper")
 
 
 @keras.saving.register_keras_serializable("keras_tricks")

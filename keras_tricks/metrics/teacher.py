@@ -9,7 +9,7 @@ from keras_tricks.losses import _targets
 from keras_tricks.losses.distillation import (
     check_pair,
     check_soft_term,
-    distillation_loss,
+    soft_term,
 )
 
 
@@ -138,7 +138,7 @@ class TeacherKL(_PackedMetric):
         self._direction = "down"
 
     def _values(self, teacher, student):
-        return distillation_loss(teacher, student, self.temperature, "kl")
+        return soft_term(teacher, student, self.temperature, "kl")
 
     def get_config(self) -> dict:
         return {

@@ -8,6 +8,9 @@ from keras_tricks.losses import (
     KnowledgeDistillation,
     LabelSmoothedCrossentropy,
     LabelSmoothedKD,
+    distillation_loss,
+    label_smoothed_crossentropy,
+    label_smoothed_kd,
     pack_targets,
 )
 
@@ -44,6 +47,21 @@ MISTAKES = {
     "logits that are not packed": (LabelSmoothedKD(), LOGITS, ROWS),
     "one-hot labels for a teacher": (
         KnowledgeDistillation(),
+        ONE_HOT,
+        "`teacher_logits` must be logits",
+    ),
+    "a function and softmax": (
+        label_smoothed_crossentropy,
+        Y,
+        "`logits` must be logits, without softmax",
+    ),
+    "a function and logits that are not packed": (
+        label_smoothed_kd,
+        LOGITS,
+        ROWS,
+    ),
+    "a function and one-hot labels for a teacher": (
+        distillation_loss,
         ONE_HOT,
         "`teacher_logits` must be logits",
     ),
