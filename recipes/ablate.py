@@ -20,6 +20,7 @@ from absl import app, flags
 from run_progress import RunProgress, print_classes
 
 from keras_tricks import Recipe, training
+from keras_tricks._lock import FolderLock
 from keras_tricks.report import comparison_table, write_comparison_report
 
 # What each trick changes in the preset `baseline`; a callable gets the
@@ -137,15 +138,16 @@ def main(argv):
     if len(argv) > 1:
         sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
     folder = Path(_FOLDER.value)
+    path = folder / "comparison.html"
     try:
         recipes = make_recipes(
             _CONFIGURATIONS.value, _SEEDS.value, recipe_flags.given()
         )
-        folders = run_all(recipes, folder)
+        with FolderLock(folder, "folder"):
+            folders = run_all(recipes, folder)
+            write_comparison_report(path, folders, title=_TITLE.value)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    path = folder / "comparison.html"
-    write_comparison_report(path, folders, title=_TITLE.value)
     print(f"\n{comparison_table(folders)}\n\nReport: {path}")
 
 

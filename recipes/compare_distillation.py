@@ -27,6 +27,7 @@ from run_progress import RunProgress, print_classes
 
 from keras_tricks import Recipe, training
 from keras_tricks._files import write_atomically
+from keras_tricks._lock import FolderLock
 from keras_tricks.distillation import Distiller
 
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Number of seeds.", lower_bound=1)
@@ -206,13 +207,13 @@ def main(argv):
     folder = Path(_FOLDER.value)
     try:
         recipe = Recipe(**{**_DEFAULTS, **recipe_flags.given()})
-        folder.mkdir(parents=True, exist_ok=True)
-        results = run_all(recipe, folder)
+        with FolderLock(folder, "folder"):
+            results = run_all(recipe, folder)
+            table = make_table(results)
+            write_atomically(folder / "comparison.md", table)
+            draw(results, folder / "comparison.png")
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    table = make_table(results)
-    write_atomically(folder / "comparison.md", table)
-    draw(results, folder / "comparison.png")
     print(f"\n{table}\nPicture: {folder / 'comparison.png'}")
 
 

@@ -13,12 +13,14 @@ At SIGTERM or Ctrl-C it saves and exits with the code 75: the same command
 with the same --run_folder continues. Other failures exit with 1.
 """
 
+import contextlib
+import os
 import sys
-import time
 
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
 import recipe_flags
 from absl import app, flags
+from new_run_folder import new_run_folder
 
 from keras_tricks import training
 from keras_tricks.data import TooManyBadRecords
@@ -66,16 +68,19 @@ def main(argv):
     """Train, or say in one line why it cannot."""
     if len(argv) > 1:
         sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
-    folder = _RUN_FOLDER.value or time.strftime("runs/%Y%m%d-%H%M%S")
+    folder, made = _RUN_FOLDER.value, None
     verbose = _VERBOSE.value
     try:
         recipe = recipe_flags.recipe_from_flags()
         distribution = distribute(
             _DISTRIBUTE.value, "sync" if recipe.sync_batch_norm else "local"
         )
-        if not _RUN_FOLDER.value:
+        if folder is None:
             # Clocks of several processes differ.
-            folder = distribution.gather(folder)[0]
+            made = distribution.together(
+                lambda: new_run_folder() if distribution.is_chief else None
+            )
+            folder = distribution.gather(made)[0]
         run = training.prepare(
             recipe,
             folder,
@@ -84,6 +89,9 @@ def main(argv):
             distribution,
         )
     except (ValueError, OSError, ImportError, RuntimeError) as error:
+        if made is not None:
+            with contextlib.suppress(OSError):  # There is something in it.
+                os.rmdir(made)
         sys.exit(f"{type(error).__name__}: {error}")
     if distribution.is_chief:
         _say(run, folder)

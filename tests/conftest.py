@@ -31,6 +31,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 ONCE = """\
 data/inspection
 data/pipeline/engines/test_choose.py
+data/pipeline/engines/test_grain_data.py
 data/pipeline/test_bad_records.py
 data/pipeline/test_read_ahead.py
 data/shards
@@ -81,6 +82,7 @@ recipes/test_train.py::test_every_field
 recipes/test_train.py::test_flags_win
 recipes/test_train.py::test_none_is_said
 recipes/test_train.py::test_the_
+recipes/test_train.py::test_two_starts
 report/test_comparison_report.py
 report/test_comparison_table.py
 report/test_data_report.py
@@ -99,14 +101,17 @@ test_docs.py::test_python_blocks_run[docs/surgery
 test_docs.py::test_the_
 test_docstrings.py::test_public_objects
 test_files.py
-test_untrusted.py
+test_lock.py
 test_mistakes.py::test_a_flag
 test_mistakes.py::test_a_wrong_flag
+test_signals.py
 test_text.py
+test_untrusted.py
 training/test_interruption.py::test_a_full_disk
 training/test_interruption.py::test_a_run_whose_process_died_loses_nothing[by
 training/test_interruption.py::test_a_run_whose_process_died_loses_nothing[in a b
 training/test_interruption.py::test_a_run_whose_process_died_loses_nothing[in e
+training/test_interruption.py::test_another_process
 training/test_run.py::test_a_killed_run_continues_bit_for_bit[b
 training/test_run.py::test_a_killed_run_continues_bit_for_bit[with
 training/test_streams.py::test_an_interrupted_run_continues_bit_for_bit[everything]

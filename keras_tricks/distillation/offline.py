@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_tricks import _backend, _checks
+from keras_tricks._lock import FolderLock
 from keras_tricks._types import PathLike
 from keras_tricks.distillation import _kinds, _packed, _store
 from keras_tricks.distillation.check_teacher import (
@@ -115,13 +116,14 @@ def precompute_logits(
         "fingerprint": _store.fingerprint(teacher),
         "adapt": _describe(adapt),
     }
-    store = _store.Store.resume(path, teacher.name, **known)
     ask = _asker(teacher, adapt)
     counts = {"computed": 0, "reused": 0}
     progress = keras.utils.Progbar(
         kind.total(epochs), verbose=verbose, unit_name="sample"
     )
     with contextlib.ExitStack() as stack:
+        stack.enter_context(FolderLock(path, "path"))
+        store = _store.Store.resume(path, teacher.name, **known)
         if store is not None:
             stack.callback(store.flush)
         for rows, batch in kind.read(epochs):

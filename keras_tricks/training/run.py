@@ -11,6 +11,7 @@ import keras
 
 from keras_tricks import _backend, callbacks
 from keras_tricks._files import storage_error
+from keras_tricks._lock import FolderLock
 from keras_tricks.data import ImageData, ImageSet, RestOfEpoch
 from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.data.sources.class_names import describe_classes
@@ -35,9 +36,9 @@ from keras_tricks.training.on_device import DeviceFinish, finish_on_device
 from keras_tricks.training.run_callbacks import close_logs, run_callbacks
 from keras_tricks.training.run_folder import open_folder, writing_folder
 from keras_tricks.training.run_state import (
-    OfAllProcesses,
     SameDevices,
     SameRecipe,
+    bad_records,
 )
 from keras_tricks.training.teacher import build_distiller
 
@@ -61,6 +62,8 @@ class PreparedRun:
         epochs_done: Epochs of the interrupted run, otherwise 0. If it was
             interrupted within the next one, `backup.step` has its batches.
         explanation: What `Recipe.explain` says.
+        lock: Keeps the folder for this process until `fit` ends, or this
+            object is gone.
 
     Example:
     >>> import tempfile
@@ -85,6 +88,7 @@ class PreparedRun:
     distribution: Distribution
     epochs_done: int
     explanation: str
+    lock: FolderLock
 
     @property
     def train_batches(self) -> EpochBatches:
@@ -109,6 +113,8 @@ class PreparedRun:
     ) -> dict:
         """Train, write everything into the folder, see `train`."""
         start = time.perf_counter()
+        if self.distribution.is_chief:
+            self.lock.acquire()
         try:
             parts = list(self._parts())
             for done, end, batches in parts:
@@ -126,6 +132,8 @@ class PreparedRun:
             ) from None
         except OSError as error:
             raise storage_error(error, self.folder, last_backup(self)) from None
+        finally:
+            self.lock.release()
 
     def _parts(self):
         """Yield epochs done and wanted and the batches, for each `fit`."""
@@ -208,8 +216,9 @@ def prepare(
 
     Raises:
         ValueError: If the folder holds a run of another recipe or one that
-            is complete, or none of its backups is whole; if it does not hold
-            what `resume` asks for; or the data do not fit the recipe.
+            is complete, or none of its backups is whole; if another process
+            trains in it; if it does not hold what `resume` asks for; or the
+            data do not fit the recipe.
         OSError: If the folder cannot be written.
         FileNotFoundError: If `data_dir` does not exist.
         ImportError: If a package of an extra is missing.
@@ -223,9 +232,18 @@ def prepare(
     (22, 0)
     """
     distribution = distribution or Distribution()
-    folder = distribution.together(
-        lambda: open_folder(recipe, run_folder, resume)
+    lock = distribution.together(
+        lambda: open_folder(recipe, run_folder, resume, distribution.is_chief)
     )
+    try:
+        return _prepare(recipe, lock, backup_every_steps, distribution)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _prepare(recipe, lock, backup_every_steps, distribution):
+    """Do what `prepare` does in a folder that is kept for this process."""
     data = distribution.together(lambda: load_data(recipe), chief_first=True)
     distribution.check_batch_size(
         recipe.batch_size, recipe.gradient_accumulation_steps
@@ -235,16 +253,16 @@ def prepare(
             recipe, data, distribution
         )
     average = build_average(recipe)
-    written = writing_folder(folder, distribution)
+    written = writing_folder(lock.folder, distribution)
     backup = callbacks.Backup(
-        folder / "backup",
+        lock.folder / "backup",
         average,
         every_steps=backup_every_steps,
         logs=[written / HISTORY],
         parts={
-            "recipe": SameRecipe(recipe, folder),
+            "recipe": SameRecipe(recipe, lock.folder),
             "devices": SameDevices(recipe, distribution),
-            **_bad_records(written, stages, validation_batches, distribution),
+            **bad_records(written, stages, validation_batches, distribution),
         },
         distribution=distribution,
     )
@@ -261,6 +279,7 @@ def prepare(
         distribution,
         epochs_done,
         explanation,
+        lock,
     )
     distribution.together(lambda: _begin(run))
     return run
@@ -329,18 +348,6 @@ def _begin(run):
         run.kept.remember(HISTORY)
     except OSError as error:
         raise storage_error(error, run.folder, "Nothing was changed") from None
-
-
-def _bad_records(folder, stages, validation, distribution):
-    """Tell batches that read files where to list what they cannot read."""
-    found = {}
-    for name, batches in (("training", stages[0][1]), ("test", validation)):
-        if hasattr(batches, "bad"):
-            batches.bad.path = folder / f"bad_{name}_records.tsv"
-            found[f"bad_{name}_records"] = OfAllProcesses(
-                batches.bad, distribution
-            )
-    return found
 
 
 def train(

@@ -10,15 +10,37 @@ from pathlib import Path
 
 from keras_tricks import callbacks
 from keras_tricks._checks import check_choice
-from keras_tricks._files import temporary_folder
+from keras_tricks._files import storage_error, temporary_folder
+from keras_tricks._lock import LOCK_FILE, FolderLock
 from keras_tricks.recipe import Recipe
 
 # What is written where it is, not beside it first.
 _IN_PLACE = ("history.csv", "events", "backup")
 
 
-def open_folder(recipe, run_folder, resume):
-    """Return the folder of a new or an interrupted run of this recipe."""
+def open_folder(recipe, run_folder, resume, writes):
+    """Return the lock of the folder of a new or an interrupted run.
+
+    It has been acquired for the process that writes.
+    """
+    lock = FolderLock(run_folder, "run_folder")
+    _check_folder(recipe, lock.folder, resume)
+    if writes:
+        try:
+            lock.acquire()
+        except OSError as error:
+            kept = "Nothing was changed"
+            raise storage_error(error, lock.folder, kept) from None
+        try:  # What another process did in between.
+            _check_folder(recipe, lock.folder, resume)
+        except BaseException:
+            lock.release()
+            raise
+    return lock
+
+
+def _check_folder(recipe, folder, resume):
+    """Check that a run may begin or continue in a folder."""
     check_choice("resume", resume, ("auto", "must", "never"))
     for package in ("jinja2", "matplotlib", "tensorboard"):
         if importlib.util.find_spec(package) is None:
@@ -26,7 +48,6 @@ def open_folder(recipe, run_folder, resume):
                 "A training run writes a report: `pip install "
                 f'"keras_tricks[report]"`. Received: no module {package!r}'
             )
-    folder = Path(run_folder)
     for name in _IN_PLACE:
         if (folder / name).is_symlink():
             raise ValueError(
@@ -53,7 +74,8 @@ def open_folder(recipe, run_folder, resume):
             "`run_folder` must hold a run to resume with resume='must'. "
             f"Received: run_folder={str(folder)!r}, without a backup"
         )
-    if resume == "never" and folder.is_dir() and any(folder.iterdir()):
+    found = folder.iterdir() if folder.is_dir() else ()
+    if resume == "never" and any(path.name != LOCK_FILE for path in found):
         raise ValueError(
             "`run_folder` must be new or empty with resume='never'. "
             f"Received: run_folder={str(folder)!r}"
@@ -66,7 +88,6 @@ def open_folder(recipe, run_folder, resume):
                 "`run_folder` must be new or hold the backups of the epochs "
                 f"in its history.csv. Received: run_folder={str(folder)!r}"
             )
-    return folder
 
 
 def writing_folder(folder, distribution):

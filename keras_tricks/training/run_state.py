@@ -36,6 +36,18 @@ class OfAllProcesses:
         self.part.set_state(own)
 
 
+def bad_records(folder, stages, validation, distribution):
+    """Tell batches that read files where to list what they cannot read."""
+    found = {}
+    for name, batches in (("training", stages[0][1]), ("test", validation)):
+        if hasattr(batches, "bad"):
+            batches.bad.path = folder / f"bad_{name}_records.tsv"
+            found[f"bad_{name}_records"] = OfAllProcesses(
+                batches.bad, distribution
+            )
+    return found
+
+
 class SameRecipe:
     """Refuses to go on with another recipe, whatever recipe.json says."""
 

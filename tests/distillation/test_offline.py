@@ -20,6 +20,8 @@ from keras_tricks.distillation.offline import (
 )
 from keras_tricks.layers import MixUp
 
+from ..test_lock import in_use
+
 N, SIDE, K, B = 44, 6, 3, 8
 RNG = np.random.default_rng(7)
 IMAGES = RNG.integers(0, 256, (N, SIDE, SIDE, 1), "uint8")
@@ -269,6 +271,8 @@ def test_paths_that_cannot_be_meant(tmp_path):
         write((X, Y), tmp_path)
     with pytest.raises(ValueError, match="`path` must be a folder"):
         write((X, Y), tmp_path / "logits.npy")
+    with in_use(tmp_path / "other"), pytest.raises(ValueError, match="writer"):
+        write((X, Y), tmp_path / "other")
 
 
 class NoisyPyData(PyData):

@@ -5,6 +5,8 @@ import pytest
 
 from keras_tricks import Recipe
 
+from ..test_lock import in_use
+
 # What each configuration changes in the plain baseline, at 24 epochs.
 CHANGES = {
     "baseline": {},
@@ -109,6 +111,10 @@ def test_a_comparison_is_written_and_complete_runs_are_kept(
     assert second.returncode == 0, second.stderr[-2000:]
     assert [path.stat().st_mtime_ns for path in models] == times
     assert len(re.findall("complete, kept", second.stdout)) == 4
+    with in_use(tmp_path):
+        third = run_script("ablate.py", *arguments)
+    assert third.returncode == 1
+    assert "`folder` must have one writer at a time" in third.stderr
     tables = [done.stdout.split("\n\n")[-2] for done in (first, second)]
     assert tables[0] == tables[1]
     assert "baseline" in tables[0]

@@ -266,6 +266,17 @@ def test_an_unknown_flagfile_is_one_line_with_those_there_are(
     assert line.endswith(f"Received: --flagfile={name}")
 
 
+def test_two_starts_in_one_second_have_two_folders(
+    load_script, tmp_path, monkeypatch
+):
+    module = load_script("new_run_folder")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module.time, "strftime", lambda _: "runs/2026")
+    names = [module.new_run_folder() for _ in range(3)]
+    assert names == ["runs/2026", "runs/2026-2", "runs/2026-3"]
+    assert all((tmp_path / name).is_dir() for name in names)
+
+
 def test_training_writes_a_report_and_says_where(run_script, tmp_path):
     done = run_script(
         "train.py",

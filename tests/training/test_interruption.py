@@ -210,6 +210,21 @@ def test_no_whole_backup_is_an_error_that_changes_nothing(stopped):
     assert contents(stopped.folder) == before
 
 
+def test_another_process_that_trains_there_is_named(stopped, tmp_path):
+    from ..test_lock import in_use
+
+    for folder in stopped.folder, tmp_path / "new":
+        with in_use(folder):
+            before = contents(folder)
+            with pytest.raises(
+                ValueError, match="`run_folder` must have one.* by process 7"
+            ):
+                training.prepare(RECIPE, folder)
+            assert contents(folder) == before
+    with in_use(stopped.folder), pytest.raises(ValueError, match="process 7"):
+        stopped.fit(0)  # It gave the folder back when it stopped.
+
+
 def test_another_recipe_changes_nothing(stopped):
     before = contents(stopped.folder)
     with pytest.raises(ValueError, match="same recipe.*epochs is 3 and not 5"):

@@ -8,7 +8,6 @@ import json
 import os
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -20,6 +19,7 @@ from keras_tricks._files import (
     storage_error,
     write_atomically,
 )
+from keras_tricks._lock import LOCK_FILE, FolderLock
 from keras_tricks._text import as_table
 from keras_tricks._untrusted import parse_json
 from keras_tricks.data.shards.index import INDEX_FILE, index_content
@@ -102,7 +102,8 @@ def write_shards(
 
     Raises:
         ValueError: If an argument is wrong, the folder holds anything of
-            another call, or there are too many bad images.
+            another call, another process writes to it, or there are too many
+            bad images.
         ImportError: If a package is missing.
         OSError: If the disk is full, say; the same call goes on later.
 
@@ -128,23 +129,24 @@ def write_shards(
     writer = WRITERS[format]
     writer.check()
     plan = make_plan(splits, writer, shards, shard_megabytes, seed)
-    out = Path(folder)
-    _prepare(out, plan, format, splits)
-    bar = keras.utils.Progbar(
-        len(plan), width=24, verbose=int(verbose), unit_name="image"
-    )
-    job = _Job(out, writer, splits, max_bad_records, bar)
-    job.recall(plan.shards)
-    kept = len(job.rows)
-    job.run([one for one in plan.shards if one.name not in job.rows], workers)
-    try:
-        return job.finish(plan.shards, kept)
-    except OSError as error:
-        raise storage_error(error, out, _KEPT) from None
+    with FolderLock(folder, "folder") as lock:
+        _prepare(lock.folder, plan, format, splits)
+        bar = keras.utils.Progbar(
+            len(plan), width=24, verbose=int(verbose), unit_name="image"
+        )
+        job = _Job(lock.folder, writer, splits, max_bad_records, bar)
+        job.recall(plan.shards)
+        kept = len(job.rows)
+        missing = [one for one in plan.shards if one.name not in job.rows]
+        job.run(missing, workers)
+        try:
+            return job.finish(plan.shards, kept)
+        except OSError as error:
+            raise storage_error(error, lock.folder, _KEPT) from None
 
 
 def _prepare(out, plan, format, splits):
-    """Make the folder, or see that it is of the same plan."""
+    """See that the folder is empty, or of the same plan."""
     remove_partial(out, PLAN_FILE)
     file = out / PLAN_FILE
     written = json.dumps(
@@ -167,12 +169,12 @@ def _prepare(out, plan, format, splits):
         for folder in (out, out / _NOTES):
             remove_partial(folder)
         return
-    if out.is_dir() and any(out.iterdir()):
+    found = {path.name for path in out.iterdir()} - {LOCK_FILE}
+    if found:
         raise ValueError(
             "`folder` must be new, empty, or hold what the same call began. "
-            f"Received: {out} with {min(out.iterdir()).name} in it"
+            f"Received: {out} with {min(found)} in it"
         )
-    out.mkdir(parents=True, exist_ok=True)
     write_atomically(file, written + "\n")
 
 

@@ -19,6 +19,8 @@ from keras_tricks.data import (
 )
 from keras_tricks.data.shards import writers as shard_writers
 
+from ...test_lock import in_use
+
 FORMATS = ["tfrecord", "array_record", "webdataset"]
 KEPT_BYTES = ["tfrecord", "webdataset"]
 
@@ -207,6 +209,13 @@ def test_another_plan_is_refused(root, tmp_path, name):
 def test_a_folder_of_something_else_is_refused(root, tmp_path):
     with pytest.raises(ValueError, match="`folder` must .* with ant in it$"):
         write_shards(splits_of(root), root)
+
+
+def test_a_folder_that_another_process_writes_to_is_refused(root, tmp_path):
+    with in_use(tmp_path / "out"):
+        with pytest.raises(ValueError, match="`folder` must have one writer"):
+            write_shards(splits_of(root), tmp_path / "out")
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
 
 
 def test_megabytes_are_a_size(root, tmp_path):
