@@ -63,7 +63,7 @@ def describe(classifier, report):
     end = "probabilities" if classifier.gives_probabilities else "logits"
     return {
         "format": report.format,
-        "input_shape": classifier.model.input_shape,
+        "input_shape": report.input_shape,
         "preprocessing": None if own is None else own.get_config(),
         "outputs": end,
         "classes": None if classes is None else list(classes.names),

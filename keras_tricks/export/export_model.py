@@ -34,6 +34,9 @@ class ExportReport:
         scale: Largest output of the network, in magnitude.
         same_class: On how many images the two agree on the first class.
         size: Bytes of the file, or of all files in the folder.
+        input_shape: What the file takes, `None` where any number will do.
+        fixed: Why it takes one size of images although the network takes any;
+            `""` if it does not.
 
     Example:
     >>> report = ExportReport("m.onnx", "onnx", 16, 1e-5, 10.0, 16, 400_000)
@@ -49,13 +52,18 @@ class ExportReport:
     scale: float
     same_class: int
     size: int
+    input_shape: tuple[int | None, ...] = ()
+    fixed: str = ""
 
     def __str__(self):
+        shape = " x ".join(map(str, self.input_shape[1:]))
+        fixed = f"; for images of {shape} alone ({self.fixed})"
         return (
             f"{self.path}: {self.format}, {self.size / 1e6:.1f} MB; on "
             f"{self.images} images outputs up to {self.scale:.3g} differ by at "
             f"most {self.difference:.2g}, and {self.same_class} of "
             f"{self.images} have the same first class"
+            f"{fixed if self.fixed else ''}"
         )
 
 
@@ -73,6 +81,11 @@ def export_model(
     is for, and run on `examples`, all at once and the first one alone. Only
     if its outputs are those of the network does it get its name; otherwise
     nothing is left.
+
+    A network of images of any size is run on `examples` of another size too,
+    which has the other parity after each of five halvings, so that padding of
+    one size shows. If that fails, the file is made for the size of
+    `examples` alone, and the report says why.
 
     Formula: `max |y_file - y| <= tolerance * max |y|`.
 
@@ -117,30 +130,89 @@ def export_model(
         dtypes = compute_dtypes(model)
         tolerance = max(_TOLERANCES.get(d, _TOLERANCE) for d in dtypes)
     check_real("tolerance", tolerance, 0)
-    expected = _run(model.predict_on_batch, examples)
-    _check_space(model, target)
+    # The first alone, too: a file may be made for one batch size.
+    batches = [examples, examples[:1]]
     with temporary_folder(target) as folder:
-        temporary = folder / target.name
-        try:
-            format_.write(model, str(temporary))
-            # The first alone, too: a file may be made for one batch size.
-            run = format_.read(str(temporary))
-            outputs = _run(run, examples)
-            alone = _run(run, examples[:1])
-        except Exception as error:
-            # Converters and runtimes fail in ways of their own.
-            explained = storage_error(error, target, _KEPT)
-            if explained is not error:
-                raise explained from error
-            raise RuntimeError(
-                f"`model` must be one that {format} can hold; of mixed "
-                "precision, its float32 form may be "
-                f"({first_line(error)}). Received: model={model.name!r}"
-            ) from error
-        report = _compare(target, format, expected, outputs, alone, temporary)
-        _check_difference(report, tolerance)
-        _replace(temporary, target, folder)
+        if None not in model.input_shape[1:]:
+            report = _write(format_, model, folder, target, batches, tolerance)
+        else:
+            report = _write_free(
+                format_, model, folder, target, batches, tolerance
+            )
+        _replace(folder / target.name, target, folder)
     return report
+
+
+def _write_free(format_, model, folder, target, batches, tolerance):
+    """Write a file of any size of images, or else of that of the examples."""
+    others = [other_sizes(batches[1], model.input_shape)]
+    try:
+        return _write(
+            format_, model, folder, target, batches + others, tolerance
+        )
+    except RuntimeError as error:
+        reason = first_line(error.__cause__ or error)
+    path = folder / target.name
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    inputs = keras.Input(batches[0].shape[1:])
+    fixed = keras.Model(inputs, model(inputs), name=model.name)
+    report = _write(format_, fixed, folder, target, batches, tolerance)
+    return dataclasses.replace(report, fixed=reason)
+
+
+def other_sizes(
+    examples: np.ndarray, input_shape: tuple[int | None, ...]
+) -> np.ndarray:
+    """Return examples of another size along the axes where any will do.
+
+    After k halvings, rounded up, a side of S has the parity of
+    `((S - 1) >> k) + 1`. The new size has the other one for k = 0 ... 4.
+
+    Args:
+        examples: Shape `(N, ...)`.
+        input_shape: Of the network: `None` where any size will do.
+
+    Returns:
+        The examples cut off, or continued with themselves.
+
+    Example:
+    >>> other_sizes(np.zeros((1, 224, 8, 3)), (None, None, None, 3)).shape
+    (1, 193, 25, 3)
+    """
+    for axis, side in enumerate(input_shape[1:], 1):
+        if side is None:
+            size = examples.shape[axis]
+            other = ((size - 1) ^ 31) + 1
+            other += 32 * (2 * other < size)
+            examples = np.take(examples, np.arange(other) % size, axis)
+    return examples
+
+
+def _write(format_, model, folder, target, batches, tolerance):
+    """Write a file, run it on each of the batches, and compare."""
+    path = folder / target.name
+    # First of all: some converters want a network that was called.
+    expected = [_run(model.predict_on_batch, batches[0])]
+    expected += [expected[0][:1]]
+    expected += [_run(model.predict_on_batch, x) for x in batches[2:]]
+    _check_space(model, target)
+    try:
+        format_.write(model, str(path))
+        run = format_.read(str(path))
+        outputs = [_run(run, x) for x in batches]
+    except Exception as error:
+        # Converters and runtimes fail in ways of their own.
+        explained = storage_error(error, target, _KEPT)
+        if explained is not error:
+            raise explained from error
+        raise RuntimeError(
+            f"`model` must be one that {format_.name} can hold; of mixed "
+            "precision, its float32 form may be "
+            f"({first_line(error)}). Received: model={model.name!r}"
+        ) from error
+    report = _compare(path, format_.name, expected, outputs, model.input_shape)
+    _check_difference(report, tolerance)
+    return dataclasses.replace(report, path=str(target))
 
 
 def _check_space(model, target):
@@ -191,27 +263,29 @@ def _check_examples(model, examples):
     return examples
 
 
-def _compare(path, format_, expected, outputs, alone, temporary):
-    if outputs.shape != expected.shape or alone.shape != expected[:1].shape:
+def _compare(path, format_, expected, outputs, input_shape):
+    wanted, found = ([y.shape for y in ys] for ys in (expected, outputs))
+    if wanted != found:
         raise RuntimeError(
-            f"The file must give outputs of shape {expected.shape}, and of one "
-            f"image {expected[:1].shape}. Received: {outputs.shape} and "
-            f"{alone.shape}"
+            f"The file must give outputs of shape {wanted[0]}, and of one "
+            f"image {wanted[1]}. Received: {', '.join(map(str, found))}"
         )
-    differences = (
-        np.abs(outputs - expected).max(),
-        np.abs(alone - expected[:1]).max(),
-    )
-    files = [temporary, *temporary.rglob("*")]
+    differences = [
+        np.abs(y - wanted).max()
+        for y, wanted in zip(outputs, expected, strict=True)
+    ]
+    files = [path, *path.rglob("*")]
+    same = outputs[0].argmax(-1) == expected[0].argmax(-1)
     return ExportReport(
         path=str(path),
         format=format_,
-        images=len(expected),
+        images=len(expected[0]),
         # `max` of Python would lose a NaN.
         difference=float(np.max(differences)),
-        scale=float(np.abs(expected).max()),
-        same_class=int((outputs.argmax(-1) == expected.argmax(-1)).sum()),
+        scale=max(float(np.abs(y).max()) for y in expected),
+        same_class=int(same.sum()),
         size=sum(file.stat().st_size for file in files if file.is_file()),
+        input_shape=tuple(input_shape),
     )
 
 
