@@ -15,6 +15,7 @@ from pathlib import Path
 
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
 import keras
+import one_line
 import recipe_flags
 from absl import app, flags
 from run_progress import RunProgress, print_classes
@@ -147,7 +148,7 @@ def main(argv):
             folders = run_all(recipes, folder)
             write_comparison_report(path, folders, title=_TITLE.value)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        one_line.stop(error)
     print(f"\n{comparison_table(folders)}\n\nReport: {path}")
 
 

@@ -16,6 +16,7 @@ import sys
 
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
 import keras
+import one_line
 import source_flags
 from absl import app, flags
 
@@ -128,7 +129,7 @@ def main(argv):
             {"source": source, "keras_tricks": __version__},
         )
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        one_line.stop(error)
     print_table(report)
     print(f"Report: {page}")
     sys.exit(len(report.bad) > _MAX_BAD_RECORDS.value)

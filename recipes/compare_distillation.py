@@ -21,6 +21,7 @@ from pathlib import Path
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
 import keras
 import numpy as np
+import one_line
 import recipe_flags
 from absl import app, flags
 from run_progress import RunProgress, print_classes
@@ -213,7 +214,7 @@ def main(argv):
             write_atomically(folder / "comparison.md", table)
             draw(results, folder / "comparison.png")
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        one_line.stop(error)
     print(f"\n{table}\nPicture: {folder / 'comparison.png'}")
 
 

@@ -15,6 +15,7 @@ import sys
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
 import classifier_flags
 import keras
+import one_line
 import source_flags
 from absl import app, flags
 
@@ -146,7 +147,7 @@ def main(argv):
             title=f"{classifier.model.name} on {images.source}",
         )
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        one_line.stop(error)
     print_table(result, facts, _WORST.value)
     print(f"Report: {report}")
 

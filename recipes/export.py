@@ -17,6 +17,7 @@ import sys
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
 import classifier_flags
 import keras
+import one_line
 import source_flags
 from absl import app, flags
 
@@ -106,7 +107,7 @@ def main(argv):
         text = json.dumps(describe(classifier, report), indent=2)
         write_atomically(f"{output}.json", text + "\n")
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        one_line.stop(error)
     print(report)
     print(f"Images, classes and versions: {output}.json")
 

@@ -22,6 +22,7 @@ import tempfile
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+import one_line as one_line  # What fails from here on is told in a line.
 import output_streams as output_streams  # Of every script, so that all print.
 
 from keras_tricks._signals import end_in_one_line, end_with_parent, is_worker

@@ -20,6 +20,7 @@ import threading
 import time
 from pathlib import Path
 
+import one_line
 import output_streams as output_streams
 from absl import app, flags
 
@@ -80,7 +81,7 @@ def main(argv):
             f"or a program. Received: {argv[1]}"
         )
     except OSError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        one_line.stop(error)
     sys.exit(code)
 
 

@@ -12,6 +12,7 @@ they are, after a look whether they can be decoded.
 import sys
 
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
+import one_line
 from absl import app, flags
 
 from keras_tricks.data import open_folder_splits, verify_shards, write_shards
@@ -91,7 +92,7 @@ def main(argv):
             )
             print(f"Verified: {count} records are the bytes of their files")
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        one_line.stop(error)
 
 
 def report(written):

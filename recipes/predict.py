@@ -14,6 +14,7 @@ import sys
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
 import classifier_flags
 import numpy as np
+import one_line
 from absl import app, flags
 
 from keras_tricks import evaluation
@@ -97,7 +98,7 @@ def main(argv):
             _BATCH_SIZE.value,
         )
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        one_line.stop(error)
     if _FORMAT.value == "json":
         print(json.dumps(results, indent=2))
     else:

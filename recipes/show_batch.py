@@ -14,6 +14,7 @@ import pathlib
 import sys
 
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
+import one_line
 import recipe_flags
 from absl import app, flags
 
@@ -73,7 +74,7 @@ def main(argv):
         title = f"{data.name}, epoch {_EPOCH.value}, step {_STEP.value}"
         write_batch_figure(path, stages, f"{title}, seed {recipe.seed}")
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        one_line.stop(error)
     print(f"{len(stages.rows)} of the images of {title}: {path}")
 
 

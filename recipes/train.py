@@ -18,6 +18,7 @@ import os
 import sys
 
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
+import one_line
 import recipe_flags
 from absl import app, flags
 from new_run_folder import new_run_folder
@@ -92,13 +93,13 @@ def main(argv):
         if made is not None:
             with contextlib.suppress(OSError):  # There is something in it.
                 os.rmdir(made)
-        sys.exit(f"{type(error).__name__}: {error}")
+        one_line.stop(error)
     if distribution.is_chief:
         _say(run, folder)
     try:
         result = run.fit(verbose if verbose == "auto" else int(verbose))
     except _FAILURES as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        one_line.stop(error)
     if distribution.is_chief:
         print(
             f"Validation accuracy {result['val_accuracy']:.2%} after "

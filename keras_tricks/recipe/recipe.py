@@ -145,10 +145,7 @@ class Recipe(InputFields):
         "D", "Variant of a ResNet.", choices=("A", "B", "C", "D")
     )
     width: int = option(
-        16,
-        "Channels of the first stage, even; 64 is the paper's.",
-        low=2,
-        high=2**16,
+        16, "Channels of the first stage, even (paper: 64).", low=2, high=2**16
     )
     small_images: bool = option(
         True, "Use the stem that keeps the resolution, for 8 to 64 pixels."

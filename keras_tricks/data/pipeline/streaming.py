@@ -140,9 +140,8 @@ class ImageBatches(EpochBatches):
         self.mix_up = mix_up
         self.repeats = check_int("repeats", repeats, 1)
         self.drop_remainder = drop_remainder
-        self.accumulation_steps = check_int(
-            "accumulation_steps", accumulation_steps, 1
-        )
+        steps = check_int("accumulation_steps", accumulation_steps, 1)
+        self.accumulation_steps = steps
         self.data_format = check_choice(
             "data_format", data_format, ("channels_last", "channels_first")
         )
@@ -150,14 +149,13 @@ class ImageBatches(EpochBatches):
         self._check_mix_up()
         self.shard = check_shard(shard)
         self.batch_size = check_int("batch_size", batch_size, 1)
-        least = self.accumulation_steps if drop_remainder else 0
+        least = steps if drop_remainder else 0
         check_batch_size(len(records), self.batch_size, least, self.shard[1])
         self.bad = BadRecords(max_bad_records, bad_records_path)
         self.loader = SampleLoader(
             records, transform or preprocessing, self.seed, self.repeats
         )
-        if workers is not None:
-            check_int("workers", workers)
+        check_int("workers", workers or 0)
         check_batch_room(self.local_batch_size, self.loader.output_shape)
         self.engine = choose_engine(engine)
         options = {"workers": workers, "deterministic": deterministic}
