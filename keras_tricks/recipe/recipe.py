@@ -30,8 +30,7 @@ class Recipe(InputFields):
     paper's tables; every field is also a flag of `recipes/train.py`.
 
     Args:
-        dataset: See `keras_tricks.data.load` and
-            `keras_tricks.data.open_images`.
+        dataset: See `keras_tricks.data.load` and `open_images` there.
         data_dir: A folder of class folders, of TFRecord, ArrayRecord or
             WebDataset shards with `augmentation="crop"`, or an .npz; it wins.
         image_key: See `keras_tricks.data.open_images`.
@@ -50,11 +49,9 @@ class Recipe(InputFields):
         policy: `"none"`, `"rand_augment"` or `"trivial_augment"`.
         magnitude: Of RandAugment.
         erasing: Probability of random erasing.
-        repeated_augmentation: Times that an image is in a batch, each time
-            transformed anew.
+        repeated_augmentation: Times that an image is in a batch.
         test_image_size: Side of validation images; `image_size` by default.
-        crop_ratio: Of validation images: their side over that of the
-            resized image.
+        crop_ratio: Side of validation images over that of the resized ones.
         progressive_sizes: Sides of training images in equal parts of the
             run, the last `image_size`; None for one size.
         input_engine: `"auto"`, `"memory"`, `"tf.data"` or `"grain"`.

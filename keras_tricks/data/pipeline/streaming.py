@@ -163,7 +163,7 @@ class ImageBatches(EpochBatches):
         self.deterministic = deterministic
         self._iterator = self._next = self.error = None
         for index in wrong_labels(records):  # Now, and not in hours.
-            self._note_bad(0, index * self.repeats)
+            self._tried_again(0, index * self.repeats)
 
     @property
     def local_batch_size(self) -> int:
@@ -328,10 +328,9 @@ class ImageBatches(EpochBatches):
             yield rest
 
     def _loaded(self, epoch, asked):
-        """Yield what the engine loads, and what it could but would not.
+        """Yield what the engine loads, and what it refused and should not.
 
-        An engine's own decoder may refuse what `decode_image` reads, which is
-        the judge on every engine. What that refuses is noted.
+        `decode_image` is the judge on every engine; what it refuses is noted.
         """
         engine = self._engine.batches(epoch, asked, self.local_batch_size)
         if not self.deterministic:
@@ -360,17 +359,16 @@ class ImageBatches(EpochBatches):
             yield from self._tried_again(epoch, sample)
 
     def _tried_again(self, epoch, sample):
-        """Yield a batch of one sample, or note what is wrong with it."""
+        """Return a list of a batch of one sample, or note why there is none."""
         index = int(sample) // self.repeats
         if index in self.bad:
-            return
+            return []
         try:
             image, label = self.loader.load(epoch, int(sample))
         except ValueError as error:
             self.bad.add(index, self.records.name(index), str(error))
-        else:
-            columns = [sample], [image], [np.int32(label)]
-            yield tuple(np.asarray(column) for column in columns)
+            return []
+        return [(np.array([sample]), image[None], np.array([label], "int32"))]
 
     def _finish(self, images, labels, epoch, step):
         """From transformed images to what training takes."""
