@@ -23,7 +23,8 @@ _MEANINGS = {
     "gray": "Three equal channels.",
     "CMYK": "RGB without a color profile.",
     "palette": "The colors of the palette.",
-    "16 bits": "8 bits, rounded.",
+    "16 bits": "8 bits; gray is rounded, colors are cut off.",
+    "unused bits": "Dark: of 16 bits the highest two or more are 0.",
     "transparent": "Transparency is left out: the colors under it count.",
     "animated": "The first picture.",
     "turned": "Turned upright, as the camera noted.",
@@ -112,6 +113,18 @@ def verdicts(report: DataReport) -> list[str]:
         lines.append("Every record can be used.")
     if report.left_out:
         lines.append(f"Left out: {describe_left_out(report.left_out)}.")
+    dark = report.odd_counts().get("unused bits", 0)
+    if dark:
+        first = next(
+            one.odd_names["unused bits"][0]
+            for one in report.splits
+            if "unused bits" in one.odd_names
+        )
+        lines.append(
+            f"{_number(dark, 'image')} of 16 bits, such as {first}, "
+            f"{_is(dark)} nearly black, since white is 65535: write values of "
+            "12 bits, say, as value * 255 / 4095 in 8 bits."
+        )
     for split, names in report.empty_classes().items():
         if names:
             shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

@@ -14,7 +14,7 @@ from keras_tricks.data import (
 from keras_tricks.report import write_data_report
 from keras_tricks.report.data_report import verdicts
 
-from ..data.damaged_images import damaged_folder, photo
+from ..data.damaged_images import damaged_folder, encode, photo
 
 
 def arrays(count=12, classes=3, seed=0, labels=None):
@@ -70,6 +70,24 @@ def test_duplicates_show_their_labels(read_page, tmp_path):
         "them says nothing.",
         "1 image is there under two labels or more: one of them is wrong.",
     ]
+
+
+def test_images_that_turn_black_are_named():
+    """A microscope's 12 bits in a file of 16."""
+
+    class Deep(ArrayRecords):
+        def record(self, index):
+            gray = self.images[index][..., 0].astype("uint16") * 16
+            return encode(Image.fromarray(gray), "png"), index % 3
+
+    records = arrays(3)
+    deep = Deep(records.images, records.labels, records.class_names, "cell")
+    found = verdicts(inspect_images({"train": records, "test": deep}))
+    assert found[1] == (
+        "3 images of 16 bits, such as cell[0], are nearly black, since white "
+        "is 65535: write values of 12 bits, say, as value * 255 / 4095 in 8 "
+        "bits."
+    )
 
 
 def test_what_matters_most_comes_first(read_page, tmp_path):

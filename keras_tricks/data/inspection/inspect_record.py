@@ -35,6 +35,7 @@ ODDITIES = (
     "CMYK",
     "palette",
     "16 bits",
+    "unused bits",
     "transparent",
     "animated",
     "turned",
@@ -46,6 +47,8 @@ ODDITIES = (
 """What can be unusual about an image that training does use."""
 
 TINY, HUGE, LONG = 32, 20_000_000, 4
+# Of 16 bits, one that uses 14 or less is at most this bright of 255.
+_DARK = 64
 
 _ORIENTATION = 0x0112
 _LEVELS = np.arange(256.0)
@@ -166,6 +169,9 @@ def _inspect(records, index, name):
         )
     width, height = image.size
     odd |= _odd_sizes(height, width)
+    brightest = max(high for _, high in image.getextrema())
+    if "16 bits" in odd and brightest <= _DARK:
+        odd.add("unused bits")
     shares = np.reshape(image.histogram(), (3, 256)) / (height * width)
     return ImageFacts(
         label=int(label),

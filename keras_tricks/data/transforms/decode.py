@@ -117,8 +117,10 @@ def decode_image(
 
     The orientation of the camera (EXIF) is applied. Gray becomes three equal
     channels, a palette its colors, CMYK RGB without a color profile. 16 bits
-    become 8 by `round(value / 257)`. Transparency is left out: the colors
-    under it count. Of an animation the first picture is taken.
+    of gray become 8 by `round(value / 257)`, so that 65535 is white, however
+    few of the bits are used; 16 bits of color by `value >> 8`, as Pillow
+    reads them. Transparency is left out: the colors under it count. Of an
+    animation the first picture is taken.
 
     Args:
         source: A path, or the bytes of a file.

@@ -340,4 +340,17 @@ def test_a_png_of_16_bits_in_each_channel():
     rows = (b"\0" + bytes(40 * 6)) * 40
     data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
     data += chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    assert odd(data) == {"16 bits"}
+    assert odd(data) == {"16 bits", "unused bits"}  # All of them are 0.
+
+
+@pytest.mark.parametrize("bits", [8, 12, 14, 15, 16])
+@pytest.mark.parametrize("dtype", ["uint16", "int32"])
+def test_images_that_use_few_of_16_bits(bits, dtype):
+    """They turn black, whatever the type of the file's pixels."""
+    pixels = (photo(4)[..., 0] / 255 * (2**bits - 1)).astype(dtype)
+    pixels[0, 0] = 2**bits - 1
+    kind = "png" if dtype == "uint16" else "tiff"
+    found = odd(encode(Image.fromarray(pixels), kind))
+    assert found == {"gray", "16 bits"} | (
+        {"unused bits"} if bits < 15 else set()
+    )

@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -87,6 +89,22 @@ def test_files_of_every_kind_become_rgb(name):
     image = decode_image(data)
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, expected)
+
+
+def test_16_bits_of_color_are_cut_off():
+    """As the docstring says; Pillow cannot write such a file."""
+    pixels = RNG.integers(0, 65536, (6, 4, 3), dtype="uint16")
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, content in (
+        (b"IHDR", struct.pack(">IIBBBBB", 4, 6, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ):
+        check = zlib.crc32(kind + content)
+        data += struct.pack(">I", len(content)) + kind + content
+        data += struct.pack(">I", check)
+    np.testing.assert_array_equal(decode_image(data), pixels >> 8)
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "tiff"])
