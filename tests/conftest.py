@@ -1,6 +1,7 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 import numpy as np
@@ -19,6 +20,11 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 # On a GPU: else products of float32 matrices are rounded to 10 bits.
 os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+# Ignored in the background of a shell, and then in all that tests start.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 if "PYTEST_XDIST_WORKER" in os.environ:
     # There is a worker for each core: more threads would wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
