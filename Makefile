@@ -8,7 +8,7 @@ ONCE := torch
 # The CPU build of torch: plain `torch` would bring gigabytes of CUDA.
 TORCH := torch==2.13.0
 
-.PHONY: demo test check compat lint docs bench clean
+.PHONY: demo test check compat lint docs bench fuzz clean
 
 ## Trains with and without the bag of tricks on handwritten digits.
 demo: $(VENV)/demo.done
@@ -72,6 +72,9 @@ bench: $(VENV)/dev.done
 	  done; \
 	done
 	$(BIN)/python benchmarks/configurations.py
+
+fuzz: $(VENV)/dev.done
+	$(BIN)/python tests/fuzz/run.py --quick
 
 clean:
 	rm -rf $(VENV) $(VENV)-keras-* runs site

@@ -194,6 +194,28 @@ def test_a_pickle_that_fills_the_memory(zipped, tmp_path):
         read_tensors(path)
 
 
+def test_a_tensor_that_has_changed(tmp_path):
+    """PyTorch reads it without a word."""
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "a.pth"
+    torch.save({"w": torch.full((100,), 1.5)}, path)
+    assert read_tensors(path)[0]["w"][50] == 1.5
+    content = bytearray(path.read_bytes())
+    content[content.index(np.full(100, 1.5, "float32").tobytes()) + 201] ^= 1
+    path.write_bytes(content)
+    assert torch.load(path)["w"][50] != 1.5
+    with pytest.raises(ValueError, match="a.pth', which is damaged: .*/data/0"):
+        read_tensors(path)
+
+
+def test_names_in_an_archive_are_shown_in_one_line(tmp_path):
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("\x1b[31mred\nline", "")
+    with pytest.raises(ValueError, match="an archive of .x1b.31mred.nline$"):
+        read_tensors(path)
+
+
 def test_a_tensor_that_repeats_one_number(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"w": torch.zeros(1).expand(10**12)}, tmp_path / "a.pth")

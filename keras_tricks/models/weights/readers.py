@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_tricks._checks import first_line
+from keras_tricks._text import printable
 from keras_tricks._untrusted import (
     check_archive,
     check_memory,
@@ -34,7 +35,8 @@ def refusal(path, reason) -> ValueError:
     """Return the error for a file that cannot be read."""
     return ValueError(
         "`source` must be a whole .safetensors, .pth, .pt, .npz or .h5 file of "
-        f"weights. Received: {os.fspath(path)!r}, {reason}"
+        f"weights. Received: {os.fspath(path)!r}, "
+        f"{printable(str(reason))[:400]}"
     )
 
 
@@ -194,7 +196,7 @@ def _read_torch(path, key):
 
 
 def _check_pickle(path):
-    """Refuse an archive that declares too much, and a call that fills memory.
+    """Refuse an archive that has changed, and what would fill the memory.
 
     Of all that `weights_only` lets a pickle call, `bytearray` alone takes
     memory that nothing in the file stands for.
@@ -202,6 +204,9 @@ def _check_pickle(path):
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             check_archive(archive)
+            damaged = archive.testzip()  # PyTorch itself does not look.
+            if damaged is not None:
+                raise ValueError(f"{damaged} has changed")
             for name in archive.namelist():
                 if name.endswith("data.pkl") and _CALL in archive.read(name):
                     raise pickle.UnpicklingError
