@@ -9,6 +9,8 @@ import time
 import weakref
 from pathlib import Path
 
+from keras_tricks._text import printable
+
 if os.name == "nt":
     import msvcrt
 else:
@@ -127,11 +129,10 @@ class FolderLock:
                 raise
             os.lseek(file, 0, os.SEEK_SET)
             owner = os.read(file, 200).decode("utf-8", "replace")
-            owner = "".join(c if c.isprintable() else "?" for c in owner)
             raise ValueError(
                 f"`{self.argument}` must have one writer at a time. Received: "
                 f"{self.argument}={str(self.folder)!r}, in use by "
-                f"{owner or 'another process'}"
+                f"{printable(owner) or 'another process'}"
             ) from None
 
     def release(self) -> None:
