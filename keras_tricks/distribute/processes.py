@@ -1,6 +1,8 @@
 """Which processes train together: what the environment says."""
 
+import contextlib
 import dataclasses
+import ipaddress
 import re
 from collections.abc import Mapping
 
@@ -31,6 +33,14 @@ class Processes:
     count: int = 1
     coordinator: str | None = None
     addresses: tuple[str, ...] = ()
+
+    @property
+    def local(self) -> bool:
+        """Whether they meet at loopback addresses, as on one machine."""
+        return bool(self.coordinator) and all(
+            _is_loopback(address)
+            for address in (self.coordinator, *self.addresses)
+        )
 
 
 def find_processes(backend: str, environment: Mapping[str, str]) -> Processes:
@@ -72,6 +82,13 @@ def find_processes(backend: str, environment: Mapping[str, str]) -> Processes:
             f"count. Received: process {found.index} of {found.count}"
         )
     return found
+
+
+def _is_loopback(address):
+    host = address.rpartition(":")[0].strip("[]")
+    with contextlib.suppress(ValueError):  # A name.
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def _tensorflow(environment):

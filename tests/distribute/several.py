@@ -4,6 +4,9 @@ The functions run in each of two processes, see `test_several_processes`, and
 some of them in one alone, for comparison.
 """
 
+import contextlib
+import os
+import socket
 import sys
 from pathlib import Path
 
@@ -299,6 +302,20 @@ def together(distribution):
     ]
 
 
+def open_ports():
+    """Ports of this process that other machines can reach, on Linux."""
+    found, level = [], socket.SOL_SOCKET
+    for name in os.listdir("/proc/self/fd") if sys.platform == "linux" else []:
+        with contextlib.suppress(OSError):
+            with socket.socket(fileno=os.dup(int(name))) as one:
+                listens = one.getsockopt(level, socket.SO_ACCEPTCONN)
+                tied = one.getsockopt(level, socket.SO_BINDTODEVICE, 16)
+                address = one.getsockname()
+                if listens and not tied and address[0] in ("::", "0.0.0.0"):
+                    found.append(address[1])
+    return found
+
+
 def results(spec):
     """All of the above with an engine."""
     distribution = start(spec)
@@ -328,7 +345,7 @@ def results(spec):
         found["scalar_loss"] = scalar_loss(distribution)
         found["uneven_training"] = uneven_training(distribution)
     patches = [name for name in sys.modules if name.endswith("keras_patches")]
-    return {**found, "patches": patches}
+    return {**found, "patches": patches, "open_ports": open_ports()}
 
 
 def refusals(distribution):

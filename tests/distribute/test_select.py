@@ -192,3 +192,20 @@ def test_the_addresses_of_slurm(nodes, tasks, hosts):
 def test_a_process_beyond_the_last():
     with pytest.raises(ValueError, match="Received: process 2 of 2"):
         find_processes("torch", {**TORCHRUN, "RANK": "2"})
+
+
+@pytest.mark.parametrize(
+    ("addresses", "local"),
+    [
+        (["127.0.0.1:1", "127.0.0.2:2"], True),
+        (["localhost:1"], True),
+        (["[::1]:1"], True),
+        (["127.0.0.1:1", "host:2"], False),
+        (["10.0.0.1:1"], False),
+        ([], False),
+    ],
+)
+def test_processes_of_one_machine(addresses, local):
+    coordinator = addresses[0] if addresses else None
+    processes = Processes(0, 2, coordinator, tuple(addresses))
+    assert processes.local is local

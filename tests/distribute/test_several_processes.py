@@ -92,6 +92,10 @@ def test_an_engine_imports_the_patches_of_its_backend_alone(found):
         assert result["patches"] == [patches]
 
 
+def test_other_machines_reach_no_port(found):
+    assert [result["open_ports"] for result in found] == [[], []]
+
+
 def test_a_loss_may_be_a_sum(found, alone):
     for result in found:
         np.testing.assert_allclose(result["summed"], alone["summed"], rtol=2e-6)

@@ -138,6 +138,9 @@ def _connect(processes: Processes) -> None:
             "num_processes": processes.count,
             "process_id": processes.index,
         }
+    if processes.local:
+        # It would listen on all interfaces, and believes who connects.
+        known["coordinator_bind_address"] = processes.coordinator
     try:
         # Without arguments JAX asks the cluster: TPU pods, Kubernetes, MPI.
         jax.distributed.initialize(

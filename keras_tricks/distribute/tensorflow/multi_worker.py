@@ -1,5 +1,6 @@
 """The devices of several processes on TensorFlow."""
 
+import contextlib
 import functools
 import json
 import os
@@ -12,6 +13,7 @@ from keras_tricks.distribute.local_batches import LocalBatches
 from keras_tricks.distribute.processes import Processes
 from keras_tricks.distribute.tensorflow import keras_patches
 from keras_tricks.distribute.tensorflow.datasets import distribute_parts
+from keras_tricks.distribute.tensorflow.loopback import loopback_only
 from keras_tricks.distribute.tensorflow.mirrored import Mirrored
 
 
@@ -86,10 +88,14 @@ def _strategy(processes: Processes):
         task = {"type": "worker", "index": processes.index}
         cluster = {"worker": processes.addresses}
         os.environ["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
+    fence = contextlib.nullcontext()
+    if processes.local:
+        fence = loopback_only(processes.addresses[processes.index])
     kind = "AUTO" if tf.config.list_physical_devices("GPU") else "RING"
     experimental = tf.distribute.experimental
-    return tf.distribute.MultiWorkerMirroredStrategy(
-        communication_options=experimental.CommunicationOptions(
-            implementation=experimental.CommunicationImplementation[kind]
+    with fence:
+        return tf.distribute.MultiWorkerMirroredStrategy(
+            communication_options=experimental.CommunicationOptions(
+                implementation=experimental.CommunicationImplementation[kind]
+            )
         )
-    )

@@ -3,6 +3,7 @@
 import atexit
 import datetime
 import os
+import socket
 from collections.abc import Mapping
 
 import keras
@@ -106,21 +107,59 @@ def _connect(processes: Processes) -> None:
     if torch.cuda.is_available():
         torch.cuda.set_device(_own_gpu(torch.cuda.device_count(), os.environ))
         kind = "cpu:gloo,cuda:nccl"
+    meets: dict = {"init_method": f"tcp://{processes.coordinator}"}
     try:
+        # torchrun has a store of its own.
+        agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        if processes.local and not agent:
+            meets = {"store": _local_store(processes)}
         dist.init_process_group(
             kind,
-            init_method=f"tcp://{processes.coordinator}",
+            **meets,
             rank=processes.index,
             world_size=processes.count,
             timeout=_WAIT,
         )
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         raise RuntimeError(
             f"The {processes.count} processes must find each other at "
             f"{processes.coordinator} ({str(error).splitlines()[0]}). "
             f"Received: process {processes.index}"
         ) from None
     atexit.register(dist.destroy_process_group)
+
+
+def _local_store(processes):
+    """Return a store that this machine alone can reach, as are the sums.
+
+    PyTorch's own listens on all interfaces, and believes who connects.
+    """
+    import torch.distributed as dist
+
+    host, _, port = str(processes.coordinator).rpartition(":")
+    host = "127.0.0.1" if host == "localhost" else host.strip("[]")
+    listener = None
+    if processes.index == 0:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, int(port)), family=family)
+        listener = listener.detach()
+    for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        os.environ.setdefault(name, _loopback_interface())
+    store = dist.TCPStore(
+        host,
+        int(port),
+        processes.count,
+        is_master=processes.index == 0,
+        timeout=_WAIT,
+        master_listen_fd=listener,
+    )
+    return dist.PrefixStore("keras_tricks", store)
+
+
+def _loopback_interface():
+    """Return `lo`, which is `lo0` on some systems."""
+    names = [name for _, name in socket.if_nameindex()]
+    return next((name for name in names if name in ("lo", "lo0")), "lo")
 
 
 def _own_gpu(count: int, environment: Mapping[str, str]) -> int:
