@@ -112,7 +112,7 @@ def test_a_flag_that_a_message_names_exists():
         (file.name, flag)
         for file, tree in trees.items()
         for text in texts_of(tree)
-        for flag in re.findall(r"(?<![\w-])--([a-z]\w+)", text)
+        for flag in re.findall(r"(?<![\w-])--([a-z]\w+)(?![\w-])", text)
         if flag.removeprefix("no") not in known and flag not in known
     }
     assert not wrong and {"data_dir", "image_key", "classes"} <= known

@@ -290,6 +290,11 @@ class Subclassed(keras.Model):
         return self.head(x)
 
 
+def built(model):
+    model(X)
+    return model
+
+
 def nested():
     inputs = keras.Input((D,))
     inside = chain(STUDENT)
@@ -331,7 +336,7 @@ MISTAKES = {
         "`student` must be a functional model.*Received: student=",
     ),
     "teacher without a graph": (
-        lambda: distiller(teacher=Subclassed(), features=match()),
+        lambda: distiller(teacher=built(Subclassed()), features=match()),
         "`teacher` must be a functional model.*Received: teacher=",
     ),
     "a layer inside a layer": (

@@ -223,4 +223,4 @@ def test_other_devices_are_said_or_refused(capsys):
         capsys.readouterr().err
     )
     with pytest.raises(ValueError, match="must have 4 devices as before"):
-        SameDevices(Recipe(sync_batch_norm=False), now).set_state(before)
+        SameDevices(Recipe(sync_batch_norm=False), now).check_state(before)

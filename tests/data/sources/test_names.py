@@ -110,7 +110,7 @@ def test_too_many_are_named(folder):
 
 def test_a_run_folder_is_text():
     with pytest.raises(ValueError, match="`run_folder` must .* UTF-8. Rec"):
-        open_folder(Recipe(), os.fsdecode(b"r\xfcn"), "auto")
+        open_folder(Recipe(), os.fsdecode(b"r\xfcn"), "auto", writes=True)
 
 
 def test_reports(folder, tmp_path):
