@@ -289,6 +289,8 @@ class Campaign:
         number = signal.Signals[SIGNALS[index // len(_TARGETS.value) % 4]]
         several = target != "single"
         folder = self.folder(several)
+        if (folder / "result.json").exists():  # Of a start before this one.
+            self.finish(several)
         row = kill_once(folder, target, number, rng)
         self.rows.append(row)
         self.save()
