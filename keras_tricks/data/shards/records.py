@@ -1,6 +1,7 @@
 """Shards of `tf.train.Example`s, in TFRecord and ArrayRecord files."""
 
 import importlib
+import io
 import os
 import re
 import struct
@@ -19,6 +20,7 @@ from keras_tricks.data.shards.files import (
 from keras_tricks.data.shards.index import ShardIndex, Shards, make_index
 from keras_tricks.data.sources.choose_key import USUAL, choose_key
 from keras_tricks.data.sources.class_names import ClassNames
+from keras_tricks.data.transforms.decode import holds_image
 
 IMAGE, LABEL, FILENAME = (
     "image/encoded",
@@ -32,17 +34,6 @@ _TFRECORD = re.compile(
     r".*(\.tfrec(ord)?s?(-\d+-of-\d+)?|-\d+-of-\d+)", re.IGNORECASE
 )
 _ARRAY_RECORD = re.compile(r".*\.array_record(-\d+-of-\d+)?", re.IGNORECASE)
-# How files of images begin: JPEG, PNG, GIF, WebP, BMP, TIFF, PPM.
-_IMAGES = (
-    b"\xff\xd8\xff",
-    b"\x89PNG",
-    b"GIF8",
-    b"RIFF",
-    b"BM",
-    b"II*\0",
-    b"MM\0*",
-    b"P6",
-)
 # Damaged records at the start, at most, before one tells the features.
 _LOOKED_AT = 32
 _KIND = "TFRecord (not compressed) or ArrayRecord shards"
@@ -320,7 +311,7 @@ def _is_image(key, features):
     """Tell whether a feature is a file of a known kind of image."""
     one = features[key][0] if len(features[key]) == 1 else None
     named = key in USUAL["image_key"]
-    return isinstance(one, bytes) and (named or one.startswith(_IMAGES))
+    return isinstance(one, bytes) and (named or holds_image(io.BytesIO(one)))
 
 
 def _is_integer(key, features):

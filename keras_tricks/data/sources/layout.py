@@ -7,6 +7,7 @@ import os
 import posixpath
 import re
 from collections.abc import Callable, Sequence
+from posixpath import join
 
 import numpy as np
 
@@ -132,7 +133,7 @@ class Layout:
         """
         labels = np.empty(len(names), "int32")
         for i, name in enumerate(names):
-            folder = name.removeprefix(_join(split.path, "")).partition("/")[0]
+            folder = name.removeprefix(join(split.path, "")).partition("/")[0]
             index = classes.index(folder)
             if index is None:
                 index = classes.index(posixpath.basename(name).split("_")[0])
@@ -267,15 +268,15 @@ def find_layout(
     chosen = {}
     for name in (*train, *tests):
         beside: dict[str, str] = {}
-        path, inside = _enter(scan, _join(base, name), is_class, beside)
+        path, inside = _enter(scan, join(base, name), is_class, beside)
         chosen[name] = Split(path, inside.folders, inside.images), beside
     # Pictures without classes, to be handed in somewhere, are often `test`.
     test = next((x for x in tests if chosen[x][0].folders), tests[0])
     for name in (*entries.folders, *entries.images):
         if name not in (*train, test):
-            left_out[_join(base, name)] = "beside the splits"
+            left_out[join(base, name)] = "beside the splits"
     for name, why in entries.left_out.items():
-        left_out[_join(base, name)] = why
+        left_out[join(base, name)] = why
     for name in (*train, test):
         left_out |= chosen[name][1]
     return Layout(root, chosen[train[0]][0], chosen[test][0], left_out)
@@ -288,11 +289,11 @@ def _enter(scan, path, is_class, left_out):
         if len(entries.folders) != 1 or entries.images:
             break
         (name,) = entries.folders
-        inside = scan(_join(path, name))
+        inside = scan(join(path, name))
         if not inside.folders or is_class(name):
             break
-        left_out |= {_join(path, x): why for x, why in entries.left_out.items()}
-        path, entries = _join(path, name), inside
+        left_out |= {join(path, x): why for x, why in entries.left_out.items()}
+        path, entries = join(path, name), inside
     return path, entries
 
 
@@ -305,7 +306,7 @@ def _check_no_splits(where, base, folders, scan, is_class):
         and not is_class(name)
     ]
     # A class may be called `train`, of pictures of trains.
-    of_classes = [scan(_join(base, name)) for name in like]
+    of_classes = [scan(join(base, name)) for name in like]
     of_classes = any(len(x.folders) > 1 and not x.images for x in of_classes)
     if of_classes or len(like) == len(folders) > 1:
         raise ValueError(
@@ -313,7 +314,3 @@ def _check_no_splits(where, base, folders, scan, is_class):
             f"{' or '.join(TRAIN_FOLDERS)} and {', '.join(TEST_FOLDERS)}. "
             f"Received: {printable(', '.join(folders[:5]))} in {where}"
         )
-
-
-def _join(folder, name):
-    return f"{folder}/{name}" if folder else name

@@ -157,10 +157,9 @@ def load_keras_dataset(name: str) -> ImageData:
     try:
         (x, y), (u, v) = getattr(keras.datasets, name).load_data()
     except Exception as error:
-        reason = " ".join(str(error).split())
         raise RuntimeError(
-            f"Could not download {name}: {reason}. Without a network use "
-            "dataset='digits' or give data_dir."
+            f"Could not download {name}: {first_line(error)}. Without a "
+            "network use dataset='digits' or give data_dir."
         ) from error
     return ImageData(
         _with_channels(x),

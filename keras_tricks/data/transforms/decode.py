@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from keras_tricks._checks import first_line
 from keras_tricks._files import read_regular
 from keras_tricks._text import printable
 from keras_tricks.data.transforms.crops import import_pillow
@@ -187,8 +188,7 @@ def open_image(
         # Pillow's own words name an object in memory, not the file.
         raise ValueError(f"{name}: no image of a known format") from None
     except Exception as error:
-        reason = printable(" ".join(str(error).split())) or type(error).__name__
-        raise ValueError(f"{name}: {reason}") from None
+        raise ValueError(f"{name}: {first_line(error)}") from None
 
 
 def _to_rgb(image):

@@ -19,20 +19,6 @@ from keras_tricks.data.shards.tar import is_tar_shard
 MANY = [f"train-{i:05d}-of-00003" for i in range(3)]
 
 
-@pytest.fixture
-def touch(tmp_path):
-    """A function that makes empty files."""
-
-    def make(*names):
-        for name in names:
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        return tmp_path
-
-    return make
-
-
 def any_name(name):
     return not name.endswith(".txt")
 

@@ -15,6 +15,8 @@ from keras_tricks.data import ClassNames, open_record_shards
 from keras_tricks.data.shards.example_proto import encode_example
 from keras_tricks.data.shards.index import index_content
 
+from ..damaged_images import encode, photo
+
 CLASSES = ClassNames(("ant", "bee", "cat"))
 
 
@@ -156,7 +158,7 @@ def test_a_compressed_tfrecord_is_not_called_cut(compression, count, tmp_path):
         open_record_shards(path, CLASSES)
 
 
-PNG = b"\x89PNG of an image"
+PNG = encode(photo(0, 4, 4), "png")
 LAYOUTS = [
     # Of TensorFlow Datasets: beans, cifar10, cifar100.
     ({"image": PNG, "label": 1}, {}),
@@ -168,7 +170,7 @@ LAYOUTS = [
     ),
     ({"jpg": PNG, "class": 1, "name": "x", "size": 2.5}, {}),
     (
-        {"a": PNG, "b": PNG[:9], "class": 1, "height": 3},
+        {"a": PNG, "b": PNG[:40], "class": 1, "height": 3},
         {"image_key": "a", "label_key": "class"},
     ),
 ]
@@ -186,6 +188,14 @@ def test_features_of_any_name(features, keys, tmp_path):
     records = open_record_shards(path, CLASSES, **keys)
     assert records.record(2) == (PNG, 1)
     assert pickle.loads(pickle.dumps(records)).record(2) == (PNG, 1)
+
+
+@pytest.mark.parametrize("kind", ["bmp", "gif", "ppm", "tiff", "webp"])
+def test_an_image_is_what_can_be_decoded(kind, tmp_path):
+    image = encode(photo(0, 4, 4)[..., 0], kind)  # A gray PPM is "P5".
+    path = tmp_path / "a.tfrecord"
+    write_tfrecord(path, [encode_example({"x": image, "y": b"II*", "n": 1})])
+    assert open_record_shards(path, CLASSES).record(0) == (image, 1)
 
 
 @pytest.mark.parametrize(

@@ -9,20 +9,6 @@ from keras_tricks.data.sources.arrays import stratified_split
 from keras_tricks.data.sources.load_folder import load_folder
 
 
-@pytest.fixture
-def touch(tmp_path):
-    """A function that makes empty files."""
-
-    def make(*names):
-        for name in names:
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"")
-        return tmp_path
-
-    return make
-
-
 def test_a_share_of_each_class_is_held_out(touch):
     names = [f"{c}/{i}.png" for c in ("ant", "bee") for i in range(7)]
     root = touch(*names, "bee/deep/x.JPG", "bee/.hidden.png", ".git/1.png")

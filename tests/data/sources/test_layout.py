@@ -11,20 +11,6 @@ from keras_tricks.data import (
 )
 
 
-@pytest.fixture
-def touch(tmp_path):
-    """A function that makes empty files in a folder called `root`."""
-
-    def make(*names):
-        for name in names:
-            path = tmp_path / "root" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"")
-        return tmp_path / "root"
-
-    return make
-
-
 def classes_in(folder, names=("ant", "bee")):
     return [f"{folder}/{name}/{i}.png" for name in names for i in range(2)]
 

@@ -17,20 +17,6 @@ from keras_tricks.data.transforms.decode import SUFFIXES, image_formats
 from keras_tricks.report import verdicts
 
 
-@pytest.fixture
-def touch(tmp_path):
-    """A function that makes empty files in a folder called `root`."""
-
-    def make(*names):
-        for name in names:
-            path = tmp_path / "root" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"")
-        return tmp_path / "root"
-
-    return make
-
-
 def hidden(root, elsewhere):
     for name in ("cat/.thumbnails", ".cache", "dog/deep/.x"):
         (root / name).mkdir(parents=True)
