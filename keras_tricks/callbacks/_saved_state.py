@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_tricks import _backend
+from keras_tricks._checks import first_line
 from keras_tricks._untrusted import parse_json, read_arrays
 
 _NAME = re.compile(r"epoch_(\d+)(?:_step_(\d+))?")
@@ -68,18 +69,6 @@ def find_fault(path, state, more, wanted):
     return None
 
 
-def is_average(arrays, own):
-    """Say whether arrays are an average of the weights of a model."""
-    shapes = [
-        tuple(weight.shape)
-        for weight in own["weights"]
-        if "float" in keras.backend.standardize_dtype(weight.dtype)
-    ]
-    found = [v.shape for k, v in sorted(arrays.items()) if "average_" in k]
-    counts = [k for k, v in arrays.items() if v.shape == () and "_" not in k]
-    return found == shapes and {"updates", "pending"} <= {*counts}
-
-
 def variables(model):
     """Return all variables that decide how training goes on."""
     known = {id(variable) for variable in model.weights}
@@ -123,9 +112,8 @@ def read(path):
             state.setdefault(part, {})[name] = array
         more = parse_json((path / "state.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise ValueError(
-            f"`folder` must hold backups of this version ({reason}). "
-            f"Received: folder={str(path.parent)!r}"
+            "`folder` must hold backups of this version "
+            f"({first_line(error)}). Received: folder={str(path.parent)!r}"
         ) from None
     return state, more

@@ -146,7 +146,7 @@ class Backup(keras.callbacks.Callback):
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         variables = _saved_state.variables(model)
-        self._check_all(path, state, more, variables)
+        self._check_all(path, state, more, variables, model)
         if self.average is not None:
             self.average.set_state(state["average"])
         for part in ("weights", "optimizer", "seeds"):
@@ -194,7 +194,7 @@ class Backup(keras.callbacks.Callback):
             print(f"{damage}. Goes back to {path.name}", file=sys.stderr)
         return path
 
-    def _check_all(self, path, state, more, variables):
+    def _check_all(self, path, state, more, variables, model):
         """Refuse a backup that does not fit, before anything is changed."""
         fault = _saved_state.find_fault(path, state, more, self.parts)
         if fault is not None:
@@ -204,8 +204,7 @@ class Backup(keras.callbacks.Callback):
         if self.average is not None:
             if "average" not in state:
                 raise self._refusal("there is no average in it")
-            if not _saved_state.is_average(state["average"], variables):
-                raise self._refusal("its average is of other weights")
+            self.average.check_state(state["average"], model)
         for name, part in self.parts.items():
             if hasattr(part, "check_state"):
                 part.check_state(more["parts"][name])

@@ -125,11 +125,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
 
     def _variables(self):
         # Reading `model` attaches JAX's state to the variables.
-        return [
-            variable
-            for variable in self.model.weights
-            if "float" in keras.backend.standardize_dtype(variable.dtype)
-        ]
+        return _averaged(self.model)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self.swap_out()
@@ -303,14 +299,23 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
             state[f"average_{index:05d}"] = array
         return state
 
+    def check_state(self, state: dict, model: keras.Model) -> None:
+        """Check that a state is an average of the weights of a model.
+
+        Raises:
+            ValueError: If it is not; nothing is changed.
+        """
+        theirs = [np.shape(state[key]) for key in _keys(state)]
+        if theirs != [tuple(v.shape) for v in _averaged(model)]:
+            raise ValueError(
+                "`state` must be an average of the weights of the model. "
+                f"Received: {len(theirs)} arrays of other weights, "
+                f"model={model.name}"
+            )
+
     def set_state(self, state: dict) -> None:
         """Continue from a dict that `get_state` returned."""
-        keys = sorted(key for key in state if key.startswith("average_"))
-        if not keys or "updates" not in state or "pending" not in state:
-            raise ValueError(
-                "`state` must come from `get_state`. "
-                f"Received: state with keys {sorted(state)[:5]}"
-            )
+        keys = _keys(state)
         self.updates = int(state["updates"])
         self._pending = int(state["pending"])
         self.averages = [
@@ -334,6 +339,28 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
                 f"Received: path={str(path)!r} ({error})"
             ) from None
         self.set_state(state)
+
+
+def _averaged(model):
+    """Return the weights that have an average: not counters, not seeds."""
+    return [
+        variable
+        for variable in model.weights
+        if "float" in keras.backend.standardize_dtype(variable.dtype)
+    ]
+
+
+def _keys(state):
+    """Return the names of the averages in a state, in order."""
+    keys = sorted(key for key in state if key.startswith("average_"))
+    # Of a count that is missing, the shape is no count's either.
+    counts = [np.shape(state.get(key, [0])) for key in ("updates", "pending")]
+    if not keys or counts != [(), ()]:
+        raise ValueError(
+            "`state` must come from `get_state`. "
+            f"Received: state with keys {sorted(state)[:5]}"
+        )
+    return keys
 
 
 def _copy(value, dtype=None):

@@ -9,6 +9,7 @@ import keras
 from keras_tricks._files import replace_durably, write_atomically
 from keras_tricks._version import __version__
 from keras_tricks.report import read_run, write_run_report
+from keras_tricks.training.kept_files import UNFINISHED
 
 
 def last_backup(run):
@@ -25,7 +26,7 @@ def finish_run(prepared, seconds):
     model = getattr(prepared.model, "student", prepared.model)
     prepared.kept.put_back()
     run = read_run(folder)
-    temporary = folder / "unfinished.keras"
+    temporary = folder / f"{UNFINISHED}.keras"
     temporary.unlink(missing_ok=True)  # Were it a link.
     model.save(temporary)
     replace_durably(temporary, folder / "last.keras")

@@ -9,8 +9,8 @@ import keras
 from keras_tricks._files import remove_partial, write_atomically
 
 HISTORY = "history.csv"
-# Of a process that died while it saved a model.
-UNFINISHED = ("unfinished.keras", "unfinished_best.keras")
+UNFINISHED = "unfinished"
+"""How the name of a model begins that is being saved."""
 
 
 class KeptFiles:
@@ -29,8 +29,8 @@ class KeptFiles:
         """Make the folder, remove what is half written there, and write."""
         self.folder.mkdir(parents=True, exist_ok=True)
         remove_partial(self.folder)
-        for name in UNFINISHED:
-            (self.folder / name).unlink(missing_ok=True)
+        for path in self.folder.glob(f"{UNFINISHED}*.keras"):
+            path.unlink()
         half = self.folder / "backup" / "unfinished"
         shutil.rmtree(half, ignore_errors=True)
         for name, text in self.texts.items():

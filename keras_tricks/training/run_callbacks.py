@@ -9,7 +9,7 @@ import keras
 from keras_tricks import callbacks
 from keras_tricks._files import replace_durably
 from keras_tricks.report import read_run
-from keras_tricks.training.kept_files import HistoryLogger
+from keras_tricks.training.kept_files import UNFINISHED, HistoryLogger
 
 
 def run_callbacks(run, batches, done):
@@ -45,7 +45,7 @@ class _BestModel(keras.callbacks.ModelCheckpoint):
 
     def __init__(self, path, best_so_far):
         super().__init__(
-            path.with_name("unfinished_best.keras"),
+            path.with_name(f"{UNFINISHED}_best.keras"),
             monitor="val_accuracy",
             mode="max",
             save_best_only=True,

@@ -11,7 +11,11 @@ import pytest
 from keras import ops
 
 from keras_tricks import _files
-from keras_tricks.callbacks import Backup
+from keras_tricks.callbacks import (
+    Backup,
+    ExponentialMovingAverage,
+    _saved_state,
+)
 
 
 class Killed(BaseException):
@@ -249,6 +253,34 @@ def test_what_is_no_backup_changes_nothing(name, model, tmp_path):
         np.testing.assert_array_equal(weight, 9)
     assert backup.logs[0].read_text() == "epoch\n" + "9\n" * 9
     assert count.sets == 1
+
+
+@pytest.mark.parametrize("wrong", ["shapes", "updates", "average"])
+def test_an_average_of_other_weights_changes_nothing(model, tmp_path, wrong):
+    average = ExponentialMovingAverage(0.9)
+    average.set_model(model)
+    average.averages = [ops.ones(v.shape) for v in model.weights]
+    save_two(model, tmp_path, average=average)
+    backup = new_backup(tmp_path, average=ExponentialMovingAverage(0.9))
+    assert backup.restore(model) == 2
+    found = backup.average.get_state()
+    if wrong == "shapes":
+        found["average_00001"] = found["average_00000"]
+    else:
+        found = {k: v for k, v in found.items() if wrong not in k}
+    backup = new_backup(tmp_path, average=average)
+    set_all(model, backup, 9)
+    read = _saved_state.read
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            _saved_state,
+            "read",
+            lambda path: ({**read(path)[0], "average": found}, read(path)[1]),
+        )
+        with pytest.raises(ValueError, match="`state` must "):
+            backup.restore(model)
+    for weight in model.get_weights():
+        np.testing.assert_array_equal(weight, 9)
 
 
 def test_a_damaged_backup_does_not_drive_out_a_good_one(model, tmp_path):
