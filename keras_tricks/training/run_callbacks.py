@@ -23,7 +23,7 @@ def run_callbacks(run, batches, done):
     yield callbacks.TensorBoardScalars(run.folder / "events")
     if run.average is not None:
         yield run.average
-    yield _BestModel(run.folder / "best.keras", _best_so_far(run, done))
+    yield _BestModel(run, _best_so_far(run, done))
     # Last: an epoch that is saved is not repeated, so its best model must be.
     yield run.backup
 
@@ -43,7 +43,8 @@ def close_logs(used):
 class _BestModel(keras.callbacks.ModelCheckpoint):
     """Keeps the model of the best epoch, never a file half written."""
 
-    def __init__(self, path, best_so_far):
+    def __init__(self, run, best_so_far):
+        path = run.folder / "best.keras"
         super().__init__(
             path.with_name(f"{UNFINISHED}_best.keras"),
             monitor="val_accuracy",
@@ -52,6 +53,7 @@ class _BestModel(keras.callbacks.ModelCheckpoint):
             initial_value_threshold=best_so_far,
         )
         self.path = path
+        self.distribution = run.distribution
 
     def set_model(self, model):
         # Of a distiller the student alone.
@@ -59,7 +61,10 @@ class _BestModel(keras.callbacks.ModelCheckpoint):
 
     def on_epoch_end(self, epoch, logs=None):
         Path(self.filepath).unlink(missing_ok=True)  # Were it a link.
-        if not self.path.exists():  # None yet, or removed.
+        # None yet, or removed. All processes save, or none: that of the first
+        # one counts, the others begin in an empty folder.
+        is_chief = self.distribution.is_chief
+        if self.distribution.any(is_chief and not self.path.exists()):
             self.best = -math.inf
         super().on_epoch_end(epoch, logs)
         if os.path.exists(self.filepath):

@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import keras
@@ -12,9 +13,10 @@ import pytest
 from keras import layers, ops
 
 from keras_tricks import Recipe, callbacks, training
+from keras_tricks.distribute import Distribution
 from keras_tricks.recipe.plan import make_plan, make_schedule
 from keras_tricks.report import read_run
-from keras_tricks.training import build_data
+from keras_tricks.training import build_data, run_callbacks
 
 SIZE = {"train_samples": 128, "test_samples": 64, "width": 2}
 LENGTH = {"epochs": 3, "warmup_epochs": 1, "batch_size": 32}
@@ -110,6 +112,7 @@ def run_and_be_killed(name, folder):
 def start(name, folder):
     script = f"""
 import sys
+import types
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_run
 test_run.run_and_be_killed({name!r}, {str(folder)!r})
@@ -204,6 +207,22 @@ def test_the_saved_models_need_no_custom_objects(whole_run):
     x, y = run.validation_batches.batch(0, 0)
     logits = ops.convert_to_numpy(best(x, training=False))
     assert logits.shape == (len(y), 10)
+
+
+@pytest.mark.parametrize("is_chief", [True, False])
+def test_all_processes_save_the_best_model_or_none(is_chief, tmp_path):
+    """The first one's folder decides: to save may need all of them."""
+
+    class Process(Distribution):
+        def any(self, flag):
+            return flag  # Of the others none says so.
+
+    Process.is_chief = is_chief
+    run = types.SimpleNamespace(folder=tmp_path, distribution=Process())
+    callback = run_callbacks._BestModel(run, best_so_far=0.5)
+    callback.set_model(keras.Sequential([keras.Input((2,)), layers.Dense(1)]))
+    callback.on_epoch_end(1, {"val_accuracy": 0.4})
+    assert (tmp_path / "best.keras").exists() == is_chief
 
 
 def assert_same_weights(model, other):

@@ -56,7 +56,7 @@ def run(folder, kills=False):
         lines.append(line)
         if kills and "Epoch 2/2" in line:
             pids = subprocess.run(
-                ["pgrep", "-P", str(process.pid)],
+                ["pgrep", "-P", str(process.pid), "-f", "train_small"],
                 capture_output=True,
                 text=True,
             ).stdout.split()
