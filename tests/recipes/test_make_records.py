@@ -10,16 +10,18 @@ from PIL import Image
 
 from keras_tricks.data import open_folder_splits, open_tar_shards
 
-# The script, which ends without a word once it has finished two shards.
+# The script, which ends without a word once it has finished two shards; no
+# other thread finishes one in between.
 KILLED = """
-import os, runpy, sys
+import os, runpy, sys, threading
 sys.path.insert(0, "recipes")
-replace, done = os.replace, []
+replace, done, turn = os.replace, [], threading.Lock()
 def counted(source, target):
-    replace(source, target)
-    done.append(target)
-    if len([path for path in done if str(path).endswith(".tar")]) == 2:
-        os._exit(9)
+    with turn:
+        replace(source, target)
+        done.append(target)
+        if len([path for path in done if str(path).endswith(".tar")]) == 2:
+            os._exit(9)
 os.replace = counted
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
