@@ -50,7 +50,7 @@ data/transforms/test_jpeg_header.py
 data/transforms/test_policies.py
 data/transforms/test_preprocessing.py
 data/transforms/test_random_crops.py
-distribute/tensorflow/test_loopback.py
+distribute/test_loopback.py
 distribute/test_select.py
 distribute/test_together.py
 models/test_families.py::test_parameters

@@ -1,8 +1,10 @@
-"""A port of TensorFlow that only its own machine can reach."""
+"""Ports of engines that only their own machine can reach."""
 
 import contextlib
+import ipaddress
 import os
 import socket
+import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -11,28 +13,31 @@ _POLL_SECONDS = 0.01
 
 
 @contextlib.contextmanager
-def loopback_only(address: str) -> Iterator[None]:
-    """Let nobody else reach a port that is opened in this context.
+def loopback_only(engine: str) -> Iterator[None]:
+    """Let nobody else reach the ports that an engine opens in this context.
 
     TensorFlow's server listens on all interfaces, whatever its address is,
-    and runs what it is asked to: whoever reaches it reads and writes files as
-    this user. Linux ties its socket to the loopback interface, from outside,
-    as soon as it is there.
+    and runs what it is asked to. Linux ties its socket to the loopback
+    interface, from outside, as soon as it is there. PyTorch's gloo, and NCCL,
+    are told the name of that interface by their variables.
 
     Args:
-        address: `"host:port"`.
+        engine: How the warning names it.
 
     Warns:
         UserWarning: If that is not possible here.
     """
-    port = int(address.rpartition(":")[2])
+    for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        os.environ.setdefault(name, _loopback_interface())
+    try:
+        before = {inode for inode, _ in _reachable()}
+    except OSError:
+        before = None
     ended = threading.Event()
-    fenced: list[int] = []
 
     def watch():
-        while not fenced and not ended.wait(_POLL_SECONDS):
-            if _fence(port):
-                fenced.append(port)
+        while before is not None and not ended.wait(_POLL_SECONDS):
+            _tie_new(before)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -41,33 +46,80 @@ def loopback_only(address: str) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-    if not fenced and not _fence(port):
+    ports = ["of its own"] if before is None else _tie_new(before)
+    if ports:
         warnings.warn(
-            f"TensorFlow listens on all interfaces, at port {port}: who "
-            "reaches it reads and writes files as you. Close the port to "
-            "others with a firewall",
-            stacklevel=2,
+            f"{engine} may be reached by other machines, at the ports "
+            f"{', '.join(map(str, ports))}, and believes who connects. Close "
+            "them to others with a firewall",
+            stacklevel=3,
         )
 
 
-def _fence(port: int) -> bool:
-    """Tie what listens at a port in this process to the interface `lo`.
+def _tie_new(before):
+    """Tie what has begun to listen; return the ports where that fails."""
+    return [
+        one.getsockname()[1]
+        for inode, one in _reachable()
+        if inode not in before and not _tie(one)
+    ]
 
-    Returns:
-        Whether there is such a socket, and it is tied.
+
+def _reachable() -> Iterator[tuple[int, socket.socket]]:
+    """Yield what other machines reach in this process, and its inode.
+
+    Raises:
+        OSError: If the system has no list of open files.
     """
-    try:
-        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
-    except OSError:  # Linux alone has it.
+    for number in map(int, os.listdir("/dev/fd")):
+        try:
+            status = os.fstat(number)
+            if not stat.S_ISSOCK(status.st_mode):
+                continue
+            copy = os.dup(number)
+        except OSError:  # It is closed by now.
+            continue
+        try:
+            one = socket.socket(fileno=copy)
+        except OSError:
+            os.close(copy)
+            continue
+        with one, contextlib.suppress(OSError):
+            if _is_reachable(one):
+                yield status.st_ino, one
+
+
+def _is_reachable(one):
+    is_ip = one.family in (socket.AF_INET, socket.AF_INET6)
+    if not is_ip or not one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         return False
-    done = False
-    for number in numbers:
-        with contextlib.suppress(OSError):  # No socket, or closed by now.
-            with socket.socket(fileno=os.dup(number)) as one:
-                level = socket.SOL_SOCKET
-                listens = one.getsockopt(level, socket.SO_ACCEPTCONN)
-                is_ip = one.family in (socket.AF_INET, socket.AF_INET6)
-                if listens and is_ip and one.getsockname()[1] == port:
-                    one.setsockopt(level, socket.SO_BINDTODEVICE, b"lo\0")
-                    done = True
-    return done
+    host = ipaddress.ip_address(one.getsockname()[0].partition("%")[0])
+    host = getattr(host, "ipv4_mapped", None) or host
+    return not host.is_loopback and not _is_tied(one)
+
+
+def _is_tied(one):
+    if not hasattr(socket, "SO_BINDTODEVICE"):  # Linux alone has it.
+        return False
+    name = one.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
+    return name.rstrip(b"\0") == b"lo"
+
+
+def _tie(one):
+    """Tie a socket to the interface `lo`; return whether it is.
+
+    At one address of another interface its own machine could not reach it.
+    """
+    if one.getsockname()[0] not in ("0.0.0.0", "::"):
+        return False
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+def _loopback_interface():
+    """Return `lo`, which is `lo0` on some systems."""
+    names = [name for _, name in socket.if_nameindex()]
+    return next((name for name in names if name in ("lo", "lo0")), "lo")

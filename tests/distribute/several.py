@@ -306,13 +306,16 @@ def open_ports():
     """Ports of this process that other machines can reach, on Linux."""
     found, level = [], socket.SOL_SOCKET
     for name in os.listdir("/proc/self/fd") if sys.platform == "linux" else []:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             with socket.socket(fileno=os.dup(int(name))) as one:
                 listens = one.getsockopt(level, socket.SO_ACCEPTCONN)
                 tied = one.getsockopt(level, socket.SO_BINDTODEVICE, 16)
-                address = one.getsockname()
-                if listens and not tied and address[0] in ("::", "0.0.0.0"):
-                    found.append(address[1])
+                host, port = one.getsockname()[:2]  # A path has no port.
+                local = (
+                    host.startswith(("127.", "::ffff:127.")) or host == "::1"
+                )
+                if listens and not tied and not local and isinstance(port, int):
+                    found.append(port)
     return found
 
 

@@ -1,5 +1,7 @@
 """The devices of several processes on JAX."""
 
+import contextlib
+
 import keras
 import numpy as np
 
@@ -7,6 +9,7 @@ from keras_tricks.distribute.base import refuse_mixing_on_device
 from keras_tricks.distribute.jax import keras_patches
 from keras_tricks.distribute.jax.devices import JaxDevices
 from keras_tricks.distribute.local_batches import LocalBatches
+from keras_tricks.distribute.loopback import loopback_only
 from keras_tricks.distribute.processes import Processes
 
 _START_SECONDS = 300
@@ -154,4 +157,35 @@ def _connect(processes: Processes) -> None:
             "..._NUM_PROCESSES and ..._PROCESS_ID, or those of Slurm, in the "
             f"environment ({error}). Received: none of them"
         ) from None
-    keras_patches.agree_on_seed()
+    with contextlib.ExitStack() as stack:
+        if processes.local:
+            host = str(processes.coordinator).rpartition(":")[0].strip("[]")
+            stack.enter_context(loopback_only("JAX"))
+            stack.enter_context(_sums_at(host))
+        keras_patches.agree_on_seed()  # The first sum opens their ports.
+
+
+@contextlib.contextmanager
+def _sums_at(host):
+    """Let the sums between CPUs go through an address of this machine.
+
+    JAX takes that of its name, and has no option for it. Where this changes
+    nothing, `loopback_only` warns.
+    """
+    from jaxlib import _jax
+
+    make = getattr(_jax, "make_gloo_tcp_collectives", None)
+
+    def make_at(*args, **options):
+        try:
+            return make(*args, hostname=host, **options)
+        except TypeError:  # Of a JAX that knows no `hostname`.
+            return make(*args, **options)
+
+    if make is not None:
+        _jax.make_gloo_tcp_collectives = make_at
+    try:
+        yield
+    finally:
+        if make is not None:
+            _jax.make_gloo_tcp_collectives = make

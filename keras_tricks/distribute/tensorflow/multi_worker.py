@@ -10,10 +10,10 @@ import numpy as np
 
 from keras_tricks.distribute.base import refuse_mixing_on_device
 from keras_tricks.distribute.local_batches import LocalBatches
+from keras_tricks.distribute.loopback import loopback_only
 from keras_tricks.distribute.processes import Processes
 from keras_tricks.distribute.tensorflow import keras_patches
 from keras_tricks.distribute.tensorflow.datasets import distribute_parts
-from keras_tricks.distribute.tensorflow.loopback import loopback_only
 from keras_tricks.distribute.tensorflow.mirrored import Mirrored
 
 
@@ -90,7 +90,7 @@ def _strategy(processes: Processes):
         os.environ["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
     fence = contextlib.nullcontext()
     if processes.local:
-        fence = loopback_only(processes.addresses[processes.index])
+        fence = loopback_only("TensorFlow")
     kind = "AUTO" if tf.config.list_physical_devices("GPU") else "RING"
     experimental = tf.distribute.experimental
     with fence:

@@ -1,6 +1,7 @@
 """Several processes of PyTorch."""
 
 import atexit
+import contextlib
 import datetime
 import os
 import socket
@@ -14,6 +15,7 @@ from keras_tricks.distribute.base import (
     refuse_mixing_on_device,
 )
 from keras_tricks.distribute.local_batches import LocalBatches
+from keras_tricks.distribute.loopback import loopback_only
 from keras_tricks.distribute.processes import Processes
 
 _WAIT = datetime.timedelta(minutes=30)
@@ -107,19 +109,23 @@ def _connect(processes: Processes) -> None:
     if torch.cuda.is_available():
         torch.cuda.set_device(_own_gpu(torch.cuda.device_count(), os.environ))
         kind = "cpu:gloo,cuda:nccl"
+    fence = contextlib.nullcontext()
+    if processes.local:
+        fence = loopback_only("PyTorch")
     meets: dict = {"init_method": f"tcp://{processes.coordinator}"}
     try:
         # torchrun has a store of its own.
         agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         if processes.local and not agent:
             meets = {"store": _local_store(processes)}
-        dist.init_process_group(
-            kind,
-            **meets,
-            rank=processes.index,
-            world_size=processes.count,
-            timeout=_WAIT,
-        )
+        with fence:
+            dist.init_process_group(
+                kind,
+                **meets,
+                rank=processes.index,
+                world_size=processes.count,
+                timeout=_WAIT,
+            )
     except (RuntimeError, OSError) as error:
         raise RuntimeError(
             f"The {processes.count} processes must find each other at "
@@ -130,7 +136,7 @@ def _connect(processes: Processes) -> None:
 
 
 def _local_store(processes):
-    """Return a store that this machine alone can reach, as are the sums.
+    """Return a store that this machine alone can reach.
 
     PyTorch's own listens on all interfaces, and believes who connects.
     """
@@ -143,8 +149,6 @@ def _local_store(processes):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, int(port)), family=family)
         listener = listener.detach()
-    for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
-        os.environ.setdefault(name, _loopback_interface())
     store = dist.TCPStore(
         host,
         int(port),
@@ -154,12 +158,6 @@ def _local_store(processes):
         master_listen_fd=listener,
     )
     return dist.PrefixStore("keras_tricks", store)
-
-
-def _loopback_interface():
-    """Return `lo`, which is `lo0` on some systems."""
-    names = [name for _, name in socket.if_nameindex()]
-    return next((name for name in names if name in ("lo", "lo0")), "lo")
 
 
 def _own_gpu(count: int, environment: Mapping[str, str]) -> int:
