@@ -175,6 +175,7 @@ def kill_once(folder, target, number, rng):
         "gone_after": round(time.monotonic() - sent, 1),
         "left": len(left),
         "traceback": "Traceback" in text,
+        "hung": "did not end in" in text,
         "last_lines": start.lines[-3:],
         "complete": (folder / "result.json").exists(),
     }
@@ -183,12 +184,14 @@ def kill_once(folder, target, number, rng):
 def faults(row):
     """Return what is wrong with a kill."""
     number = signal.Signals[row["signal"]]
+    # Before, Python may not have come to the handlers, and one of several
+    # waits for the others.
+    trains = row["after"].endswith("training")
     if number == signal.SIGKILL:
         expected = {0, 128 + number} if row["target"] == "member" else {0, -9}
     else:
         expected = {0, 75}
-        if row["after"].endswith("start"):
-            # Python may not have come to the handlers.
+        if not trains:
             expected |= {-number, 128 + number}
     wrong = []
     if row["code"] not in expected:
@@ -197,6 +200,8 @@ def faults(row):
         wrong.append(f"{row['left']} processes left")
     if row["traceback"] and number != signal.SIGKILL:
         wrong.append("traceback")
+    if row["hung"] and number != signal.SIGKILL and trains:
+        wrong.append("killed by the launcher")
     return wrong
 
 
@@ -337,6 +342,10 @@ def main(argv):
     root = Path(_FOLDER.value or name).absolute()
     root.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+    for number in (signal.SIGHUP, signal.SIGINT):
+        # What is ignored here, as behind `nohup`, is by all that it starts.
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
     try:
         run(root)
     finally:
