@@ -91,6 +91,13 @@ time.sleep(600)"""
     assert "The others did not end in 0.2 s: killed" in errors
 
 
+def test_one_that_saved_is_to_be_started_again(tmp_path):
+    code = """if rank: os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(1)
+sys.exit(75)"""
+    assert run(code, tmp_path=tmp_path)[0] == 75
+
+
 def test_all_start_again_after_an_error(tmp_path):
     marks = f"open({str(tmp_path)!r} + f'/{{rank}}', 'a').write('x')"
     code = f"""{marks}
