@@ -250,6 +250,10 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     Raises:
         ValueError: If it cannot be loaded, or its weights are not its own.
     """
+    path = os.fspath(path)
+    if path.endswith(".keras") and os.path.isfile(path):
+        if not zipfile.is_zipfile(path):  # Keras says that it is not there.
+            raise ValueError("this file is cut off, or of another kind")
     try:
         check_weights(path)
         return keras.saving.load_model(path, compile=False)

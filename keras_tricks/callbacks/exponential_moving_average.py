@@ -85,8 +85,8 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
     Raises:
         ValueError: If an argument is out of range, `every` does not suit
             `steps_per_execution`, the model has no weights, a loaded average
-            does not fit it, or a callback that keeps the best weights or a
-            backup stands on the wrong side.
+            does not fit it, a callback that keeps the best weights or a
+            backup stands on the wrong side, or there is a second average.
 
     Example:
     >>> import keras, keras_tricks, numpy as np
@@ -142,6 +142,17 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         """Refuse callbacks that would keep other weights than is thought."""
         before, behind = find_neighbors(self)
         for other in [*before, *behind]:
+            if isinstance(
+                other,
+                (ExponentialMovingAverage, keras.callbacks.SwapEMAWeights),
+            ):
+                raise ValueError(
+                    "`callbacks` must have one callback that puts averaged "
+                    "weights into the model: two would take those of the other "
+                    "for the training weights. Received: "
+                    f"`{type(other).__name__}` beside "
+                    "`ExponentialMovingAverage`"
+                )
             sees_average = self.swap_on_epoch and other in behind
             restores = getattr(other, "restore_best_weights", False)
             keeps_best = restores or getattr(other, "save_best_only", False)

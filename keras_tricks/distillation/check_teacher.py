@@ -77,8 +77,9 @@ def check_teacher(
 
     Raises:
         ValueError: If the teacher ends in a softmax or another activation,
-            if it gives probabilities, another number of classes, values that
-            are not finite, or more than one output.
+            if it takes images of another shape, gives probabilities, another
+            number of classes, values that are not finite, or more than one
+            output.
 
     Warns:
         UserWarning: If its accuracy is no better than chance.
@@ -99,7 +100,18 @@ def check_teacher(
 
 def call_teacher(teacher, x, adapt=None):
     """Return what the teacher says in inference mode."""
-    return teacher(x if adapt is None else adapt(x), training=False)
+    x = x if adapt is None else adapt(x)
+    taken = getattr(teacher, "input_shape", None)
+    # Keras adds or drops an axis of 1 by itself.
+    if isinstance(taken, tuple) and len(taken) == len(getattr(x, "shape", ())):
+        if not _targets.compatible(taken, tuple(x.shape)):
+            raise ValueError(
+                "`teacher` must take the student's images, or what `adapt` "
+                "makes of them, such as AdaptImages. Received: "
+                f"x.shape={tuple(x.shape)}, teacher={teacher.name!r} of input "
+                f"shape {taken}"
+            )
+    return teacher(x, training=False)
 
 
 def check_adapt(adapt):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +132,9 @@ def read_preprocessing_file(file: str | os.PathLike) -> Preprocessing:
 
 
 def _model_file(path):
+    folder = path
     if path.is_dir():
-        folder, path = path, path / "last.keras"
+        path = path / "last.keras"
         best = folder / "best.keras"
         if best.is_file() and not path.is_file():
             raise ValueError(
@@ -143,20 +143,16 @@ def _model_file(path):
                 f"Received: model={str(folder)!r}"
             )
     if not path.is_file():
+        without = "" if folder == path else ", a folder without last.keras"
         raise ValueError(
             "`model` must be a .keras file, the folder of a training run, or "
             "the name of a model in keras_tricks.models, such as ResNet50D. "
-            f"Received: model={str(path)!r}"
+            f"Received: model={str(folder)!r}{without}"
         )
     return path
 
 
 def _load(path):
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
-        raise ValueError(
-            "`model` must be a saved .keras model; this file is cut off, or "
-            f"of another kind. Received: model={str(path)!r}"
-        )
     try:
         model = load_model(path)
     except ValueError as error:

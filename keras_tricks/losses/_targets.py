@@ -103,7 +103,8 @@ def check_label_values(labels, classes, kind):
         sums = family.sum(weights)
         fits = (sums > 0.99) & (sums < 1.01)  # Nor is NaN a weight.
         wrong = family.any(weights < -1e-3, axis=-1) | ~fits
-        return weights[..., :_SHOWN], wrong
+        row = family.concatenate([sums[..., None], weights[..., :_SHOWN]])
+        return row, wrong
 
     if kind == "integer":
         return _refuse(
@@ -115,8 +116,8 @@ def check_label_values(labels, classes, kind):
     return _refuse(
         labels,
         bad_rows,
-        "`y_true` must hold rows of class weights that sum to 1. Received: a "
-        "row that begins with",
+        "`y_true` must hold rows of class weights that sum to 1, none below 0. "
+        "Received: the sum of a row and its first weights",
     )
 
 
@@ -165,6 +166,28 @@ def check_logit_values(name, logits):
         probabilities,
         f"`{name}` must be logits, without softmax. Received: probabilities, "
         "which are in [0, 1] and sum to 1: a row that begins with",
+    )
+
+
+def check_probability_values(name, probabilities):
+    """Refuse logits where probabilities belong: rows that do not sum to 1.
+
+    Returns:
+        As `_refuse`.
+    """
+
+    def no_probabilities(values, family):
+        rows = family.reshape(values, (-1, probabilities.shape[-1]))[:_ROWS]
+        rows = family.float32(rows)
+        # Not for the NaN of a run that diverges.
+        far = abs(family.sum(rows) - 1) > 0.05
+        return rows[:, :_SHOWN], far | family.any(rows < 0, axis=-1)
+
+    return _refuse(
+        probabilities,
+        no_probabilities,
+        f"`{name}` must be probabilities, with softmax, where "
+        "from_logits=False. Received: a row that begins with",
     )
 
 

@@ -185,8 +185,9 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
     Raises:
         ValueError: For an argument outside its range; at the call, for
             shapes that do not fit, and, where values can be read, for
-            labels out of range and probabilities in place of logits. In
-            compiled steps a label out of range gives a NaN loss.
+            labels out of range and probabilities in place of logits, or
+            the other way round with `from_logits=False`. In compiled steps
+            a label out of range gives a NaN loss.
 
     Example:
     >>> loss = LabelSmoothedCrossentropy(label_smoothing=0.1)
@@ -218,7 +219,8 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
         kind, wrong = _targets.check_targets("y_pred", y_true, y_pred)
         self.kinds.add(kind)
         if not self.from_logits:
-            return [wrong]
+            found = _targets.check_probability_values("y_pred", y_pred)
+            return [wrong, found]
         return [wrong, _targets.check_logit_values("y_pred", y_pred)]
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:

@@ -311,6 +311,20 @@ def test_the_best_weights_are_those_that_were_scored(tmp_path):
         model.load_weights(best)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("kind", ["ours", "Keras'"])
+def test_a_second_average_is_refused(kind, first):
+    """Each would take the weights of the other for the training weights."""
+    ours, model = ExponentialMovingAverage(), make_model()
+    other = ExponentialMovingAverage(swap_on_epoch=False)
+    if kind == "Keras'":
+        model.optimizer.use_ema = True
+        other = keras.callbacks.SwapEMAWeights()
+    name = type(other).__name__
+    with pytest.raises(ValueError, match=f"must have one .*`{name}` beside"):
+        fit(model, [ours, other][:: 1 - 2 * first], validation_data=(X, Y))
+
+
 def test_the_wrong_order_is_refused(tmp_path):
     average = ExponentialMovingAverage()
     stop, save = keep_best(tmp_path / "best.weights.h5")

@@ -203,6 +203,16 @@ def test_labels_that_do_not_fit(labels, message):
         check_teacher(dense(), X, labels)
 
 
+def test_images_of_another_shape():
+    message = (
+        r"`teacher` must take the student's images.*AdaptImages. Received: "
+        rf"x.shape=\(40, 5\), teacher='teacher' of input shape \(None, {D}\)$"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_teacher(dense(), X[:, :5], Y)
+    assert check_teacher(dense(), X[:, :5], Y, adapt=lambda x: X).samples == N
+
+
 def test_adapt_must_be_a_function():
     with pytest.raises(ValueError, match="`adapt` must be callable.*adapt=224"):
         check_teacher(dense(), X, Y, adapt=224)

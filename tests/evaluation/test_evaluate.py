@@ -382,7 +382,12 @@ MISTAKES = {
     ),
     "half a file": (
         lambda folder: load_classifier(half_a_model(folder)),
-        "`model` must be a saved .keras model; this file is cut off",
+        r"`model` must be a saved .keras model \(this file is cut off, or of",
+    ),
+    "a folder that is no run": (
+        load_classifier,
+        "the folder of a training run, .*Received: model='[^']*[^s]', a folder "
+        "without last.keras$",
     ),
     "a run that is not complete": (
         lambda folder: load_classifier(run_without_an_end(folder)),

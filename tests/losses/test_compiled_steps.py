@@ -153,6 +153,12 @@ def test_what_is_right_trains_as_before(jit_compile):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_logits_in_place_of_probabilities():
+    model = compiled(LabelSmoothedCrossentropy(from_logits=False), None)
+    with pytest.raises(Exception, match="`y_pred` must be probabilities"):
+        model.train_on_batch(X, Y)
+
+
 def test_logits_that_are_no_numbers_are_no_probabilities():
     for loss, targets in [
         (LabelSmoothedCrossentropy(), Y),

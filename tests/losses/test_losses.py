@@ -403,6 +403,27 @@ def test_probabilities_are_taken_when_asked_for():
 PROBABILITIES = np.exp(log_softmax(Z)).astype("float32")
 
 
+@pytest.mark.parametrize("scale", [1.0, float("nan"), 1 / K])
+def test_logits_in_place_of_probabilities(scale):
+    loss = losses.LabelSmoothedCrossentropy(from_logits=False)
+    if scale != scale:  # A run that diverges has another cause.
+        assert np.isnan(float(loss(Y, np.full_like(PROBABILITIES, scale))))
+        return
+    wrong = Z.astype("float32") if scale == 1 else K * PROBABILITIES
+    message = r"`y_pred` must be probabilities, .*Received: a row .*\["
+    with pytest.raises(ValueError, match=message):
+        loss(Y, wrong)
+
+
+def test_rows_that_are_no_class_weights_are_shown_with_their_sum():
+    """The wrong weight may be none of the first."""
+    rows = np.eye(K, dtype="float32")[Y]
+    rows[:, -1] += 1
+    message = r"Received: the sum of a row and its first weights \[2\.0, "
+    with pytest.raises(ValueError, match=message):
+        losses.LabelSmoothedCrossentropy()(rows, Z.astype("float32"))
+
+
 def table():
     smoothed = losses.LabelSmoothedCrossentropy
     kd = losses.LabelSmoothedKD

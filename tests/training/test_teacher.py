@@ -152,7 +152,7 @@ FILES = {
     ),
     "text": (
         lambda path: {"teacher": text(path, "t.keras")},
-        "`teacher` must be the path .*t.keras'$",
+        "`teacher` must be the path .*cut off, or of another kind.*t.keras'$",
     ),
     "text for HDF5": (
         lambda path: {"teacher": text(path, "t.h5")},

@@ -57,8 +57,18 @@ class BadRecords:
             TooManyBadRecords: If there are more than `limit`; `report` still
                 names them all.
         """
-        name, reason = printable(name), printable(reason)
-        self.reasons[index] = (name, reason)
+        self.reasons[index] = printable(name), printable(reason)
+        self.check()
+
+    def check(self) -> None:
+        """Refuse to go on with more records than `limit`.
+
+        What reads ahead may be left before anybody has seen its error, and
+        what is noted is not read again.
+
+        Raises:
+            TooManyBadRecords: If there are more.
+        """
         if len(self.reasons) > self.limit:
             first = next(iter(self.reasons.values()))
             more = len(self.reasons) - 1

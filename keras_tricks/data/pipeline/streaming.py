@@ -277,6 +277,7 @@ class ImageBatches(EpochBatches):
         Raises:
             TooManyBadRecords: If there are more than allowed.
         """
+        self.bad.check()
         stream, size = self.samples(epoch), self.local_batch_size
         if not self.drop_remainder:
             return self._with_remainder(epoch, stream, step)

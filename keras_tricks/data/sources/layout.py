@@ -252,7 +252,7 @@ def find_layout(
 
     left_out: dict[str, str] = {}
     base, entries = _enter(scan, "", is_class, left_out)
-    where = printable(os.path.join(root, base))
+    where = printable(os.path.join(root, base).rstrip(os.sep))
     train = [x for x in entries.folders if x.lower() in TRAIN_FOLDERS]
     tests = [x for x in entries.folders if x.lower() in TEST_FOLDERS]
     if not train or not tests:
@@ -299,6 +299,16 @@ def _enter(scan, path, is_class, left_out):
 
 def _check_no_splits(where, base, folders, scan, is_class):
     """Refuse folders that are no classes, by what they are called and hold."""
+    for name in folders[:_SHOWN]:  # Whole data sets are never many.
+        if is_class(name):
+            continue
+        held = {x.lower() for x in scan(join(base, name)).folders}
+        if held & {*TRAIN_FOLDERS} and held & {*TEST_FOLDERS}:
+            raise ValueError(
+                "`data_dir` must have class folders, which hold no splits, or "
+                f"two splits. Received: {printable(name)} in {where}, a data "
+                f"set of its own: --data_dir={where}/{printable(name)} takes it"
+            )
     like = [
         name
         for name in folders

@@ -220,6 +220,19 @@ def test_more_bad_records_than_allowed_are_an_error(engine):
 
 
 @every_engine
+def test_what_was_found_while_reading_ahead_is_not_forgotten(engine):
+    """Keras begins an epoch twice: the first pass is left after a batch."""
+    bad = int(make().samples(0)[7])
+    batches = make(Files(bad=(bad,)), engine=engine)
+    ahead = batches.transformed(0, 0)
+    next(ahead)  # The first batch is whole.
+    with pytest.raises(TooManyBadRecords):
+        next(ahead)
+    with pytest.raises(TooManyBadRecords, match=f"At most 0 .*file {bad}"):
+        batches.batch(0, 0)
+
+
+@every_engine
 def test_an_error_that_is_no_bad_record_is_not_swallowed(engine):
     class Broken(Files):
         def record(self, index):

@@ -146,6 +146,14 @@ REFUSED = {
         [*classes_in("train"), *classes_in("val", ("bee", "cow"))],
         "root/val must hold the classes of the training .* Received: cow",
     ),
+    "two data sets": (
+        [
+            *(f"a/{name}" for name in classes_in("train")),
+            *(f"a/{name}" for name in classes_in("Test")),
+            "b/1.png",
+        ],
+        "which hold no splits, .* Received: a in .*--data_dir=.*root/a takes",
+    ),
     "images beside class folders": (
         [*classes_in("train"), "train/1.png", *classes_in("val")],
         "not both. Received: 1.png beside ant in .*root/train",
