@@ -1,13 +1,19 @@
 """Batch normalization by TensorFlow's fused kernel."""
 
 import tensorflow as tf
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 
 def take(x, axis) -> bool:
-    """Return whether the kernel takes a tensor: on CPUs with channels last."""
-    return x.dtype in (tf.float32, tf.float16, tf.bfloat16) and axis in (
-        -1,
-        len(x.shape) - 1,
+    """Return whether the kernel takes a tensor: on CPUs with channels last.
+
+    XLA's own form of the kernel has a variance that is a difference of
+    squares, and is no faster than what XLA makes of core Keras' passes.
+    """
+    return (
+        x.dtype in (tf.float32, tf.float16, tf.bfloat16)
+        and axis in (-1, len(x.shape) - 1)
+        and not GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
     )
 
 
