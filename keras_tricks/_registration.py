@@ -15,6 +15,7 @@ MODULES = {
     "data.transforms.preprocessing": ["Preprocessing"],
     "data.transforms.train_transform": ["TrainTransform"],
     "distillation.distiller": ["Distiller"],
+    "layers.batch_norm": ["BatchNormalization"],
     "layers.conv_norm": ["ConvNorm"],
     "layers.cut_mix": ["CutMix"],
     "layers.drop_path": ["DropPath"],

@@ -98,6 +98,8 @@ report/test_evaluation_report.py
 report/test_run_folder.py
 report/test_run_report.py
 report/test_statistics.py
+surgery/test_batch_norm.py::test_swapped_norms_compute_the_same[EfficientNetB0
+surgery/test_batch_norm.py::test_swapped_norms_compute_the_same[ResNet50
 surgery/test_variant.py::test_computes_what_our_network_of_the_variant_does[B
 surgery/test_variant.py::test_computes_what_our_network_of_the_variant_does[C
 test_changed.py

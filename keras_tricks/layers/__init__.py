@@ -1,3 +1,6 @@
+from keras_tricks.layers.batch_norm import (
+    BatchNormalization as BatchNormalization,
+)
 from keras_tricks.layers.conv_norm import ConvNorm as ConvNorm
 from keras_tricks.layers.cut_mix import CutMix as CutMix
 from keras_tricks.layers.cut_mix import cut_and_paste as cut_and_paste

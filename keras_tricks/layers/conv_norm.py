@@ -1,10 +1,15 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_tricks._checks import check_choice, check_int, check_real
 from keras_tricks._types import Activation, Shape, Tensor
+from keras_tricks.layers._convolution import (
+    PaddedConv2D,
+    PaddedDepthwiseConv2D,
+    pair,
+)
+from keras_tricks.layers.batch_norm import BatchNormalization
 from keras_tricks.layers.frozen_norm import FrozenBatchNormalization
 
 MOMENTUM = 0.9
@@ -46,30 +51,6 @@ def get_axis(data_format: str) -> int:
     return -1 if data_format == "channels_last" else 1
 
 
-def pad_images(images, padding, data_format: str, value: float = 0.0):
-    """Pad a batch on every side, by one amount or by (height, width)."""
-    height, width = _pair(padding)
-    widths = [(0, 0), (height, height), (width, width)]
-    last = data_format == "channels_last"
-    widths.insert(3 if last else 1, (0, 0))
-    return ops.pad(images, widths, constant_values=value)
-
-
-def padded_shape(shape, padding, data_format: str) -> tuple:
-    """Return the shape that `pad_images` gives."""
-    start = 1 if data_format == "channels_last" else 2
-    shape = list(shape)
-    for axis, amount in enumerate(_pair(padding), start):
-        if shape[axis] is not None:
-            shape[axis] += 2 * amount
-    return tuple(shape)
-
-
-def _pair(value):
-    """Return one amount or two as two."""
-    return (value, value) if isinstance(value, int) else tuple(value)
-
-
 def _check_kernel_size(kernel_size):
     """Return an odd integer or a tuple of two."""
     if not isinstance(kernel_size, tuple | list):
@@ -83,7 +64,7 @@ def _check_kernel_size(kernel_size):
             "`kernel_size` must be an integer or two. "
             f"Received: kernel_size={kernel_size}"
         )
-    if any(size % 2 == 0 for size in _pair(kernel_size)):
+    if any(size % 2 == 0 for size in pair(kernel_size)):
         raise ValueError(
             "`kernel_size` must be odd, so that padding is symmetric. "
             f"Received: kernel_size={kernel_size}"
@@ -175,15 +156,10 @@ class ConvNorm(keras.layers.Layer):
             )
         self.epsilon = check_real("epsilon", epsilon, 0)
         self.frozen_norm = bool(frozen_norm)
-        # Stride 1 needs no copy: there Keras' "same" is symmetric.
-        explicit = self.strides > 1 and self.padding == "same"
-        self._padding = tuple(
-            size // 2 * explicit for size in _pair(self.kernel_size)
-        )
         self.conv = self._convolution(
             kernel_size=self.kernel_size,
             strides=self.strides,
-            padding="valid" if explicit or self.padding == "valid" else "same",
+            padding=self.padding,
             # Of a 1x1 it would change nothing, but cost TensorFlow copies.
             dilation_rate=self.dilation if self.kernel_size != 1 else 1,
             data_format=self.data_format,
@@ -192,9 +168,7 @@ class ConvNorm(keras.layers.Layer):
             name="conv",
         )
         norm = (
-            FrozenBatchNormalization
-            if self.frozen_norm
-            else keras.layers.BatchNormalization
+            FrozenBatchNormalization if self.frozen_norm else BatchNormalization
         )
         self.norm = norm(
             axis=get_axis(self.data_format),
@@ -207,31 +181,24 @@ class ConvNorm(keras.layers.Layer):
 
     def _convolution(self, **options):
         if self.depthwise:
-            return keras.layers.DepthwiseConv2D(
+            return PaddedDepthwiseConv2D(
                 depthwise_initializer="glorot_uniform", **options
             )
-        return keras.layers.Conv2D(
+        return PaddedConv2D(
             self.filters, kernel_initializer="glorot_uniform", **options
         )
 
     def build(self, input_shape: Shape) -> None:
-        self.conv.build(
-            padded_shape(input_shape, self._padding, self.data_format)
-        )
+        self.conv.build(input_shape)
         self.norm.build(self.compute_output_shape(input_shape))
         self.built = True
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        x = inputs
-        if any(self._padding):
-            x = pad_images(x, self._padding, self.data_format)
-        x = self.norm(self.conv(x), training=training)
+        x = self.norm(self.conv(inputs), training=training)
         return self.activation(x)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return self.conv.compute_output_shape(
-            padded_shape(input_shape, self._padding, self.data_format)
-        )
+        return self.conv.compute_output_shape(input_shape)
 
     def get_config(self) -> dict:
         return {

@@ -3,10 +3,11 @@ from typing import Any
 import keras
 
 from keras_tricks._types import Tensor
+from keras_tricks.layers.batch_norm import BatchNormalization
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
-class FrozenBatchNormalization(keras.layers.BatchNormalization):
+class FrozenBatchNormalization(BatchNormalization):
     """Batch norm that only ever uses the statistics it has.
 
     `y = gamma * (x - moving_mean) / sqrt(moving_variance + epsilon) + beta`

@@ -2,13 +2,11 @@ from typing import Any
 
 import keras
 
+from keras_tricks._backend import images
 from keras_tricks._checks import check_choice
 from keras_tricks._types import Shape, Tensor
-from keras_tricks.layers.conv_norm import (
-    get_data_format,
-    pad_images,
-    padded_shape,
-)
+from keras_tricks.layers._convolution import pad_images, padded_shape
+from keras_tricks.layers.conv_norm import get_data_format
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -71,6 +69,15 @@ class PaddedPooling2D(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
+        if images.has_image_kernels():
+            return images.pool(
+                inputs,
+                self.kind,
+                3,
+                self.strides,
+                self._padding,
+                self.data_format,
+            )
         x = inputs
         if self._padding:
             # Not all activations are ReLU: zeros could win a maximum.

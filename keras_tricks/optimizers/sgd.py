@@ -148,6 +148,8 @@ class SGD(keras.optimizers.SGD):
         if self.built:
             return
         super().build(variables)
+        if _torch_sgd.updates_lists() and self.momentum:
+            _torch_sgd.lay_out_alike(self.momentums, variables)
         self._decays = [decays(v, self.decay) for v in variables]
         if self.weight_decay and not any(self._decays):
             raise ValueError(

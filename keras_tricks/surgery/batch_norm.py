@@ -1,8 +1,90 @@
 import keras
 
-from keras_tricks.surgery.graph import check_built, has_graph
-from keras_tricks.surgery.rebuild import is_its_graph
+from keras_tricks.layers.batch_norm import BatchNormalization
+from keras_tricks.surgery.graph import check_built, flatten, has_graph
+from keras_tricks.surgery.rebuild import (
+    Replacement,
+    check_graph,
+    get_config,
+    is_its_graph,
+    rebuild,
+)
 from keras_tricks.surgery.report import SurgeryReport
+
+
+def swap_batch_norm(
+    model: keras.Model,
+) -> tuple[keras.Model, SurgeryReport]:
+    """Build a model again with fused batch norms in place of core Keras'.
+
+    `keras.layers.BatchNormalization` becomes
+    `keras_tricks.layers.BatchNormalization`, of the same configuration, name
+    and weights: outputs and gradients are equal to rounding, and a training
+    step on PyTorch, or on TensorFlow without XLA, is faster. Functional and
+    `Sequential` models inside the model are entered. Subclasses stay, since
+    they compute something of their own, as do norms that a layer makes itself.
+
+    The model that is given stays as it is.
+
+    Args:
+        model: A functional or `Sequential` model.
+
+    Returns:
+        A new model with a copy of the weights, not compiled, and a
+        `SurgeryReport`: the norms, and those left alone with the reason.
+
+    Raises:
+        ValueError: For a model without a graph, a layer that cannot be made
+            again from its configuration, or when there is no norm to swap.
+
+    Example:
+    >>> model = keras.Sequential(
+    ...     [keras.Input((4,)), keras.layers.BatchNormalization(name="norm")]
+    ... )
+    >>> model, report = swap_batch_norm(model)
+    >>> print(report)
+    swapped batch norms: 1 layers
+      norm: keras.layers -> keras_tricks.layers
+    compile the new model before training
+
+    Reference:
+        - [Ioffe and Szegedy, 2015](https://arxiv.org/abs/1502.03167)
+    """
+    check_graph(model)
+    replacements, changed, skipped = {}, {}, {}
+    for node in flatten(model):
+        layer = node.operation
+        if _is_core_norm(layer):
+            norm = BatchNormalization.from_config(get_config(layer))
+            replacements[id(layer)] = Replacement([norm], heir=norm)
+            changed[node.path] = ("keras.layers", "keras_tricks.layers")
+        elif any(_is_core_norm(part) for part in _parts(layer)):
+            skipped[node.path] = "a norm of core Keras is inside of this layer"
+    if not changed:
+        reasons = "".join(f"; {path}: {why}" for path, why in skipped.items())
+        raise ValueError(
+            "`model` must have layers that are keras.layers.BatchNormalization."
+            f" Received: model={model.name!r} with none{reasons}"
+        )
+    result, notes = rebuild(model, replacements)
+    report = SurgeryReport(
+        "swapped batch norms",
+        tuple((path, *names) for path, names in changed.items()),
+        skipped=tuple(skipped.items()),
+        notes=notes,
+    )
+    return result, report
+
+
+def _parts(operation):
+    """Return the layers inside of a layer; an operation has none."""
+    if not isinstance(operation, keras.layers.Layer):
+        return []
+    return operation._flatten_layers(include_self=False)
+
+
+def _is_core_norm(layer) -> bool:
+    return type(layer) is keras.layers.BatchNormalization
 
 
 def freeze_batch_norm(model: keras.Model) -> SurgeryReport:

@@ -1,15 +1,17 @@
-"""`freeze_batch_norm`: in training, after saving, and its report."""
+"""`freeze_batch_norm` and `swap_batch_norm`: training, saving, reports."""
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
+from keras_tricks.layers import BatchNormalization, FrozenBatchNormalization
 from keras_tricks.models import ResNet
 from keras_tricks.surgery import (
     change_resnet_variant,
     freeze_batch_norm,
     swap_activations,
+    swap_batch_norm,
 )
 
 X = np.random.default_rng(0).normal(3.0, 2.0, (8, 6)).astype("float32")
@@ -182,3 +184,72 @@ def test_nothing_to_freeze():
     for model in (None, keras.Sequential([layers.Dense(2)])):
         with pytest.raises(ValueError, match="`model` must be a Keras model"):
             freeze_batch_norm(model)
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2", "ResNet50", "EfficientNetB0"])
+def test_swapped_norms_compute_the_same(name):
+    shape = (3, 32, 32)
+    if keras.config.image_data_format() == "channels_last":
+        shape = (32, 32, 3)
+    model = getattr(keras.applications, name)(
+        weights=None, input_shape=shape, classes=3
+    )
+    rng = np.random.default_rng(0)
+    for norm in norms(model):
+        for variable in norm.weights:
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+    swapped, report = swap_batch_norm(model)
+    assert list(report) == [norm.name for norm in norms(model)]
+    assert all(type(norm) is BatchNormalization for norm in norms(swapped))
+    x = rng.normal(size=(2, *shape)).astype("float32")
+    ours, theirs = (
+        keras.ops.convert_to_numpy(m(x, training=False))
+        for m in (swapped, model)
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    # Later ones see few values of each channel, and blow up rounding.
+    for m in (swapped, model):
+        m(x, training=True)
+    for ours, theirs in zip(norms(swapped)[:8], norms(model), strict=False):
+        for got, expected in zip(ours.weights, theirs.weights, strict=True):
+            np.testing.assert_allclose(
+                keras.ops.convert_to_numpy(got),
+                keras.ops.convert_to_numpy(expected),
+                rtol=1e-3,
+                atol=1e-4,
+            )
+
+
+class OwnNorm(layers.BatchNormalization):
+    pass
+
+
+class HasNorm(layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.norm = layers.BatchNormalization()
+
+    def build(self, shape):
+        self.norm.build(shape)
+
+    def call(self, x):
+        return self.norm(x)
+
+
+def test_swapping_says_what_it_leaves():
+    inputs = keras.Input((4,))
+    x = layers.BatchNormalization(name="norm", momentum=0.7)(inputs)
+    x = OwnNorm(name="own")(x)
+    x = HasNorm(name="inside")(x)
+    x = FrozenBatchNormalization(name="frozen")(x)
+    model = keras.Model(inputs, x)
+    model.get_layer("norm").trainable = False
+    swapped, report = swap_batch_norm(model)
+    assert list(report) == ["norm"]
+    assert report.skipped == (
+        ("inside", "a norm of core Keras is inside of this layer"),
+    )
+    assert swapped.get_layer("norm").momentum == 0.7
+    assert not swapped.get_layer("norm").trainable
+    with pytest.raises(ValueError, match="with none; inside: a norm of core"):
+        swap_batch_norm(swapped)
