@@ -9,6 +9,7 @@ convolutions and dense layers at the given image size.
     KERAS_BACKEND=tensorflow python benchmarks/resnet50_step.py
 """
 
+import contextlib
 from unittest import mock
 
 import _timing
@@ -36,32 +37,23 @@ def count_macs(model):
     """Count an image's multiply-accumulates in convolutions and dense."""
     macs = []
 
-    def counting(kind):
-        call = kind.call
+    def counting(layer):
+        call = layer.call
 
-        def counted(layer, *args, **kwargs):
-            outputs = call(layer, *args, **kwargs)
-            kernel = int(np.prod(layer.kernel.shape))
-            positions = (
-                int(np.prod(outputs.shape[1:]))
-                // outputs.shape[
-                    1 if layer.data_format == "channels_first" else -1
-                ]
-            )
-            macs.append(kernel * positions)
+        def counted(*args, **kwargs):
+            outputs = call(*args, **kwargs)
+            first = getattr(layer, "data_format", None) == "channels_first"
+            channels = outputs.shape[1 if first else -1]
+            positions = int(np.prod(outputs.shape[1:])) // channels
+            macs.append(int(np.prod(layer.kernel.shape)) * positions)
             return outputs
 
-        return mock.patch.object(kind, "call", counted)
+        return mock.patch.object(layer, "call", counted)
 
-    def counted_dense(layer, *args, **kwargs):
-        macs.append(int(np.prod(layer.kernel.shape)))
-        return dense(layer, *args, **kwargs)
-
-    dense = keras.layers.Dense.call
-    with (
-        counting(keras.layers.Conv2D),
-        mock.patch.object(keras.layers.Dense, "call", counted_dense),
-    ):
+    with contextlib.ExitStack() as stack:
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+                stack.enter_context(counting(layer))
         model(np.zeros((1, *model.input_shape[1:]), "float32"))
     return sum(macs)
 
