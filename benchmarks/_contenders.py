@@ -130,7 +130,7 @@ class Input(Ours):
         data = training.load_data(self.recipe)
         stages, _ = training.build_stages(self.recipe, data)
         self.batches = stages[-1][1]
-        self.classes = data.num_classes
+        self.classes = CLASSES  # Whatever there are: the same program.
         self.batch = self.batches[0]
         self.steps = len(self.batches)
 

@@ -141,9 +141,10 @@ def _in_turn(options, kinds, rounds, deadline):
 def files(options, deadline):
     """Yield whether a step waits for JPEG files."""
     folder = options.folder / "jpegs"
-    count, links = (8, 1) if options.quick else (512, 8)
+    count, links = (8, 1) if options.quick else (128, 32)
     make_jpegs(folder, count, links)
-    batch_size = 4 if options.quick else 128
+    # The first case of the speed, which JAX need not compile again.
+    batch_size = options.batch_sizes[-1]
     shared = {"precision": options.precisions[0], "batch_size": batch_size}
     case = shared | {"kind": "input", "quick": options.quick}
     case["folder"] = str(folder)

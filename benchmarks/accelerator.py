@@ -29,7 +29,7 @@ from absl import app, flags
 
 _QUICK = flags.DEFINE_bool("quick", False, "All in tiny form, for a CPU.")
 _OUT = flags.DEFINE_string("out", None, "JSON file for all rows.")
-_SECONDS = flags.DEFINE_float("seconds", 540, "Time for all of it.")
+_SECONDS = flags.DEFINE_float("seconds", 510, "Time for all of it.")
 _SECTIONS = flags.DEFINE_multi_enum(
     "section", None, list(SECTIONS), "Only these sections; give it repeatedly."
 )

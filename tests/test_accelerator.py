@@ -152,7 +152,7 @@ def test_what_fails_is_a_row_that_says_why(
     (tricks,) = rows["tricks"]
     assert tricks["error"] == "ValueError: broken on purpose"
     (files,) = rows["input"]
-    assert (files["same"], files["files"], files["alone"]) == (8, 2, 4)
+    assert (files["same"], files["files"], files["alone"]) == (4, 1, 2)
     assert files["waits"] == 0.75
     (tests,) = rows["tests"]
     counts = {"passed": 1, "failed": 2, "skipped": 1, "not_run": 1}
