@@ -147,16 +147,6 @@ class Input(Ours):
         return seconds
 
 
-class Trial(Ours):
-    """Ours, with the norm of PyTorch in channels-last memory."""
-
-    def _network(self, shape, quick):
-        import _trials
-
-        _trials.use_native_norm()
-        return super()._network(shape, quick)
-
-
 class Timm:
     """ResNet-50-D of timm in AMP and channels-last memory."""
 
@@ -237,7 +227,6 @@ KINDS = {
     "applications": Applications,
     "timm": Timm,
     "timm compiled": CompiledTimm,
-    "trial": Trial,
     "input": Input,
 }
 

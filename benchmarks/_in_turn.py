@@ -23,8 +23,6 @@ def contenders(options):
     if "torch" in options.backends:
         found["timm, eager"] = "torch", "timm"
         found["timm, compiled"] = "torch", "timm compiled"
-        if options.trials:
-            found["trial, PyTorch"] = "torch", "trial"
     for backend in options.backends:
         name = f"keras.applications, {BACKENDS[backend]}"
         found[name] = backend, "applications"

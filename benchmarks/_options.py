@@ -23,7 +23,6 @@ class Options:
     precisions: list[str]
     batch_sizes: list[int]
     at_once: int
-    trials: bool
     profile: bool
     cifar_dir: str | None
     cifar_epochs: int

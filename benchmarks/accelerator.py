@@ -47,7 +47,6 @@ _BATCHES = flags.DEFINE_list(
 _AT_ONCE = flags.DEFINE_integer(
     "at_once", 0, "Processes that compile or test at once, by default 2 to 4."
 )
-_TRIALS = flags.DEFINE_bool("trials", False, "Try PyTorch's own batch norm.")
 _PROFILE = flags.DEFINE_bool("profile", False, "Print a step of PyTorch.")
 _CIFAR = flags.DEFINE_string(
     "cifar_dir", None, "CIFAR-10, as --data_dir of the recipes takes it."
@@ -68,7 +67,6 @@ def _options(folder):
         precisions=_PRECISIONS.value or both[: 1 if quick else 2],
         batch_sizes=[int(size) for size in sizes],
         at_once=_AT_ONCE.value or min(4, max(2, cores // 2)),
-        trials=_TRIALS.value,
         profile=_PROFILE.value,
         cifar_dir=_CIFAR.value,
         cifar_epochs=1 if quick else _EPOCHS.value,
