@@ -171,9 +171,10 @@ class Fit:
         self.seconds = time.perf_counter() - self.start
 
     def __call__(self):
-        self.model.fit(
+        history = self.model.fit(
             self.dataset, callbacks=self.callbacks, shuffle=False, verbose=0
         )
+        self.loss = history.history["loss"][-1]
         return self.seconds / self.steps
 
 

@@ -102,6 +102,7 @@ surgery/test_batch_norm.py::test_swapped_norms_compute_the_same[EfficientNetB0
 surgery/test_batch_norm.py::test_swapped_norms_compute_the_same[ResNet50
 surgery/test_variant.py::test_computes_what_our_network_of_the_variant_does[B
 surgery/test_variant.py::test_computes_what_our_network_of_the_variant_does[C
+test_accelerator.py
 test_changed.py
 test_docs.py::test_links
 test_docs.py::test_python_blocks_run[docs/distillation_guide
