@@ -142,7 +142,7 @@ class KerasArrays(NumPyArrays):
         return keras.ops.sum(self.float32(x), axis=-1)
 
     def max(self, x):
-        return keras.ops.max(x, axis=-1, keepdims=True)
+        return keras.ops.amax(x, axis=-1, keepdims=True)
 
     def any(self, x, axis=None):
         return keras.ops.any(x, axis=axis)

@@ -24,8 +24,10 @@ def torch_worker() -> tuple[int, int] | None:
     Returns:
         `None` outside of the worker processes of a `DataLoader`.
     """
-    data = sys.modules.get("torch.utils.data")
-    info = None if data is None else data.get_worker_info()
+    torch = sys.modules.get("torch")
+    if torch is None or torch.compiler.is_compiling():
+        return None  # A compiled step is no worker, and cannot ask.
+    info = torch.utils.data.get_worker_info()
     return None if info is None else (info.id, info.num_workers)
 
 

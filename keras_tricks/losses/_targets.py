@@ -230,7 +230,7 @@ def nan_where(found, loss):
 def shifted(logits):
     """Shift logits, in float32, so that their maximum is at 0."""
     logits = ops.cast(logits, "float32")
-    top = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
+    top = ops.stop_gradient(ops.amax(logits, axis=-1, keepdims=True))
     return logits - top
 
 

@@ -76,7 +76,7 @@ def _divergence(p, r, z):
     """
     d = z - r
     d = d - ops.sum(p * d, axis=-1, keepdims=True)
-    near = ops.max(ops.abs(d), axis=-1) < 1.0
+    near = ops.amax(ops.abs(d), axis=-1) < 1.0
     small = ops.where(ops.expand_dims(near, -1), d, 0.0)
     precise = ops.log1p(ops.sum(p * ops.expm1(small), axis=-1))
     general = ops.logsumexp(ops.log_softmax(r, axis=-1) + d, axis=-1)

@@ -120,7 +120,7 @@ class CalibrationError(keras.metrics.Metric):
     ) -> None:
         hits = dominant_label_accuracy(y_true, y_pred)
         probabilities = ops.softmax(ops.cast(y_pred, "float32"), axis=-1)
-        confidence = ops.max(probabilities, axis=-1)
+        confidence = ops.amax(probabilities, axis=-1)
         index = ops.ceil(confidence * self.bins) - 1
         index = ops.cast(ops.clip(index, 0, self.bins - 1), "int32")
         weight = ops.ones_like(hits)

@@ -6,15 +6,24 @@ the statistics of the batch, `moments`, which are these statistics, and
 core Keras composes.
 """
 
-import importlib
+from types import ModuleType
+from typing import Any
 
 import keras
 
+_kernels: ModuleType | None = None
+if keras.backend.backend() == "tensorflow":
+    from keras_tricks._backend.batch_norm import tensorflow
 
-def find_kernels(x, axis: int):
+    _kernels = tensorflow
+elif keras.backend.backend() == "torch":
+    from keras_tricks._backend.batch_norm import torch
+
+    _kernels = torch
+
+
+def find_kernels(x, axis: int) -> Any:
     """Return the module whose kernels take a tensor, or `None`."""
-    backend = keras.backend.backend()
-    if backend not in ("tensorflow", "torch"):
+    if _kernels is None or not _kernels.take(x, axis):
         return None
-    kernels = importlib.import_module(f"{__name__}.{backend}")
-    return kernels if kernels.take(x, axis) else None
+    return _kernels
