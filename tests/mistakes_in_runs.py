@@ -194,7 +194,8 @@ MISTAKES = {
     "batch in unequal parts": (
         lambda _: Recipe(batch_size=64, gradient_accumulation_steps=3),
         ValueError,
-        "`batch_size` must be a multiple of … Received: batch_size=64",
+        "`batch_size` must be a multiple of … Received: batch_size=64, the "
+        "default",
     ),
     "warmup longer than the run": (
         lambda _: Recipe(epochs=5, warmup_epochs=6),

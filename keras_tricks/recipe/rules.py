@@ -80,9 +80,12 @@ def check_combinations(recipe):
     ]
     for broken, name, expectation in rules:
         if broken:
+            value = getattr(recipe, name)
+            # Most users have not written all fields.
+            default = value == getattr(type(recipe), name, None)
             raise ValueError(
-                f"`{name}` must be {expectation}. "
-                f"Received: {name}={getattr(recipe, name)!r}"
+                f"`{name}` must be {expectation}. Received: {name}={value!r}"
+                f"{', the default' if default else ''}"
             )
 
 
