@@ -87,7 +87,7 @@ def _events(step):
             for event in line.events:
                 # TensorFlow: path of the layer, then the operation.
                 name = event.name.rpartition(":")[2]
-                if not re.search(r"Execut|Await|::", event.name):
+                if not re.search(r"Execute|Executor|Await|::", event.name):
                     yield name, event.duration_ns / 1e6
 
 
