@@ -3,10 +3,13 @@ r"""Writes a folder of images into shards that training reads fast.
     python recipes/make_records.py --data_dir=imagenet --out_dir=shards
     python recipes/make_records.py --data_dir=flowers --out_dir=shards \
       --format=webdataset --shards=16 --verify
+    python recipes/make_records.py --data_dir=imagenet --out_dir=small \
+      --max_side=256
 
 The folder has class folders, or train and val with class folders in them.
 An interrupted run continues when it is started again. Images are written as
-they are, after a look whether they can be decoded.
+they are, after a look whether they can be decoded; with --max_side those with
+a longer short side become smaller JPEGs.
 """
 
 import sys
@@ -56,6 +59,19 @@ _MAX_BAD_RECORDS = flags.DEFINE_integer(
     "How many unreadable images may be left out.",
     lower_bound=0,
 )
+_MAX_SIDE = flags.DEFINE_integer(
+    "max_side",
+    None,
+    "Store images whose short side is longer as JPEGs of this short side.",
+    lower_bound=1,
+)
+_QUALITY = flags.DEFINE_integer(
+    "quality",
+    None,
+    "Of these JPEGs; 90 by default.",
+    lower_bound=1,
+    upper_bound=100,
+)
 _VERIFY = flags.DEFINE_bool(
     "verify", False, "Compare every record with its file afterwards."
 )
@@ -79,6 +95,8 @@ def main(argv):
             workers=_WORKERS.value,
             max_bad_records=_MAX_BAD_RECORDS.value,
             verbose=_VERBOSE.value,
+            max_side=_MAX_SIDE.value,
+            quality=_QUALITY.value,
         )
         report(written)
         if _VERIFY.value:
@@ -90,7 +108,10 @@ def main(argv):
                 workers=_WORKERS.value,
                 verbose=_VERBOSE.value,
             )
-            print(f"Verified: {count} records are the bytes of their files")
+            what = "the bytes of their files"
+            if _MAX_SIDE.value is not None:
+                what += f", {written.resized} of them after the same resize"
+            print(f"Verified: {count} records are {what}")
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         one_line.stop(error)
 
@@ -102,6 +123,12 @@ def report(written):
         f"{written.folder}: {written.records} images in "
         f"{len(written.shards)} shards of {written.megabytes:.1f} MB{kept}"
     )
+    if _MAX_SIDE.value is not None:
+        print(
+            f"Resized: {written.resized} images, from "
+            f"{written.megabytes_before:.1f} to "
+            f"{written.megabytes_after:.1f} MB"
+        )
     for _, name, reason in written.bad[:5]:
         print(f"Left out: {name}: {reason}", file=sys.stderr)
     if len(written.bad) > 5:

@@ -113,6 +113,11 @@ def verdicts(report: DataReport) -> list[str]:
         lines.append("Every record can be used.")
     if report.left_out:
         lines.append(f"Left out: {describe_left_out(report.left_out)}.")
+    if report.max_side is not None:
+        lines.append(
+            f"Images whose short side was above {report.max_side} pixels were "
+            "resized to that when the shards were written."
+        )
     dark = report.odd_counts().get("unused bits", 0)
     if dark:
         first = next(

@@ -43,6 +43,8 @@ def test_a_killed_run_continues(run_script, tmp_path):
         "--format=webdataset",
         "--shards=4",
         "--max_bad_records=1",
+        "--max_side=4",
+        "--quality=95",
         "--verify",
         "--noverbose",
     ]
@@ -57,10 +59,14 @@ def test_a_killed_run_continues(run_script, tmp_path):
     assert not (out / "index.npz").exists()
     done = run_script("make_records.py", *arguments)
     assert done.returncode == 0, done.stderr[-2000:]
-    first, second = done.stdout.splitlines()
+    first, resized, second = done.stdout.splitlines()
+    assert resized == "Resized: 20 images, from 0.0 to 0.0 MB"
     assert first.startswith(f"{out}: 20 images in 5 shards of ")
     assert first.endswith(", 2 of them kept")
-    assert second == "Verified: 20 records are the bytes of their files"
+    assert second == (
+        "Verified: 20 records are the bytes of their files, 20 of them after "
+        "the same resize"
+    )
     for split, files in zip(
         ("train", "test"), open_folder_splits(root), strict=True
     ):

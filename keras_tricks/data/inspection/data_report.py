@@ -96,6 +96,8 @@ class DataReport:
         duplicates: Groups of images that are the same or look alike.
         left_out: What else is in a folder of images, a dict of name to
             reason.
+        max_side: Short side in pixels that larger images had been resized to
+            when their shards were written, or `None`.
 
     Example:
     >>> from keras_tricks.data import inspect_images, open_images
@@ -113,6 +115,7 @@ class DataReport:
     std: tuple[float, ...] | None
     duplicates: tuple[Duplicates, ...]
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+    max_side: int | None = None
 
     @property
     def train(self) -> SplitReport:
@@ -167,6 +170,7 @@ class DataReport:
             },
             "bad": [dataclasses.asdict(record) for record in self.bad],
             "left_out": self.left_out,
+            "max_side": self.max_side,
             "duplicates": [
                 {
                     **dataclasses.asdict(group),

@@ -103,6 +103,7 @@ def inspect_images(
             for records in splits.values()
             for name, reason in getattr(records, "left_out", {}).items()
         },
+        max_side=getattr(splits["train"], "max_side", None),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from keras_tricks._checks import first_line, labels_outside
 from keras_tricks._text import printable
 from keras_tricks._untrusted import read_arrays
+from keras_tricks.data.shards.shrink import Shrink
 from keras_tricks.data.sources.class_names import ClassNames
 from keras_tricks.data.sources.records import LabelError
 
@@ -30,6 +31,7 @@ class ShardIndex:
             bytes; of an ArrayRecord its number.
         length: int64, shape `(N,)`: bytes of the data.
         label: int64, shape `(N,)`: the label as it is stored, or `None`.
+        shrink: Which images were made smaller, if an index file says it.
     """
 
     paths: tuple[str, ...]
@@ -37,6 +39,7 @@ class ShardIndex:
     offset: np.ndarray
     length: np.ndarray
     label: np.ndarray | None = None
+    shrink: Shrink | None = None
 
     def __len__(self):
         return len(self.shard)
@@ -76,6 +79,12 @@ class Shards:
         """Names of the classes."""
         return self.classes.names
 
+    @property
+    def max_side(self) -> int | None:
+        """Short side that larger images were resized to, if it is known."""
+        shrink = self.index.shrink
+        return None if shrink is None else shrink.max_side
+
     def __len__(self):
         return len(self.index)
 
@@ -114,7 +123,7 @@ def make_index(
         ValueError: If a shard is damaged, or not as its index says.
     """
     paths = tuple(paths)
-    rows = _stored_rows(paths) if indexed else None
+    rows, shrink = _stored_rows(paths) if indexed else (None, None)
     if rows is None:
         with ThreadPoolExecutor(min(len(paths), _SCANS)) as pool:
             rows = list(pool.map(scan, paths))
@@ -132,16 +141,23 @@ def make_index(
         np.concatenate(columns[0]).astype("int64"),
         np.concatenate(columns[1]).astype("int64"),
         np.concatenate(columns[2]).astype("int64") if known else None,
+        shrink,
     )
 
 
-def index_content(names: Sequence[str], sizes: Sequence[int], rows: list):
+def index_content(
+    names: Sequence[str],
+    sizes: Sequence[int],
+    rows: list,
+    shrink: Shrink | None = None,
+) -> dict[str, np.ndarray]:
     """Return the arrays of an index file.
 
     Args:
         names: File names of S shards.
         sizes: Their sizes in bytes.
         rows: Offsets, lengths and labels of each.
+        shrink: Which images were made smaller. Defaults to `None`, none.
 
     Returns:
         A dict for `numpy.savez`.
@@ -154,17 +170,29 @@ def index_content(names: Sequence[str], sizes: Sequence[int], rows: list):
         "shards": np.array(names),
         "sizes": np.array(sizes, "int64"),
         **{name: column.astype(dtype) for name, column, dtype in arrays},
+        **(_as_arrays(shrink) if shrink else {}),
     }
 
 
+def _as_arrays(shrink):
+    fields = dataclasses.asdict(shrink)
+    return {name: np.array([value]) for name, value in fields.items()}
+
+
 def _stored_rows(paths):
-    """Return what index files say of each shard, or None without a file."""
+    """Return what index files say of each shard, and of small images.
+
+    Without a file both are `None`. Of several folders the smallest images
+    count.
+    """
     folders = sorted({os.path.dirname(path) for path in paths})
     files = {folder: os.path.join(folder, INDEX_FILE) for folder in folders}
     if not all(os.path.isfile(file) for file in files.values()):
-        return None
+        return None, None
     stored = {folder: _read(file) for folder, file in files.items()}
-    return [_row(path, stored[os.path.dirname(path)]) for path in paths]
+    rows = [_row(path, stored[os.path.dirname(path)]) for path in paths]
+    found = [shrink for *_, shrink in stored.values() if shrink]
+    return rows, min(found, key=lambda one: one.max_side, default=None)
 
 
 def _read(file):
@@ -184,7 +212,11 @@ def _read(file):
         bounds = np.searchsorted(arrays["shard"], np.arange(len(names) + 1))
         sizes = arrays["sizes"].tolist()
         places = zip(names, sizes, bounds[:-1], bounds[1:], strict=True)
-        return {name: place for name, *place in places}, arrays
+        shrink = None
+        if "max_side" in arrays:
+            fields = [field.name for field in dataclasses.fields(Shrink)]
+            shrink = Shrink(*(arrays[name].item() for name in fields))
+        return {name: place for name, *place in places}, arrays, shrink
     except (OSError, IndexError, KeyError, TypeError, ValueError) as error:
         reason = first_line(error)
         raise ValueError(
@@ -194,7 +226,7 @@ def _read(file):
 
 
 def _row(path, stored):
-    places, arrays = stored
+    places, arrays, _ = stored
     size, first, end = places.get(os.path.basename(path), (None, 0, 0))
     found = os.path.getsize(path)
     if size != found:

@@ -10,9 +10,10 @@ from pathlib import Path
 import keras
 
 from keras_tricks._checks import check_choice
-from keras_tricks._text import table_cell
+from keras_tricks._text import printable, table_cell
 from keras_tricks.data.shards.plan import shuffled
 from keras_tricks.data.shards.records import open_record_shards
+from keras_tricks.data.shards.shrink import installed_encoder
 from keras_tricks.data.shards.tar import open_tar_shards
 from keras_tricks.data.shards.write import BAD_FILE
 from keras_tricks.data.shards.writers import WRITERS
@@ -32,6 +33,9 @@ def verify_shards(
 ) -> int:
     """Read every record that `write_shards` wrote, and decode it.
 
+    A record must be the bytes of its file, or where the index says that
+    large images were resized, what the file becomes when it is resized again.
+
     Args:
         splits: What was written.
         folder: The folder of the shards.
@@ -45,7 +49,8 @@ def verify_shards(
 
     Raises:
         ValueError: If a record differs from its file, in bytes or in label,
-            or cannot be decoded; the message names both.
+            or cannot be decoded; the message names both. If images were
+            resized by another version of Pillow, whose bytes may differ.
 
     Example:
     >>> verify_shards({"train": files}, "shards")  # doctest: +SKIP
@@ -78,6 +83,8 @@ def verify_shards(
                 f"{len(records)} records of {len(records.classes)} classes"
             )
 
+        _check_encoder(records.index.shrink)
+
         def check(first, records=records, files=files, order=order):
             several = order[first : first + _AT_A_TIME]
             for number, index in enumerate(several, first):
@@ -95,7 +102,10 @@ def _check(records, number, files, index):
     """Compare a record with its file."""
     data, label = records.record(number)
     wanted = int(files.labels[index])
-    if data != files.read(index):
+    expected, shrink = files.read(index), records.index.shrink
+    if shrink is not None:
+        expected = shrink(expected, files.name(index))
+    if data != expected:
         what = "its bytes"
     elif (label, records.labels[number]) != (wanted, wanted):
         what = "its label"
@@ -106,6 +116,14 @@ def _check(records, number, files, index):
         f"{records.name(number)}: {what} must be those of "
         f"{files.name(index)}. Received: others"
     )
+
+
+def _check_encoder(shrink):
+    if shrink is not None and shrink.encoder != installed_encoder():
+        raise ValueError(
+            "Resized images can be verified only by what resized them, "
+            f"{printable(shrink.encoder)}. Received: {installed_encoder()}"
+        )
 
 
 def _left_out(file):

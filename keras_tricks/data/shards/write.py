@@ -24,9 +24,10 @@ from keras_tricks._text import as_table
 from keras_tricks._untrusted import parse_json
 from keras_tricks.data.shards.index import INDEX_FILE, index_content
 from keras_tricks.data.shards.plan import make_plan
+from keras_tricks.data.shards.shrink import make_shrink
 from keras_tricks.data.shards.writers import WRITERS
 from keras_tricks.data.sources.folders import ImageFiles
-from keras_tricks.data.transforms.decode import decode_image
+from keras_tricks.data.transforms.decode import SUFFIXES, decode_image
 
 PLAN_FILE = "plan.json"
 BAD_FILE = "bad_records.tsv"
@@ -46,6 +47,9 @@ class WrittenShards:
         megabytes: Their size, in 10^6 bytes.
         kept: How many shards an earlier call had written.
         bad: Part, name and reason of each image that was left out.
+        resized: How many images are stored smaller than they were.
+        megabytes_before: Size of the files of these, in 10^6 bytes.
+        megabytes_after: What they have in the shards.
 
     Example:
     >>> WrittenShards("out", ("out/train-000000.tar",), 2, 0.02, 0, ()).records
@@ -58,6 +62,9 @@ class WrittenShards:
     megabytes: float
     kept: int
     bad: tuple[tuple[str, str, str], ...]
+    resized: int = 0
+    megabytes_before: float = 0.0
+    megabytes_after: float = 0.0
 
 
 def write_shards(
@@ -70,15 +77,18 @@ def write_shards(
     workers: int | None = None,
     max_bad_records: int = 0,
     verbose: bool = False,
+    max_side: int | None = None,
+    quality: int | None = None,
 ) -> WrittenShards:
     """Write image files into shards that are read by number.
 
     The images of a split are shuffled, so that every shard mixes the classes,
-    and each is decoded once before its bytes are written as they are. A
-    shard appears under its name when it is complete and on the disk. After
-    an interruption the same call keeps such shards and writes the others,
-    the same bytes as without it. Besides shards the folder gets classes.json,
-    index.npz, plan.json and bad_records.tsv.
+    and each is decoded once before its bytes are written as they are, unless
+    `max_side` says that it is too large. A shard appears under its name when
+    it is complete and on the disk. After an interruption the same call keeps
+    such shards and writes the others, the same bytes as without it. Besides
+    shards the folder gets classes.json, index.npz, plan.json and
+    bad_records.tsv.
 
     Args:
         splits: `"train"` and, if you like, one of `"val"`, `"valid"`,
@@ -88,14 +98,19 @@ def write_shards(
         format: `"tfrecord"`, `"array_record"` or `"webdataset"`.
         shards: Number of shards of the largest split; the shards of another
             split hold as many images.
-        shard_megabytes: About the size of a shard instead, in 10^6 bytes.
-            Defaults to 128.
+        shard_megabytes: About the size of a shard instead, in 10^6 bytes of
+            the files as they are. Defaults to 128.
         seed: Seed of the order.
         workers: Shards that are written at a time. Defaults to the number
             of cores.
         max_bad_records: How many images may be left out because they cannot
             be decoded. Defaults to 0.
         verbose: Whether to show a progress bar.
+        max_side: S in pixels: an image whose short side is longer is resized
+            to S and stored as a JPEG, upright, of 8 bits, without anything
+            but its pixels; none is enlarged. The index says so. Defaults to
+            `None`, all bytes as they are.
+        quality: Of these JPEGs, 1 to 100. Defaults to 90.
 
     Returns:
         A `WrittenShards`.
@@ -128,13 +143,14 @@ def write_shards(
     check_int("workers", workers, 1)
     writer = WRITERS[format]
     writer.check()
+    shrink = make_shrink(max_side, quality)
     plan = make_plan(splits, writer, shards, shard_megabytes, seed)
     with FolderLock(folder, "folder") as lock:
-        _prepare(lock.folder, plan, format, splits)
+        _prepare(lock.folder, plan, format, splits, shrink)
         bar = keras.utils.Progbar(
             len(plan), width=24, verbose=int(verbose), unit_name="image"
         )
-        job = _Job(lock.folder, writer, splits, max_bad_records, bar)
+        job = _Job(lock.folder, writer, splits, max_bad_records, bar, shrink)
         job.recall(plan.shards)
         kept = len(job.rows)
         missing = [one for one in plan.shards if one.name not in job.rows]
@@ -145,7 +161,7 @@ def write_shards(
             raise storage_error(error, lock.folder, _KEPT) from None
 
 
-def _prepare(out, plan, format, splits):
+def _prepare(out, plan, format, splits, shrink):
     """See that the folder is empty, or of the same plan."""
     remove_partial(out, PLAN_FILE)
     file = out / PLAN_FILE
@@ -155,6 +171,7 @@ def _prepare(out, plan, format, splits):
             "shards": len(plan.shards),
             "images": {name: len(files) for name, files in splits.items()},
             "digest": plan.digest,
+            **(dataclasses.asdict(shrink) if shrink else {}),
         },
         indent=2,
     )
@@ -163,7 +180,8 @@ def _prepare(out, plan, format, splits):
         if found != written + "\n":
             raise ValueError(
                 "`folder` must be new, empty, or hold what the same call "
-                "began: the same images, format, shards and seed. Received: "
+                "began: the same images, format, shards, seed, max_side, "
+                "quality, and version of Pillow if it resizes. Received: "
                 f"{out} of another plan"
             )
         for folder in (out, out / _NOTES):
@@ -185,10 +203,11 @@ class _Stopped(Exception):
 class _Job:
     """Writes the shards that are missing, in threads."""
 
-    def __init__(self, out, writer, splits, max_bad_records, bar):
+    def __init__(self, out, writer, splits, max_bad_records, bar, shrink):
         self.out, self.writer, self.splits = out, writer, splits
         self.max_bad_records, self.bar = max_bad_records, bar
-        self.rows, self.bad, self.seen = {}, [], 0
+        self.shrink = shrink
+        self.rows, self.resized, self.bad, self.seen = {}, {}, [], 0
         self.lock, self.stopped = threading.Lock(), threading.Event()
 
     def recall(self, shards):
@@ -199,11 +218,14 @@ class _Job:
                 whole = note["size"] == (self.out / shard.name).stat().st_size
                 offsets, lengths, labels = note["rows"]
                 bad = [tuple(map(str, row)) for row in note["bad"]]
+                resized = note.get("resized", [])
+                np.array(resized, "int64").reshape(-1, 2)
                 counted = len(offsets) + len(bad) == len(shard.chosen)
             except (OSError, ValueError, KeyError, TypeError):
                 continue
             if whole and counted and len(offsets) == len(lengths):
                 self.rows[shard.name] = [offsets, lengths, labels]
+                self.resized[shard.name] = resized
                 self.seen += len(shard.chosen)
                 self.left_out(bad)
         self.bar.update(self.seen)
@@ -243,12 +265,13 @@ class _Job:
         try:
             temporary.unlink(missing_ok=True)  # Were it a link.
             writer = self.writer(str(temporary))
-            labels, bad = self.fill(writer, shard)
+            labels, bad, resized = self.fill(writer, shard)
             writer.close()
             offsets, lengths, _ = self.writer.scan(str(temporary))
             rows = [list(map(int, offsets)), list(map(int, lengths)), labels]
             size = temporary.stat().st_size
             note = {"size": size, "rows": rows, "bad": bad}
+            note["resized"] = resized
             write_atomically(self.note(shard), json.dumps(note))
             replace_durably(temporary, self.out / shard.name)
         except BaseException as error:
@@ -261,30 +284,41 @@ class _Job:
             if explained is not error:
                 raise explained from error
             raise
-        self.rows[shard.name] = rows
+        self.rows[shard.name], self.resized[shard.name] = rows, resized
 
     def fill(self, writer, shard):
-        """Write the images of a shard; return labels, and what is bad."""
-        files, labels, bad = self.splits[shard.split], [], []
+        """Write the images of a shard.
+
+        Returns:
+            Labels, what is bad, and bytes before and after of each image
+            that was resized.
+        """
+        files, labels, bad, resized = self.splits[shard.split], [], [], []
         for number, index in enumerate(shard.chosen, shard.first):
             if self.stopped.is_set():
                 raise _Stopped
             name, label = files.name(index), int(files.labels[index])
             try:
-                data = files.read(index)
-                decode_image(data, name)
+                data, stored = files.read(index), files.names[index]
+                if self.shrink is None:
+                    decode_image(data, name)
+                else:
+                    found, data = data, self.shrink(data, name)
+                    if data is not found:
+                        resized.append([len(found), len(data)])
+                        stored = _jpeg_name(stored)
             except ValueError as error:
                 reason = str(error).removeprefix(f"{name}: ")
                 bad.append((shard.split, name, reason))
                 with self.lock:
                     self.left_out(bad[-1:])
             else:
-                writer.write(number, files.names[index], data, label)
+                writer.write(number, stored, data, label)
                 labels.append(label)
             with self.lock:
                 self.seen += 1
                 self.bar.update(self.seen)
-        return labels, bad
+        return labels, bad, resized
 
     def finish(self, shards, kept):
         """Write what describes all shards, the index last."""
@@ -292,13 +326,15 @@ class _Job:
         paths = [self.out / name for name in names]
         sizes = [path.stat().st_size for path in paths]
         rows = [self.rows[name] for name in names]
+        resized = sum((self.resized[name] for name in names), [])
+        resized = np.array(resized, "int64").reshape(-1, 2)
         classes = json.dumps(self.splits["train"].class_names, indent=1)
         write_atomically(self.out / "classes.json", classes + "\n")
         bad = tuple(sorted(self.bad))
         table = as_table([("split", "name", "reason"), *bad])
         write_atomically(self.out / BAD_FILE, table)
         index = io.BytesIO()
-        np.savez(index, **index_content(names, sizes, rows))
+        np.savez(index, **index_content(names, sizes, rows, self.shrink))
         write_atomically(self.out / INDEX_FILE, index.getvalue())
         return WrittenShards(
             str(self.out),
@@ -307,4 +343,12 @@ class _Job:
             sum(sizes) / 1e6,
             kept,
             bad,
+            len(resized),
+            *(resized.sum(0) / 1e6).tolist(),
         )
+
+
+def _jpeg_name(name):
+    """Return a name that says that a file has become a JPEG."""
+    suffix = os.path.splitext(name)[1].lower()
+    return name if SUFFIXES.get(suffix) == "JPEG" else f"{name}.jpg"
