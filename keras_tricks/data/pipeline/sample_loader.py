@@ -97,17 +97,24 @@ class SampleLoader:
         """Return the bytes or pixels, and a label that is one."""
         index = sample // self.repeats
         data, label = self.records.record(index)
-        name, classes = self.records.name(index), len(self.records.class_names)
-        check_label(name, label, classes)
+        classes = len(self.records.class_names)
+        if not 0 <= label < classes:  # Only then: a name may cost a read.
+            check_label(self.records.name(index), label, classes)
         return data, label
 
     def _transformed(self, data, epoch, sample):
-        name = self.records.name(sample // self.repeats)
-        image = open_image(data, name) if isinstance(data, bytes) else data
+        image, index = data, sample // self.repeats
+        if isinstance(data, bytes):
+            try:
+                image = open_image(data)
+            except ValueError:
+                # Once more, for an error with the name.
+                image = open_image(data, self.records.name(index))
         if isinstance(self.transform, TrainTransform):
             parameters = self.draw(epoch, sample, *image_extent(image))
             return self.transform.apply(image, parameters)
         try:
             return self.transform.transform(np.asarray(image))
         except ValueError as error:
+            name = self.records.name(index)
             raise ValueError(f"{name}: {error}") from None

@@ -1,6 +1,7 @@
 """What the header of a JPEG file says, without decoding it."""
 
 import dataclasses
+import re
 import struct
 
 # Start of frame: baseline, extended and progressive, all of Huffman codes.
@@ -13,9 +14,9 @@ _OTHER_FRAMES = (
 )
 _PROGRESSIVE, _SCAN = 0xC2, 0xDA
 _EXIF, _ADOBE = 0xE1, 0xEE
-# After 0xff, what does not end the data of a scan: a stuffed byte, one more
-# 0xff, a restart.
-_WITHIN_SCAN = frozenset((0, 0xFF, *range(0xD0, 0xD8)))
+# What ends the data of a scan: 0xff, but for one before a stuffed byte, one
+# more 0xff, or a restart.
+_END_OF_SCAN = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 _ORIENTATION = 0x0112
 MOST_PIXELS = 2 * 89_478_485
 """Of an image: Pillow refuses more, which would fill the memory."""
@@ -100,12 +101,8 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
 
 def _mark_after(data, place):
     """Return the mark that ends the data of a scan; None if nothing does."""
-    while True:
-        place = data.find(b"\xff", place) + 1
-        if not 0 < place < len(data):
-            return None
-        if data[place] not in _WITHIN_SCAN:
-            return data[place]
+    found = _END_OF_SCAN.search(data, place)
+    return None if found is None else found[1][0]
 
 
 def _turned_or_rgb(kind, body):
