@@ -8,6 +8,7 @@ import numpy as np
 from keras_tricks._random import TRANSFORM, random_generator
 from keras_tricks.data.sources.records import Records, check_label
 from keras_tricks.data.transforms.decode import open_image
+from keras_tricks.data.transforms.fast_jpeg import decode_plain_jpeg
 from keras_tricks.data.transforms.jpeg_header import read_jpeg_header
 from keras_tricks.data.transforms.preprocessing import Preprocessing
 from keras_tricks.data.transforms.random_crops import image_extent
@@ -105,6 +106,8 @@ class SampleLoader:
     def _transformed(self, data, epoch, sample):
         image, index = data, sample // self.repeats
         if isinstance(data, bytes):
+            image = decode_plain_jpeg(data)
+        if image is None:
             try:
                 image = open_image(data)
             except ValueError:
