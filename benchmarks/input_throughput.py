@@ -29,9 +29,12 @@ from keras_tricks.data import (
     ImageBatches,
     ImageFiles,
     Preprocessing,
+    Records,
     TrainTransform,
     open_image_files,
+    open_tar_shards,
     read_class_names,
+    write_shards,
 )
 from keras_tricks.data.pipeline.engines.choose import choose_engine
 from keras_tricks.data.pipeline.sample_loader import SampleLoader
@@ -52,6 +55,9 @@ _SIZE = flags.DEFINE_integer("image_size", 224, "Side in pixels.")
 _REPEATS = flags.DEFINE_integer("repeats", 6, "Measurements of each.")
 _IMAGES = flags.DEFINE_integer("images", 1920, "Images in a measurement.")
 _ONLY = flags.DEFINE_list("only", [], "Parts of the names to run.")
+_MAX_SIDE = flags.DEFINE_integer(
+    "max_side", 256, "Short side of the images in the resized shards."
+)
 _PASSES = flags.DEFINE_integer("passes", 0, "Passes to watch the memory of.")
 flags.mark_flag_as_required("data_dir")
 
@@ -65,6 +71,7 @@ class Settings:
     """What all pipelines have in common."""
 
     files: ImageFiles
+    small: Records | None
     folder: str
     batch_size: int
     image_size: int
@@ -74,9 +81,9 @@ class Settings:
 class Ours:
     """A contender: `ImageBatches`, some batches at a time."""
 
-    def __init__(self, settings, engine, finish_on, **transform):
+    def __init__(self, settings, engine, finish_on, small=False, **transform):
         self.batches = ImageBatches(
-            settings.files,
+            settings.small if small else settings.files,
             Preprocessing(settings.image_size),
             settings.batch_size,
             transform=TrainTransform(settings.image_size, **transform),
@@ -299,6 +306,13 @@ def contenders():
         ):
             options = {"engine": engine, "finish_on": finish_on, **transform}
             found[f"{engine}: {what}"] = (Ours, options, decoder)
+        for what, transform in (
+            ("crop, flip, uint8", CROP),
+            ("+ jitter, lighting", {}),
+        ):
+            options = {"engine": engine, "finish_on": "device", **transform}
+            name = f"{engine}: {what}, resized shards"
+            found[name] = (Ours, {**options, "small": True}, decoder)
     for what, colors in (("crop, flip", False), ("+ jitter, lighting", True)):
         name = f"torch DataLoader, Pillow: {what}, normalized"
         found[name] = (TorchLoader, {"colors": colors}, "Pillow")
@@ -309,6 +323,23 @@ def contenders():
         for name, entry in found.items()
         if not _ONLY.value or any(part in name for part in _ONLY.value)
     }
+
+
+def resized_shards(files, folder):
+    """Write shards of smaller images, say how large they are, open them."""
+    written = write_shards(
+        {"train": files},
+        folder,
+        "webdataset",
+        max_bad_records=len(files),
+        max_side=_MAX_SIDE.value,
+    )
+    print(
+        f"{written.resized} of {written.records} resized to "
+        f"{_MAX_SIDE.value}: {written.megabytes_before:.1f} to "
+        f"{written.megabytes_after:.1f} MB"
+    )
+    return open_tar_shards(folder, files.classes, split="train")
 
 
 def serve(pipe, make, settings, options):
@@ -397,8 +428,11 @@ def main(argv):
     print(_timing.environment())
     print(f"{len(files)} files of {np.mean(sizes) / 1e3:.0f} kB")
     with tempfile.TemporaryDirectory() as folder:
+        small = None
+        if any("resized" in name for name in contenders()):
+            small = resized_shards(files, os.path.join(folder, "small"))
         settings = Settings(
-            files, folder, _BATCH.value, _SIZE.value, _IMAGES.value
+            files, small, folder, _BATCH.value, _SIZE.value, _IMAGES.value
         )
         watch_memory(settings) if _PASSES.value else measure(settings)
 
