@@ -145,6 +145,16 @@ def test_trains_as_the_reference(case):
 
 
 @pytest.mark.parametrize("case", TRAINED)
+def test_combined_statistics_have_a_gradient(case):
+    shape, axis = SHAPES[case]
+    x, weights, gamma, beta = data(shape, axis)
+    expected = reference(x, gamma, beta, axis, weights)
+    layer = built(shape, axis, gamma, beta)
+    layer._moments = layer._moments  # As of several replicas, here one.
+    assert_close(run(layer, x, weights), expected, 3e-6)
+
+
+@pytest.mark.parametrize("case", TRAINED)
 def test_infers_as_core_keras(case):
     shape, axis = SHAPES[case]
     x, _, gamma, beta = data(shape, axis)
