@@ -141,7 +141,7 @@ def test_trains_as_the_reference(case):
     expected = reference(x, gamma, beta, axis, weights)
     got = run(built(shape, axis, gamma, beta), x, weights)
     assert got["y"].shape == shape
-    assert_close(got, expected, 2e-6)
+    assert_close(got, expected)
 
 
 @pytest.mark.parametrize("case", TRAINED)
@@ -151,7 +151,7 @@ def test_combined_statistics_have_a_gradient(case):
     expected = reference(x, gamma, beta, axis, weights)
     layer = built(shape, axis, gamma, beta)
     layer._moments = layer._moments  # As of several replicas, here one.
-    assert_close(run(layer, x, weights), expected, 3e-6)
+    assert_close(run(layer, x, weights), expected)
 
 
 @pytest.mark.parametrize("case", TRAINED)
@@ -224,7 +224,7 @@ def test_half_precision(policy, digits, case):
     assert all(v.dtype == "float32" for v in layer.variables)
     statistics = {name: got.pop(name) for name in ("mean", "variance")}
     assert_close(got, expected, digits)
-    assert_close(statistics, expected, 2e-6)
+    assert_close(statistics, expected)
     assert keras.backend.standardize_dtype(layer(x).dtype) == half
 
 
@@ -234,7 +234,7 @@ def test_without_gamma_or_beta(options):
     layer = BatchNormalization(momentum=0, epsilon=EPSILON, **options)
     layer.build(x.shape)
     expected = reference(x, np.ones(3), np.zeros(3), -1, weights)
-    assert_close(run(layer, x, weights), expected, 2e-6)
+    assert_close(run(layer, x, weights), expected)
 
 
 def test_one_value_of_a_channel():
