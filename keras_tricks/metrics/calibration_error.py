@@ -4,6 +4,7 @@ from keras import ops
 
 from keras_tricks._checks import check_int
 from keras_tricks._types import DType, Tensor
+from keras_tricks.losses._targets import check_logit_values, nan_where
 from keras_tricks.metrics.dominant_label_accuracy import (
     dominant_label_accuracy,
 )
@@ -88,6 +89,11 @@ class CalibrationError(keras.metrics.Metric):
         y_true: Labels (B,), (B, 1), (B, K) or packed targets (B, 2K).
         y_pred: Logits (B, K).
 
+    Raises:
+        ValueError: For an argument outside its range; at the call, for
+            probabilities in place of logits where values can be read; the
+            result is NaN where not.
+
     Example:
     >>> metric = CalibrationError()
     >>> metric.update_state(np.array([0]), np.array([[0.0, 0.0]]))
@@ -119,6 +125,7 @@ class CalibrationError(keras.metrics.Metric):
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
     ) -> None:
         hits = dominant_label_accuracy(y_true, y_pred)
+        found = check_logit_values("y_pred", ops.convert_to_tensor(y_pred))
         probabilities = ops.softmax(ops.cast(y_pred, "float32"), axis=-1)
         confidence = ops.amax(probabilities, axis=-1)
         index = ops.ceil(confidence * self.bins) - 1
@@ -128,7 +135,8 @@ class CalibrationError(keras.metrics.Metric):
             weight = ops.cast(sample_weight, "float32")
             weight = ops.broadcast_to(ops.reshape(weight, (-1,)), hits.shape)
         rows = ops.one_hot(index, self.bins, dtype="float32")
-        gaps = ops.expand_dims((hits - confidence) * weight, -1)
+        gaps = nan_where([found], (hits - confidence) * weight)
+        gaps = ops.expand_dims(gaps, -1)
         self.gaps.assign_add(ops.sum(rows * gaps, axis=0))
         self.total.assign_add(ops.sum(weight))
 

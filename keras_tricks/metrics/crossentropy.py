@@ -1,14 +1,19 @@
 import keras
 
 from keras_tricks._types import DType, Tensor
-from keras_tricks.losses._targets import without_ignored
+from keras_tricks.losses._targets import (
+    check_logit_values,
+    nan_where,
+    without_ignored,
+)
 from keras_tricks.losses.label_smoothing import hard_term
 from keras_tricks.metrics.dominant_label_accuracy import hard_targets
 
 
 def _crossentropy(y_true, y_pred):
     labels, kind = hard_targets(y_true, y_pred)
-    return hard_term(labels, y_pred, kind, 0.0, "paper")
+    found = check_logit_values("y_pred", keras.ops.convert_to_tensor(y_pred))
+    return nan_where([found], hard_term(labels, y_pred, kind, 0.0, "paper"))
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -28,6 +33,10 @@ class Crossentropy(keras.metrics.MeanMetricWrapper):
         y_true: Labels (B,), (B, 1), (B, K) or packed targets (B, 2K), whose
             teacher logits are ignored.
         y_pred: Logits (B, K).
+
+    Raises:
+        ValueError: At the call, for probabilities in place of logits where
+            values can be read; the result is NaN where not.
 
     Example:
     >>> metric = Crossentropy()

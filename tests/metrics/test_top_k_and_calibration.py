@@ -5,6 +5,7 @@ import pytest
 from keras_tricks.losses import pack_targets
 from keras_tricks.metrics import (
     CalibrationError,
+    Crossentropy,
     TopKAccuracy,
     calibration_error,
     top_k_accuracy,
@@ -148,3 +149,31 @@ def test_wrong_arguments_are_refused(make, name):
 def test_nothing_is_broadcast():
     with pytest.raises(ValueError):
         top_k_accuracy(Y[:3], Z)
+
+
+@pytest.mark.parametrize("metric", [CalibrationError, Crossentropy])
+def test_probabilities_in_place_of_logits(metric):
+    y, logits = np.array([0, 2]), np.array([[2.0, 1, 0], [0, 1, 3]], "float32")
+    metric().update_state(y, logits)
+    probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    with pytest.raises(ValueError, match="`y_pred` must be logits"):
+        metric().update_state(y, probabilities)
+
+
+@pytest.mark.parametrize("metric", [CalibrationError, Crossentropy])
+def test_probabilities_are_noticed_in_compiled_steps(metric):
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(3, activation="softmax")]
+    )
+    model.compile(
+        "sgd", "sparse_categorical_crossentropy", metrics=[metric(name="m")]
+    )
+    x = np.random.default_rng(0).standard_normal((4, 4)).astype("float32")
+    try:
+        result = model.evaluate(
+            x, np.arange(4) % 3, verbose=0, return_dict=True
+        )
+    except Exception as error:
+        assert "must be logits" in str(error)
+    else:
+        assert np.isnan(result["m"])
