@@ -58,14 +58,14 @@ def convolve(images, kernel, strides, padding, dilation, data_format):
     return x.permute(0, 2, 3, 1) if last else x
 
 
-def pool(images, kind, size, strides, padding, data_format):
-    """Pool images; padding is minus infinity to a maximum, else zeros."""
+def pool(images, kind, strides, padding, data_format):
+    """Pool windows of 3x3; padding is minus infinity to a maximum, else zeros."""
     from torch.nn import functional
 
     last = data_format == "channels_last"
     x = images.permute(0, 3, 1, 2) if last else images
     if kind == "max":
-        x = functional.max_pool2d(x, size, strides, padding)
+        x = functional.max_pool2d(x, 3, strides, padding)
     else:
-        x = functional.avg_pool2d(x, size, strides, padding)
+        x = functional.avg_pool2d(x, 3, strides, padding)
     return x.permute(0, 2, 3, 1) if last else x

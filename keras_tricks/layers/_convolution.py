@@ -46,10 +46,10 @@ class _PaddedConvolution(keras.layers.Layer):
         copies = padding == "same" and strides > 1
         valid = copies or padding == "valid"
         super().__init__(*args, padding="valid" if valid else "same", **options)
-        self._copied = tuple(size // 2 * copies for size in sizes)
         self._sides = tuple(
             dilation * (size // 2) * (padding != "valid") for size in sizes
         )
+        self._copied = self._sides if copies else (0, 0)
         self._symmetric = padding != "end" or strides == 1
 
     def build(self, input_shape: Shape) -> None:

@@ -21,11 +21,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
     It is `keras.layers.BatchNormalization` in all but speed and digits:
     arguments, variables, names, statistics and masks are the same, and the
     weights of either load into the other. Core Keras composes it of several
-    passes over float32 copies of the activations, and its variance,
+    passes over float32 copies of the activations, and on PyTorch its variance,
     `mean(x**2) - mean(x)**2`, loses its digits where the mean is large. Here
     float16 and bfloat16 activations are read as they are, statistics and
-    parameters stay float32, and the variance is that of differences. On JAX,
-    whose compiler fuses the passes, only the variance differs.
+    parameters stay float32, and the variance is that of differences. Core
+    Keras' own passes are used on JAX and in other programs of XLA, which fuses
+    them, on TensorFlow with channels first, and with masks, `renorm` or
+    `synchronized`.
 
     Args:
         **kwargs: Arguments of `keras.layers.BatchNormalization`.
@@ -44,8 +46,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self, inputs: Tensor, training: bool | None = None, mask: Tensor = None
     ) -> Tensor:
         kernels = find_kernels(inputs, self.axis)
-        renorm = getattr(self, "renorm", False)
-        if kernels is None or renorm or mask is not None:
+        # Keras 3.13 has no `renorm`.
+        own = getattr(self, "renorm", False) or self.synchronized
+        if kernels is None or own or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         gamma, beta, moving_mean, moving_variance = (
             None if variable is None else ops.convert_to_tensor(variable)
@@ -62,8 +65,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
                 inputs, moving_mean, moving_variance, *affine, constant=True
             )
             return ops.cast(outputs, self.compute_dtype)
-        if self.synchronized or "_moments" in vars(self):
-            # Of several replicas, which combine theirs.
+        if "_moments" in vars(self):  # Of replicas, which combine theirs.
             mean, variance = self._moments(inputs, None)
             outputs = kernels.normalize(
                 inputs, mean, variance, *affine, constant=False

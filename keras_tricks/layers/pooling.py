@@ -73,7 +73,6 @@ class PaddedPooling2D(keras.layers.Layer):
             return images.pool(
                 inputs,
                 self.kind,
-                3,
                 self.strides,
                 self._padding,
                 self.data_format,

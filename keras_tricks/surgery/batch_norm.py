@@ -54,11 +54,11 @@ def swap_batch_norm(
     replacements, changed, skipped = {}, {}, {}
     for node in flatten(model):
         layer = node.operation
-        if _is_core_norm(layer):
+        if type(layer) is keras.layers.BatchNormalization:
             norm = BatchNormalization.from_config(get_config(layer))
             replacements[id(layer)] = Replacement([norm], heir=norm)
             changed[node.path] = ("keras.layers", "keras_tricks.layers")
-        elif any(_is_core_norm(part) for part in _parts(layer)):
+        elif _holds_core_norm(layer):
             skipped[node.path] = "a norm of core Keras is inside of this layer"
     if not changed:
         reasons = "".join(f"; {path}: {why}" for path, why in skipped.items())
@@ -76,15 +76,12 @@ def swap_batch_norm(
     return result, report
 
 
-def _parts(operation):
-    """Return the layers inside of a layer; an operation has none."""
-    if not isinstance(operation, keras.layers.Layer):
-        return []
-    return operation._flatten_layers(include_self=False)
-
-
-def _is_core_norm(layer) -> bool:
-    return type(layer) is keras.layers.BatchNormalization
+def _holds_core_norm(operation) -> bool:
+    """Return whether a layer has a norm of core Keras somewhere inside."""
+    return isinstance(operation, keras.layers.Layer) and any(
+        type(part) is keras.layers.BatchNormalization
+        for part in operation._flatten_layers()
+    )
 
 
 def freeze_batch_norm(model: keras.Model) -> SurgeryReport:

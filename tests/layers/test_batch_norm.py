@@ -256,12 +256,17 @@ def test_one_value_of_a_channel():
 
 
 @pytest.mark.parametrize("synchronized", [False, True])
-def test_moves_the_statistics_as_core_keras(synchronized):
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_moves_the_statistics_as_core_keras(synchronized, policy):
     if synchronized and keras.backend.backend() != "tensorflow":
         pytest.skip("Keras has it on TensorFlow")
     shape = (2, 4, 5, 3)
     x, _, gamma, beta = data(shape, -1)
-    options = {"momentum": 0.9, "synchronized": synchronized}
+    options = {
+        "momentum": 0.9,
+        "synchronized": synchronized,
+        "dtype": policy,
+    }
     ours = built(shape, -1, gamma, beta, **options)
     core = built(
         shape, -1, gamma, beta, keras.layers.BatchNormalization, **options

@@ -14,11 +14,11 @@ def batch_norm(x, gamma, beta, axis, epsilon):
     rows, restore = _channels_second(x, axis)
     count = rows.numel() // rows.shape[1]
     gamma, beta = _affine(rows, gamma, beta)
-    mean, variance = torch.zeros_like(gamma), torch.zeros_like(gamma)
     if count == 1:  # The kernel wants two, since it divides by one less.
         mean, variance = _Moments.apply(rows)
         y = _Normalize.apply(rows, mean, variance, gamma, beta, epsilon)
         return restore(y), mean.detach(), variance.detach()
+    mean, variance = torch.zeros_like(gamma), torch.zeros_like(gamma)
     # With a momentum of 1 the moving statistics are those of the batch.
     y = functional.batch_norm(
         rows, mean, variance, gamma, beta, True, 1.0, epsilon
