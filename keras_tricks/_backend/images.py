@@ -59,7 +59,7 @@ def convolve(images, kernel, strides, padding, dilation, data_format):
 
 
 def pool(images, kind, strides, padding, data_format):
-    """Pool windows of 3x3; padding is minus infinity to a maximum, else zeros."""
+    """Pool windows of 3x3; padding is -inf to a maximum, else zeros."""
     from torch.nn import functional
 
     last = data_format == "channels_last"
