@@ -29,5 +29,5 @@ from keras_tricks._backend.tensorflow_data import (
     import_tensorflow_for_data as import_tensorflow_for_data,
 )
 from keras_tricks._backend.tensorflow_data import is_tf_dataset as is_tf_dataset
-from keras_tricks._backend.variables import interpolate as interpolate
+from keras_tricks._backend.variables import VariableGroup as VariableGroup
 from keras_tricks._backend.variables import native_variable as native_variable

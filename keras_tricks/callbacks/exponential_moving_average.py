@@ -122,21 +122,29 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         self.updates = 0
         self._pending = 0
         self._training_weights = None
+        self._group: _backend.VariableGroup | None = None
 
-    def _variables(self):
+    def _weights(self):
+        """Return the averaged weights of the model as one group."""
         # Reading `model` attaches JAX's state to the variables.
-        return _averaged(self.model)
+        variables = _averaged(self.model)
+        group = self._group or _backend.VariableGroup(variables)
+        # The first batch builds layers, and quantization changes them.
+        if [id(v) for v in group.variables] != [id(v) for v in variables]:
+            group = _backend.VariableGroup(variables)
+        self._group = group
+        return group
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self.swap_out()
         self._check_neighbors()
         self._check_steps()
-        variables = self._variables()
+        weights = self._weights()
         self._is_new, self._is_first = self.averages is None, True
         if self._is_new:
-            self.averages = [_copy(v, "float32") for v in variables]
+            self.averages = weights.copies("float32")
         if self.model.built:
-            self._check(variables)
+            self._check(weights.variables)
 
     def _check_neighbors(self):
         """Refuse callbacks that would keep other weights than is thought."""
@@ -230,33 +238,28 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
     def _starts_late(self):
         """Start with what the first batch has built, if it has."""
         self._is_first = False
-        variables = self._variables()
-        starts = self._is_new and len(variables) > len(self.averages)
+        weights = self._weights()
+        count = len(weights.variables)
+        starts = self._is_new and count > len(self.averages)
         if starts:
-            self.averages = [_copy(v, "float32") for v in variables]
-        self._check(variables)
+            self.averages = weights.copies("float32")
+        self._check(weights.variables)
         return starts
 
     def _update(self, steps):
         decay = average_decay(
             self.ema_decay, self.updates, self.every, self.warmup
         ) ** (steps / self.every)
-        values = [ops.convert_to_tensor(v) for v in self._variables()]
-        self.averages = _backend.interpolate(self.averages, values, 1.0 - decay)
+        self.averages = self._weights().move(self.averages, 1.0 - decay)
         self.updates += 1
 
     def swap_in(self) -> None:
         """Put the averaged weights into the model, until `swap_out`."""
         if not self.averages or self._training_weights is not None:
             return
-        variables = self._variables()
-        self._training_weights = [_copy(v) for v in variables]
-        self._assign(variables)
-
-    def _assign(self, variables):
-        # A copy, because JAX may reuse the memory of a model's variables.
-        for variable, average in zip(variables, self.averages, strict=True):
-            variable.assign(_copy(average, variable.dtype))
+        weights = self._weights()
+        self._training_weights = weights.copies()
+        weights.assign(self.averages)
 
     def swap_out(self) -> bool:
         """Put the training weights back into the model.
@@ -266,10 +269,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         """
         if self._training_weights is None:
             return False
-        for variable, value in zip(
-            self._variables(), self._training_weights, strict=True
-        ):
-            variable.assign(value)
+        self._weights().assign(self._training_weights)
         self._training_weights = None
         return True
 
@@ -297,7 +297,7 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         """Put the averaged weights into the model, for good."""
         self.swap_out()
         if self.averages:
-            self._assign(self._variables())
+            self._weights().assign(self.averages)
 
     def get_state(self) -> dict:
         """Return the average and its counters as a dict of NumPy arrays."""
@@ -372,8 +372,3 @@ def _keys(state):
             f"Received: state with keys {sorted(state)[:5]}"
         )
     return keys
-
-
-def _copy(value, dtype=None):
-    copied = ops.stop_gradient(ops.copy(value))
-    return copied if dtype is None else ops.cast(copied, dtype)
