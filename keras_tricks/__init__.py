@@ -7,6 +7,7 @@ from keras_tricks import _registration as _registration
 from keras_tricks._version import __version__ as __version__
 
 if _TYPE_CHECKING:
+    from keras_tricks import ablation as ablation
     from keras_tricks import callbacks as callbacks
     from keras_tricks import data as data
     from keras_tricks import distillation as distillation
@@ -28,6 +29,7 @@ if _TYPE_CHECKING:
 __all__ = [
     "Recipe",
     "__version__",
+    "ablation",
     "callbacks",
     "data",
     "distillation",

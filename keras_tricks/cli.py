@@ -16,6 +16,7 @@ COMMANDS = (
     "predict",
     "export",
     "ablate",
+    "report",
     "compare-distillation",
     "check-data",
     "show-batch",

@@ -1,68 +1,115 @@
-"""Compares the plain baseline, each trick and the whole bag over seeds.
+r"""Which tricks help on your data: trains with and without, and decides.
 
     python recipes/ablate.py
-    python recipes/ablate.py --configurations=baseline,cosine --seeds=5
+    python recipes/ablate.py --data_dir=photos --budget=1h
+    python recipes/ablate.py --design=leave_one_out --seeds=5 --tune=base_learning_rate
+    python recipes/ablate.py --tricks=cosine,mixup,mine --until=0.95 \\
+      --configuration=mine:cutmix_alpha=1.0,mixup_off_epochs=2
 
-Every configuration is trained at equal epochs with the same seeds. Flags of
-`Recipe`, such as --epochs or --dataset, hold for all; a trick changes its
-own fields on top of them. Runs that are complete are not repeated, so an
-interrupted comparison continues. The folder gets comparison.html.
-"""
+Designs: one_at_a_time compares each trick with the baseline, stacked adds one
+after the other, leave_one_out takes each out of the whole bag, pairs asks for
+interactions. Flags of `Recipe`, such as --epochs, hold for all; a trick
+changes its own fields on top of them. Runs that are complete are not repeated,
+so an interrupted ablation continues. The folder gets comparison.html, .md and
+.csv, and the recipe that keeps what helped, recommended.json and .flags.
+"""  # noqa: E501
 
+import os
 import sys
 import time
 from pathlib import Path
 
 import keras_backend as keras_backend  # Before Keras: it picks the backend.
-import keras
 import one_line
 import recipe_flags
 from absl import app, flags
-from run_progress import RunProgress, print_classes
+from process_group import launch
+from run_progress import RunProgress
 
-from keras_tricks import Recipe, training
-from keras_tricks._lock import FolderLock
-from keras_tricks.report import comparison_table, write_comparison_report
+from keras_tricks import Recipe
+from keras_tricks.ablation import (
+    PAPER,
+    TRICKS,
+    Budget,
+    finish_sweep,
+    make_sweep,
+    plan_sweep,
+    read_budget,
+    read_trick,
+    run_sweep,
+)
+from keras_tricks.ablation.designs import DESIGNS
+from keras_tricks.report.ablation_report import decision_lines
+from keras_tricks.report.comparison import is_share, lower_is_better
+from keras_tricks.report.contrasts import Rule
 
-# What each trick changes in the preset `baseline`; a callable gets the
-# number of epochs: the paper warms up for 5 of 120, short runs for an epoch
-# or an eighth of all, which is before the first step of the schedule.
-TRICKS = {
-    "linear_scaling": {"scale_learning_rate": True},
-    "warmup": {
-        "warmup_epochs": lambda epochs: max(
-            min(1.0, epochs / 8), epochs * 5 // 120
-        )
-    },
-    "zero_gamma": {"zero_gamma": True},
-    "no_bias_decay": {"decay": "kernels"},
-    "resnet_d": {"variant": "D"},
-    "cosine": {"schedule": "cosine"},
-    "label_smoothing": {"label_smoothing": 0.1},
-    "mixup": {"mixup_alpha": 0.2},
-}
-CONFIGURATIONS = {
-    "baseline": {},
-    **TRICKS,
-    "whole_bag": {k: v for trick in TRICKS.values() for k, v in trick.items()},
-    "bag_without_mixup": {
-        field: value
-        for name, trick in TRICKS.items()
-        for field, value in trick.items()
-        if name != "mixup"
-    },
-    "float16": {"precision": "mixed_float16"},
-}
-_DEFAULT = ["baseline", *TRICKS, "whole_bag"]
-
+_TRICKS = flags.DEFINE_list(
+    "tricks",
+    list(PAPER),
+    f"Names of tricks: {', '.join(TRICKS)}, distillation with --teacher, or of "
+    "a --configuration.",
+)
+_DESIGN = flags.DEFINE_enum(
+    "design", "one_at_a_time", list(DESIGNS), "What is compared with what."
+)
+_CONFIGURATION = flags.DEFINE_multi_string(
+    "configuration",
+    [],
+    "A trick of your own: name:field=value,field=value with fields of Recipe.",
+)
 _CONFIGURATIONS = flags.DEFINE_list(
     "configurations",
-    _DEFAULT,
-    f"Which to compare, of {', '.join(CONFIGURATIONS)}; the first is what "
-    "the others are compared with.",
+    None,
+    "Compare these with the first of them, in place of a design: baseline, "
+    "whole_bag, without_NAME, or names of tricks.",
 )
 _SEEDS = flags.DEFINE_integer(
     "seeds", 3, "Number of seeds for each configuration.", lower_bound=1
+)
+_UNTIL = flags.DEFINE_float(
+    "until",
+    None,
+    "Add seeds until each question is decided with this confidence, such as "
+    "0.95, or there are --most_seeds.",
+    lower_bound=0.5,
+    upper_bound=0.999999,
+)
+_MOST_SEEDS = flags.DEFINE_integer(
+    "most_seeds", 30, "Number of seeds at which --until ends.", lower_bound=2
+)
+_SMALLEST_EFFECT = flags.DEFINE_float(
+    "smallest_effect",
+    0.0,
+    "What is too small to matter: percentage points of a metric that is a "
+    "share, otherwise its own unit.",
+    lower_bound=0,
+)
+_METRIC = flags.DEFINE_string(
+    "metric", "val_accuracy", "Column of history.csv that decides."
+)
+_TUNE = flags.DEFINE_enum(
+    "tune",
+    None,
+    ["base_learning_rate"],
+    "Choose the peak rate of the baseline and of the whole bag, each for "
+    "itself, on a fifth of the training images.",
+)
+_BUDGET = flags.DEFINE_string(
+    "budget",
+    None,
+    "Time for all of it, such as 30m or 2h: there are as many seeds and "
+    "epochs as fit, and no run begins that would not end in time.",
+)
+_PARALLEL = flags.DEFINE_string(
+    "parallel",
+    "1",
+    "Processes that share the work; auto: one for each GPU of this machine.",
+)
+_SHARD = flags.DEFINE_string(
+    "shard",
+    None,
+    "i/n, from 0/n on: this process of several on one shared folder. "
+    "keras-tricks launch says it by itself.",
 )
 _FOLDER = flags.DEFINE_string(
     "folder", "runs/ablation", "Folder for the runs and the comparison."
@@ -73,83 +120,152 @@ _TITLE = flags.DEFINE_string(
 recipe_flags.define(preset=False)
 flags.adopt_module_key_flags(recipe_flags)
 
+# The paper's baseline at its batch of 256, in small: the peak rate is scaled
+# with the batch, or it would be four times as high for 64 images.
+_BASE = {"batch_size": 64, "scale_learning_rate": True}
 
-def make_recipes(names, seeds, changes):
-    """Return the recipes of a comparison.
+
+def base_recipe(changes: dict, epochs: int | None = None) -> Recipe:
+    """Return the baseline of an ablation.
 
     Args:
-        names: Names of configurations.
-        seeds: Number of seeds, counted from `changes["seed"]` or 0.
         changes: Fields of `Recipe` that hold for all.
+        epochs: In place of those of `changes` or the default.
+    """
+    fields = {**_BASE, "epochs": Recipe().epochs, **changes}
+    if epochs is not None:
+        fields["epochs"] = epochs
+    return Recipe.preset("baseline", **fields)
 
-    Returns:
-        Dict of (name, seed) to `Recipe`: all of the first seed come first.
+
+def read_shard(text: str | None) -> tuple[int, int]:
+    """Read `i/n`; without it, what `launch` says of this process.
 
     Raises:
-        ValueError: If a name is unknown, or as `Recipe` does.
+        ValueError: If it is not of this form.
     """
-    for name in names:
-        if name not in CONFIGURATIONS:
-            raise ValueError(
-                f"`configurations` must be of {', '.join(CONFIGURATIONS)}. "
-                f"Received: {name}"
-            )
-    changes = {"epochs": Recipe().epochs, "batch_size": 64, **changes}
-    first = changes.pop("seed", 0)
-    recipes = {}
-    for seed in range(first, first + seeds):
-        for name in names:
-            trick = {
-                field: value(changes["epochs"]) if callable(value) else value
-                for field, value in CONFIGURATIONS[name].items()
-            }
-            recipes[name, seed] = Recipe.preset(
-                "baseline", **{**changes, **trick, "seed": seed}
-            )
-    return recipes
-
-
-def run_all(recipes, folder):
-    """Train what is not complete; return the folders by configuration."""
-    folders = {}
-    for number, ((name, seed), recipe) in enumerate(recipes.items(), start=1):
-        run_folder = folder / f"{name}_seed{seed}"
-        folders.setdefault(name, []).append(run_folder)
-        label = f"[{number}/{len(recipes)}] {name}, seed {seed}"
-        if (run_folder / "result.json").exists():
-            print(f"{label}: complete, kept")
-            training.check_same(recipe, run_folder)
-            continue
-        print(label, flush=True)
-        start = time.perf_counter()
-        keras.utils.clear_session()  # Frees the models of the runs before.
-        run = training.prepare(recipe, run_folder)
-        print_classes(run.data.class_names)
-        result = run.fit(verbose=0, extra_callbacks=[RunProgress()])
-        print(
-            f"  validation accuracy {result['val_accuracy']:.2%}, "
-            f"{time.perf_counter() - start:.0f} s",
-            flush=True,
+    if text is None:
+        ranks = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+        text = "/".join(ranks)
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise ValueError(
+            "`shard` must be i/n with i from 0 to n - 1. "
+            f"Received: shard={text!r}"
         )
-    return folders
+    return int(index), int(count)
+
+
+def _processes(text):
+    """Return how many processes are to share the work."""
+    if text != "auto":
+        if not text.isdigit() or text == "0":
+            raise ValueError(
+                "`parallel` must be auto or a number from 1 on. "
+                f"Received: parallel={text!r}"
+            )
+        return int(text), None
+    count = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    return max(count, 1), 1 if count > 1 else None
+
+
+def _launch(count, gpus):
+    """Start this command in several processes; return their exit code."""
+    own = [a for a in sys.argv if not a.lstrip("-").startswith("parallel")]
+    command = [sys.executable, *own, "--parallel=1"]
+    return launch(command, count, gpus_per_process=gpus)
+
+
+def _make(epochs=None):
+    """Return the sweep that the flags ask for."""
+    scale = 0.01 if is_share(_METRIC.value) else 1.0
+    rule = Rule(
+        level=1 - (_UNTIL.value or 0.95),
+        smallest_effect=_SMALLEST_EFFECT.value * scale,
+        sequential=_UNTIL.value is not None,
+        higher_is_better=not lower_is_better(_METRIC.value),
+    )
+    return make_sweep(
+        base_recipe(recipe_flags.given(), epochs),
+        _TRICKS.value,
+        _DESIGN.value,
+        dict(map(read_trick, _CONFIGURATION.value)),
+        _CONFIGURATIONS.value,
+        rule,
+        _METRIC.value,
+    )
+
+
+def _next_command(decisions, complete):
+    """Return the command that a reader of the result wants next."""
+    parts = [a for a in sys.argv[1:] if not a.startswith("--shard")]
+    own = " ".join(["python recipes/ablate.py", *parts])
+    if not complete:
+        return own
+    needed = [d.seeds for d in decisions if d.seeds]
+    if needed and _UNTIL.value is None:
+        kept = [a for a in parts if not a.startswith("--seeds")]
+        return " ".join(
+            ["python recipes/ablate.py", *kept, f"--seeds={max(needed)}"]
+        )
+    return f"python recipes/train.py --recipe={_FOLDER.value}/recommended.json"
 
 
 def main(argv):
-    """Train, print the table and write the comparison."""
+    """Plan, train, decide, and write it down."""
     if len(argv) > 1:
         sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
+    start = time.monotonic()
     folder = Path(_FOLDER.value)
-    path = folder / "comparison.html"
     try:
-        recipes = make_recipes(
-            _CONFIGURATIONS.value, _SEEDS.value, recipe_flags.given()
+        count, gpus = _processes(_PARALLEL.value)
+        shard = read_shard(_SHARD.value)
+        seconds = _BUDGET.value and read_budget(_BUDGET.value)
+        sweep = _make()  # All that can be refused is refused here.
+        for note in sweep.notes:
+            print(note)
+        if count > 1:
+            sys.exit(_launch(count, gpus))
+        plan = plan_sweep(
+            _make,
+            folder,
+            next(iter(sweep.recipes.values())).epochs,
+            _MOST_SEEDS.value if _UNTIL.value is not None else _SEEDS.value,
+            seconds,
+            _TUNE.value is not None,
+            say=_say,
         )
-        with FolderLock(folder, "folder"):
-            folders = run_all(recipes, folder)
-            write_comparison_report(path, folders, title=_TITLE.value)
+        if seconds is not None:
+            seconds = max(0.0, seconds - (time.monotonic() - start))
+        complete = run_sweep(
+            plan.sweep,
+            folder,
+            plan.seeds,
+            Budget(seconds, plan.expected),
+            shard,
+            callbacks=lambda: [RunProgress()],
+            say=_say,
+        )
+        notes = () if complete else ("The time ran out before all runs.",)
+        decisions, command = finish_sweep(
+            plan.sweep,
+            folder,
+            _TITLE.value,
+            lambda decisions: _next_command(decisions, complete),
+            notes,
+        )
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         one_line.stop(error)
-    print(f"\n{comparison_table(folders)}\n\nReport: {path}")
+    text = (folder / "comparison.md").read_text("utf-8")
+    tables = [line for line in text.splitlines() if line[:1] in ("|", "")]
+    _say("\n".join(tables).strip() + "\n")
+    for line in decision_lines(decisions):
+        _say(f"{line['label']}: {line['text']}")
+    _say(f"Next: {command}\nReport: {folder / 'comparison.html'}")
+
+
+def _say(text):
+    print(text, flush=True)
 
 
 if __name__ == "__main__":

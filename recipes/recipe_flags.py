@@ -49,15 +49,22 @@ _PARSERS = {
 def define(
     flag_values: flags.FlagValues = flags.FLAGS, preset: bool = True
 ) -> None:
-    """Define `--preset` and one flag for each field of `Recipe`.
+    """Define `--preset`, `--recipe` and one flag for each field of `Recipe`.
 
-    Only flags that are given change the preset.
+    Only flags that are given change the preset or the recipe.
 
     Args:
         flag_values: Where to define them.
-        preset: Whether to define `--preset`.
+        preset: Whether to define `--preset` and `--recipe`.
     """
     if preset:
+        flags.DEFINE_string(
+            "recipe",
+            None,
+            "recipe.json of a run, or recommended.json of an ablation, to "
+            "start from.",
+            flag_values=flag_values,
+        )
         flags.DEFINE_enum(
             "preset",
             None,
@@ -113,9 +120,17 @@ def recipe_from_flags(flag_values: flags.FlagValues = flags.FLAGS) -> Recipe:
     """Return the recipe that the command line asks for.
 
     Raises:
-        ValueError: If values do not fit together, see `Recipe`.
+        ValueError: If values do not fit together, see `Recipe`, or the file
+            of `--recipe` is none.
     """
     changes = given(flag_values)
+    if flag_values.recipe is not None:
+        if flag_values.preset is not None:
+            raise ValueError(
+                "`preset` must be None with --recipe, which has all fields. "
+                f"Received: preset={flag_values.preset!r}"
+            )
+        return Recipe.load(flag_values.recipe).replace(**changes)
     if flag_values.preset is not None:
         return Recipe.preset(flag_values.preset, **changes)
     return Recipe(**changes)

@@ -3,6 +3,7 @@
     python recipes/train.py
     python recipes/train.py --dataset=cifar10 --augmentation=shift_flip
     python recipes/train.py --flagfile=refinement_3_mixup
+    python recipes/train.py --recipe=runs/ablation/recommended.json
 
 Every field of `keras_tricks.Recipe` is a flag; `--help` lists them. The
 flagfiles of recipes/flags, one for each row of the paper's tables, are found

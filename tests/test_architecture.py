@@ -25,6 +25,7 @@ callbacks
 recipe
 report
 training
+ablation
 evaluation
 export
 cli

@@ -3,6 +3,8 @@
 import dataclasses
 import os
 
+import numpy as np
+
 from keras_tricks._text import class_name, printable
 from keras_tricks.data.source_kinds import (
     check_unused,
@@ -11,7 +13,10 @@ from keras_tricks.data.source_kinds import (
     open_hub_test,
     shards_at,
 )
-from keras_tricks.data.sources.arrays import classes_in_turn
+from keras_tricks.data.sources.arrays import (
+    classes_in_turn,
+    stratified_split,
+)
 from keras_tricks.data.sources.folder_split import open_folder_splits
 from keras_tricks.data.sources.load import load, load_npz
 from keras_tricks.data.sources.records import (
@@ -97,6 +102,8 @@ def open_images(
     image_key: str | None = None,
     label_key: str | None = None,
     label_offset: int = 0,
+    validation_share: float = 0.0,
+    split_seed: int = 0,
 ) -> ImageSet:
     """Open images of any source, without reading them yet.
 
@@ -121,6 +128,9 @@ def open_images(
         label_key: Name of the one that is the class, likewise.
         label_offset: Of shards, what the label of the first class is stored
             as. Defaults to 0.
+        validation_share: Share of each class of the training images that
+            takes the place of the test images.
+        split_seed: Seed of that choice.
 
     Returns:
         An `ImageSet`.
@@ -142,6 +152,14 @@ def open_images(
         path = os.path.abspath(os.fspath(data_dir))
         train, test = _at(path, options)
         name = os.path.basename(path)
+    if validation_share:
+        labels = train.labels  # Without them all are of one kind.
+        if labels is None:
+            labels = np.zeros(len(train), "int32")
+        chosen, held_out = stratified_split(
+            labels, validation_share, split_seed
+        )
+        train, test = SomeRecords(train, chosen), SomeRecords(train, held_out)
     splits: list[Records] = []
     for split, records, samples, split_seed in (
         ("train", train, train_samples, seed),

@@ -69,6 +69,19 @@ class InputFields:
     test_samples: int | None = option(
         None, "Number of test images to validate on; all by default.", low=1
     )
+    validation_share: float = option(
+        0.0,
+        "Share of each class of the training images to validate on, in place "
+        "of the test images, which stay unseen.",
+        low=0,
+        below=1,
+    )
+    split_seed: int = option(
+        0,
+        "Seed of what --validation_share holds out.",
+        low=0,
+        high=2**32 - 1,
+    )
     augmentation: str = option(
         "shift",
         "Augmentation of training images; crop is the paper's.",

@@ -1,18 +1,15 @@
 """The recipe of a training run: one field for each trick."""
 
 import dataclasses
-import json
-import os
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from keras_tricks import _checks
-from keras_tricks._untrusted import parse_json
 from keras_tricks.recipe.explain import explain
 from keras_tricks.recipe.fields import InputFields, option
 from keras_tricks.recipe.presets import PRESETS, SETTINGS, TEACHER_PRESETS
+from keras_tricks.recipe.recipe_file import RecipeFile
 from keras_tricks.recipe.rules import (
     check_combinations,
     check_field,
@@ -22,7 +19,7 @@ from keras_tricks.schedules import scale_learning_rate
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe(InputFields):
+class Recipe(RecipeFile, InputFields):
     """Everything that decides a training run, checked at construction.
 
     The defaults are the whole bag of tricks on scikit-learn's handwritten
@@ -39,6 +36,10 @@ class Recipe(InputFields):
         image_size: Side of training images in pixels.
         train_samples: How many training images to use, all by default.
         test_samples: How many test images to validate on, all by default.
+        validation_share: Share of each class of the training images that is
+            held out to validate on, in place of the test images, so that
+            choices can be made without them; 0 for none.
+        split_seed: Seed of what is held out.
         augmentation: `"none"`, `"shift"` or `"shift_flip"` for small images
             in memory; `"crop"`, the paper's transform of image files, which are
             read while training runs.
@@ -320,45 +321,6 @@ class Recipe(InputFields):
     def replace(self, **changes: Any) -> "Recipe":
         """Return a copy with other values, checked as at construction."""
         return dataclasses.replace(self, **check_names(Recipe, changes))
-
-    def to_json(self) -> str:
-        """Return the recipe as a JSON object, one line for each field."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> "Recipe":
-        """Read what `to_json` wrote; missing fields take the defaults.
-
-        Raises:
-            ValueError: If the text is no JSON object or has unknown fields.
-        """
-        try:
-            content = parse_json(text)
-        except ValueError as error:
-            raise ValueError(
-                f"`text` must be a JSON object ({error}). "
-                f"Received: {text[:40]!r}"
-            ) from None
-        if not isinstance(content, dict):
-            raise ValueError(
-                f"`text` must be a JSON object. Received: {text[:40]!r}"
-            )
-        return cls(**check_names(cls, content))
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> "Recipe":
-        """Read a recipe.json.
-
-        Raises:
-            ValueError: If the file is missing or no recipe.
-        """
-        try:
-            return cls.from_json(Path(path).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"`path` must be the file of a recipe ({error}). "
-                f"Received: path={str(path)!r}"
-            ) from None
 
     @property
     def learning_rate(self) -> float:

@@ -131,6 +131,11 @@ def _input_rules(recipe):
                 name,
                 f"{defaults[name]!r} with {condition}, which does not use it",
             )
+    yield (
+        recipe.split_seed and not recipe.validation_share,
+        "split_seed",
+        "0 with validation_share=0, which holds nothing out",
+    )
     engine = recipe.input_engine
     yield (
         crop and engine == "memory",

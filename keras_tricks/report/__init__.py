@@ -11,6 +11,10 @@ from keras_tricks.report.comparison_report import (
 from keras_tricks.report.comparison_table import (
     comparison_table as comparison_table,
 )
+from keras_tricks.report.contrasts import Contrast as Contrast
+from keras_tricks.report.contrasts import Decision as Decision
+from keras_tricks.report.contrasts import Rule as Rule
+from keras_tricks.report.contrasts import decide as decide
 from keras_tricks.report.data_report import verdicts as verdicts
 from keras_tricks.report.data_report import (
     write_data_report as write_data_report,

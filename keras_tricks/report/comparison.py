@@ -106,6 +106,16 @@ def is_share(metric: str) -> bool:
     return "accuracy" in metric
 
 
+def lower_is_better(metric: str) -> bool:
+    """Return whether a metric is an error.
+
+    Example:
+    >>> lower_is_better("val_crossentropy"), lower_is_better("val_accuracy")
+    (True, False)
+    """
+    return any(word in metric for word in ("loss", "error", "entropy"))
+
+
 def metric_name(metric: str) -> str:
     """Return a column of history.csv in words.
 
@@ -195,7 +205,7 @@ def _verdict(group, baseline, metric):
 def _judge(change, metric):
     if is_share(metric):
         return "gain" if change > 0 else "loss"
-    if any(word in metric for word in ("loss", "error", "entropy")):
+    if lower_is_better(metric):
         return "gain" if change < 0 else "loss"
     return "difference"
 

@@ -63,13 +63,46 @@ def _matplotlib():
     return matplotlib
 
 
-def as_svg(draw, size):
+# In place of the colors of paper, on a page that is dark.
+_DARK = {
+    "axes.edgecolor": "#6b7682",
+    "axes.labelcolor": "#c3ccd5",
+    "grid.color": "#313b46",
+    "xtick.color": "#c3ccd5",
+    "ytick.color": "#c3ccd5",
+    "text.color": "#c3ccd5",
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+}
+
+
+def as_pictures(draw, wide: tuple, narrow: tuple) -> dict[str, str]:
+    """Draw the same for a desktop and a phone, for light and dark pages.
+
+    Args:
+        draw: Called with the axes; `draw(axes)`.
+        wide: Inches on a desktop.
+        narrow: Inches on a phone, where letters are to be as large.
+
+    Returns:
+        Dict of `wide`, `wide_dark`, `narrow` and `narrow_dark` to an SVG
+        picture as a data URI.
+    """
+    return {
+        f"{name}{'_dark' if dark else ''}": as_svg(draw, size, dark)
+        for name, size in (("wide", wide), ("narrow", narrow))
+        for dark in (False, True)
+    }
+
+
+def as_svg(draw, size, dark=False):
     """Call `draw(axes)`; return a picture of `size` inches as a data URI."""
     matplotlib = _matplotlib()
 
     def save(fonttype):
         buffer = io.BytesIO()
         style = _style(matplotlib) | {"svg.fonttype": fonttype}
+        style |= _DARK if dark else {}
         with matplotlib.rc_context(style):
             figure = matplotlib.figure.Figure(size, layout="constrained")
             draw(figure.subplots())

@@ -32,10 +32,12 @@ def load_data(recipe: Recipe) -> ImageData | ImageSet:
     >>> load_data(Recipe(augmentation="crop")).preprocessing.image_size
     224
     """
-    common = {
+    common: dict[str, Any] = {
         "train_samples": recipe.train_samples,
         "test_samples": recipe.test_samples,
         "seed": recipe.seed,
+        "validation_share": recipe.validation_share,
+        "split_seed": recipe.split_seed,
     }
     if recipe.streams:
         own = Preprocessing(

@@ -12,7 +12,7 @@ import numpy as np
 from keras import layers, ops
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
-from launch import free_ports, process_environments  # noqa: E402
+from process_group import free_ports, process_environments  # noqa: E402
 
 PYTHON = [sys.executable, "-W", "error:Your input ran out of data"]
 THREADS = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}

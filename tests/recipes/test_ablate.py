@@ -1,31 +1,19 @@
-import dataclasses
+"""Whole ablations by the command, small enough to train."""
+
+import json
 import re
 
 import pytest
 
 from keras_tricks import Recipe
+from keras_tricks.ablation import load_sweep
 
-from ..test_lock import in_use
-
-# What each configuration changes in the plain baseline, at 24 epochs.
-CHANGES = {
-    "baseline": {},
-    "linear_scaling": {"scale_learning_rate": True},
-    "warmup": {"warmup_epochs": 1.0},
-    "zero_gamma": {"zero_gamma": True},
-    "no_bias_decay": {"decay": "kernels"},
-    "resnet_d": {"variant": "D"},
-    "cosine": {"schedule": "cosine"},
-    "label_smoothing": {"label_smoothing": 0.1},
-    "mixup": {"mixup_alpha": 0.2},
-    "float16": {"precision": "mixed_float16"},
-}
-TRICKS = [name for name in CHANGES if name not in ("baseline", "float16")]
-BAG = {key: value for name in TRICKS for key, value in CHANGES[name].items()}
-CHANGES |= {
-    "whole_bag": BAG,
-    "bag_without_mixup": {**BAG, "mixup_alpha": 0.0},
-}
+SMALL = (
+    "--epochs=2",
+    "--width=2",
+    "--train_samples=128",
+    "--test_samples=64",
+)
 
 
 @pytest.fixture(scope="session")
@@ -34,87 +22,154 @@ def ablate(load_script):
     return load_script("ablate")
 
 
-def changed(recipe, other):
-    ours, theirs = map(dataclasses.asdict, (recipe, other))
-    return {name: ours[name] for name in ours if ours[name] != theirs[name]}
-
-
-def test_the_table_has_every_configuration(ablate):
-    assert set(ablate.CONFIGURATIONS) == set(CHANGES)
-    assert ablate._DEFAULT == ["baseline", *TRICKS, "whole_bag"]
-
-
-@pytest.mark.parametrize("name", CHANGES)
-def test_a_configuration_changes_its_own_fields(name, ablate):
-    recipes = ablate.make_recipes(["baseline", name], 1, {"epochs": 24})
-    baseline = recipes["baseline", 0]
-    expected = {k: v for k, v in CHANGES[name].items() if k != "mixup_alpha"}
-    if CHANGES[name].get("mixup_alpha"):
-        expected["mixup_alpha"] = 0.2
-    assert changed(recipes[name, 0], baseline) == expected
-
-
 def test_the_baseline_is_the_preset_in_small(ablate):
-    recipes = ablate.make_recipes(["baseline"], 1, {})
-    small = {"epochs": Recipe().epochs, "batch_size": 64}
-    assert recipes["baseline", 0] == Recipe.preset("baseline", **small)
+    small = {
+        "epochs": Recipe().epochs,
+        "batch_size": 64,
+        "scale_learning_rate": True,
+    }
+    assert ablate.base_recipe({}) == Recipe.preset("baseline", **small)
+    # The paper's own batch: the peak is the paper's.
+    paper = ablate.base_recipe({"batch_size": 256})
+    assert paper.learning_rate == Recipe.preset("baseline").learning_rate
 
 
-def test_seeds_and_epochs_are_the_same_for_all(ablate):
-    names = ["cosine", "baseline"]
-    changes = {"epochs": 9, "seed": 4, "width": 8}
-    recipes = ablate.make_recipes(names, 2, changes)
-    assert list(recipes) == [(name, seed) for seed in (4, 5) for name in names]
-    for (_, seed), recipe in recipes.items():
-        assert (recipe.seed, recipe.epochs, recipe.width) == (seed, 9, 8)
-    assert changes == {"epochs": 9, "seed": 4, "width": 8}
-
-
-@pytest.mark.parametrize(
-    "epochs, warmup", [(2, 0.25), (8, 1), (48, 2), (120, 5)]
-)
-def test_the_warmup_is_as_long_as_the_papers(epochs, warmup, ablate):
-    recipes = ablate.make_recipes(["warmup"], 1, {"epochs": epochs})
-    assert recipes["warmup", 0].warmup_epochs == warmup
-
-
-def test_an_unknown_configuration_is_refused(ablate):
-    message = "`configurations` must be of baseline, .*Received: cosin$"
-    with pytest.raises(ValueError, match=message):
-        ablate.make_recipes(["baseline", "cosin"], 1, {})
-
-
-def test_a_comparison_is_written_and_complete_runs_are_kept(
-    run_script, tmp_path
-):
+@pytest.fixture(scope="module")
+def ablation(run_script, tmp_path_factory):
+    """A whole one, with tuned rates."""
+    folder = tmp_path_factory.mktemp("ablation")
     arguments = (
-        "--configurations=baseline,label_smoothing",
+        "--configurations=baseline,label_smoothing,whole_bag",
         "--seeds=2",
-        "--epochs=1",
-        "--width=2",
-        "--train_samples=128",
-        "--test_samples=64",
-        f"--folder={tmp_path}",
+        "--tune=base_learning_rate",
+        *SMALL,
+        f"--folder={folder}",
     )
-    first = run_script("ablate.py", *arguments)
-    assert first.returncode == 0, first.stderr[-2000:]
-    page = (tmp_path / "comparison.html").read_text("utf-8")
-    assert "label_smoothing" in page
-    models = sorted(tmp_path.glob("*/last.keras"))
+    done = run_script("ablate.py", *arguments)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder, arguments, done
+
+
+def test_it_says_how_long_tunes_trains_and_decides(ablation):
+    folder, _, done = ablation
+    lines = done.stdout.splitlines()
+    plan = "3 configurations, 2 seeds of 2 epochs: 6 runs, about "
+    assert lines[0].startswith(plan)
+    assert len(re.findall("tuning (baseline|whole_bag): rate", done.stdout)) > 9
+    assert re.search(r"\[1/6\] baseline, seed 0, about .* left", done.stdout)
+    assert "| label_smoothing | " in done.stdout
+    page = (folder / "comparison.html").read_text("utf-8")
+    assert "label_smoothing" in page and "successive halving" in page
+    sweep = load_sweep(folder)
+    rates = json.loads((folder / "plan.json").read_text())["rates"]
+    found = {n: r.base_learning_rate for n, r in sweep.recipes.items()}
+    assert found == {
+        "baseline": rates["baseline"],
+        "label_smoothing": rates["baseline"],
+        "whole_bag": rates["whole_bag"],
+    }
+    Recipe.recommend(folder)
+
+
+def test_complete_runs_are_kept(ablation, run_script):
+    folder, arguments, first = ablation
+    models = sorted(folder.glob("*/last.keras"))
     assert [path.parent.name for path in models] == [
         f"{name}_seed{seed}"
-        for name in ("baseline", "label_smoothing")
+        for name in ("baseline", "label_smoothing", "whole_bag")
         for seed in (0, 1)
     ]
     times = [path.stat().st_mtime_ns for path in models]
-    second = run_script("ablate.py", *arguments)
-    assert second.returncode == 0, second.stderr[-2000:]
+    table = (folder / "comparison.csv").read_text()
+    again = run_script("ablate.py", *arguments)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert "tuning" not in again.stdout
     assert [path.stat().st_mtime_ns for path in models] == times
-    assert len(re.findall("complete, kept", second.stdout)) == 4
-    with in_use(tmp_path):
-        third = run_script("ablate.py", *arguments)
-    assert third.returncode == 1
-    assert "`folder` must have one writer at a time" in third.stderr
-    tables = [done.stdout.split("\n\n")[-2] for done in (first, second)]
-    assert tables[0] == tables[1]
-    assert "baseline" in tables[0]
+    assert (folder / "comparison.csv").read_text() == table
+    other = run_script("ablate.py", *arguments, "--momentum=0.8")
+    assert other.returncode == 1
+    assert "where the momentum is 0.9 and not 0.8" in other.errors[-1]
+
+
+def test_the_report_again_and_of_any_runs(ablation, run_script, tmp_path):
+    folder, _, _ = ablation
+    page = (folder / "comparison.html").read_text("utf-8")
+    (folder / "comparison.html").unlink()
+    done = run_script(
+        "report.py", f"--folder={folder}", "--title=Bag of tricks"
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    text = (folder / "comparison.html").read_text("utf-8")
+    assert "Bag of tricks" in text and "successive halving" in text
+    # All but the next command, which is not known here.
+    assert abs(len(text) - len(page)) < 2000
+    runs = [
+        f"--runs={name}={folder}/{name}_seed0,{folder}/{name}_seed1"
+        for name in ("baseline", "whole_bag")
+    ]
+    done = run_script("report.py", f"--folder={tmp_path / 'own'}", *runs)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "own" / "comparison.md").exists()
+    done = run_script("report.py", f"--folder={tmp_path / 'own'}", runs[0])
+    assert done.returncode == 1
+    assert "two configurations or more" in done.errors[-1]
+
+
+def test_what_is_recommended_trains(ablation, run_script, tmp_path):
+    folder, _, _ = ablation
+    recommended = f"--recipe={folder / 'recommended.json'}"
+    for how in ([recommended], [f"--flagfile={folder / 'recommended.flags'}"]):
+        run = tmp_path / str(len(list(tmp_path.iterdir())))
+        done = run_script(
+            "train.py", *how, "--epochs=1", f"--run_folder={run}", "--verbose=0"
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        recipe = Recipe.load(run / "recipe.json")
+        assert recipe == Recipe.recommend(folder).replace(epochs=1)
+    done = run_script("train.py", recommended, "--preset=baseline")
+    assert done.returncode == 1
+    assert "`preset` must be None with --recipe" in done.errors[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--configuration=m:mixup_alfa=1"], "is it 'mixup_alpha'"),
+        (
+            ["--tricks=m", "--configuration=m:label_smoothing=2"],
+            "Configuration m: `label_smoothing` must be",
+        ),
+        (
+            ["--weights=a.keras", "--configuration=m:depth=34"],
+            "Trick m: `depth` must stay as it is, since the weights fix it",
+        ),
+        (["--budget=1s", *SMALL], "`budget` must be"),
+        (["--budget=soon"], "`budget` must be a time such as"),
+        (["--shard=2/2"], "`shard` must be i/n"),
+        (["--parallel=many"], "`parallel` must be auto or a number"),
+        (["--tricks=cosin"], "`tricks` must be of"),
+        (["--configurations=baseline,nothing"], "`tricks` must be of"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments, message, run_script, tmp_path):
+    done = run_script("ablate.py", *arguments, f"--folder={tmp_path / 'new'}")
+    assert done.returncode == 1
+    assert len(done.errors) == 1 and message in done.errors[0], done.stderr
+
+
+def test_two_processes_share_an_ablation(run_script, tmp_path):
+    done = run_script(
+        "ablate.py",
+        "--configurations=baseline,cosine",
+        "--until=0.9",
+        "--most_seeds=2",
+        "--parallel=2",
+        *SMALL,
+        f"--folder={tmp_path}",
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(list(tmp_path.glob("*/result.json"))) == 4
+    for index in (0, 1):
+        assert f"[{index}] Report: " in done.stdout
+    page = (tmp_path / "comparison.html").read_text("utf-8")
+    assert "however often one looks" in page

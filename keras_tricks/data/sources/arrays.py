@@ -157,6 +157,37 @@ class ImageData:
         return dataclasses.replace(self, **kept) if kept else self
 
 
+def hold_out(data: ImageData, share: float, seed: int = 0) -> ImageData:
+    """Put a share of the training images in the place of the test images.
+
+    Args:
+        data: The data set.
+        share: Share of each class, in [0, 1); 0 changes nothing.
+        seed: Seed of the choice.
+
+    Returns:
+        A new `ImageData`.
+
+    Example:
+    >>> images = np.zeros((10, 8, 8, 1), "uint8")
+    >>> labels = np.arange(10) % 2
+    >>> data = ImageData(images, labels, images, labels, ("a", "b"), "all")
+    >>> hold_out(data, 0.4)
+    ImageData(name='all', train=6, test=4, image_shape=(8, 8, 1), \
+num_classes=2)
+    """
+    if not share:
+        return data
+    train, test = stratified_split(data.y_train, share, seed)
+    return dataclasses.replace(
+        data,
+        x_train=data.x_train[train],
+        y_train=data.y_train[train],
+        x_test=data.x_train[test],
+        y_test=data.y_train[test],
+    )
+
+
 def stratified_order(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     """Order samples so that every prefix has the classes in proportion.
 

@@ -12,7 +12,11 @@ from keras_tricks._untrusted import read_arrays
 from keras_tricks.data.shards.files import holds_shards
 from keras_tricks.data.shards.records import is_record_shard
 from keras_tricks.data.shards.tar import is_tar_shard
-from keras_tricks.data.sources.arrays import ImageData, stratified_split
+from keras_tricks.data.sources.arrays import (
+    ImageData,
+    hold_out,
+    stratified_split,
+)
 from keras_tricks.data.sources.load_folder import load_folder
 
 _KERAS_DATASETS = {
@@ -39,6 +43,8 @@ def load(
     test_samples: int | None = None,
     seed: int = 0,
     max_bad_records: int = 0,
+    validation_share: float = 0.0,
+    split_seed: int = 0,
 ) -> ImageData:
     """Load a data set by name, or from a path, which wins.
 
@@ -56,6 +62,9 @@ def load(
         seed: Seed of `train_samples`; not of a train and test split, which
             is always the same.
         max_bad_records: How many unreadable images of a folder to skip.
+        validation_share: Share of each class of the training images that
+            takes the place of the test images.
+        split_seed: Seed of that choice.
 
     Returns:
         An `ImageData`.
@@ -94,6 +103,7 @@ def load(
             f"`image_size` must be None or the size of {data.name}'s images, "
             f"{data.image_shape[:2]}. Received: image_size={image_size}"
         )
+    data = hold_out(data, validation_share, split_seed)
     return data.take(train_samples, test_samples, seed)
 
 

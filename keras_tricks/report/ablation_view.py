@@ -1,0 +1,361 @@
+"""What the page, the Markdown and the CSV of an ablation show."""
+
+import json
+import math
+import os
+import statistics
+from pathlib import Path
+
+from keras_tricks.report import page
+from keras_tricks.report.ablation_figures import (
+    cost_pictures,
+    curve_pictures,
+    gain_pictures,
+)
+from keras_tricks.report.comparison import (
+    format_value,
+    is_share,
+    metric_name,
+)
+from keras_tricks.report.contrasts import HELPS, HURTS, OPEN
+from keras_tricks.report.statistics import variance_components
+
+_KINDS = {HELPS: "helps", HURTS: "hurts"}
+
+
+class AblationView:
+    """What the page, the Markdown and the CSV show, in one place."""
+
+    def __init__(self, runs, decisions, rule, metric, failed, folder):
+        self.runs, self.decisions, self.rule = runs, decisions, rule
+        self.metric, self.failed, self.folder = metric, failed, folder
+        self.first = next(name for name in runs if runs[name])
+        self.scale = 100.0 if is_share(metric) else 1.0
+        self.interval_name = f"{100 * (1 - rule.level):g} % interval"
+        self.unit = (
+            "percentage points" if is_share(metric) else metric_name(metric)
+        )
+
+    def signed(self, value):
+        if not math.isfinite(value):
+            return "open"
+        digits = 2 if is_share(self.metric) else 4
+        return f"{self.scale * value:+z.{digits}f}"
+
+    def subtitle(self):
+        count = sum(map(len, self.runs.values()))
+        some = next(iter(self.runs[self.first].values()))
+        words = [
+            f"{len(self.runs)} configurations",
+            f"{count} run{'s' * (count != 1)}",
+        ]
+        where = [
+            str(some.result[key])
+            for key in ("dataset", "model", "backend")
+            if some.result.get(key)
+        ]
+        return ", ".join([*words, *where])
+
+    def ratio(self, decision):
+        """Return the step time of what is asked about over that without."""
+        weights = decision.contrast.weights
+        plus = [name for name, factor in weights.items() if factor > 0]
+        minus = [name for name, factor in weights.items() if factor < 0]
+        if len(plus) != 1 or len(minus) != 1:
+            return math.nan
+        return self.speed(minus[0]) / self.speed(plus[0])
+
+    def speed(self, name):
+        speeds = [
+            run.result.get("images_per_second")
+            for run in self.runs.get(name, {}).values()
+        ]
+        speeds = [speed for speed in speeds if speed]
+        return statistics.median(speeds) if speeds else math.nan
+
+    def questions(self):
+        rows = []
+        for decision in self.decisions:
+            difference = decision.difference
+            pairs = 0 if difference is None else difference.pairs
+            ratio = self.ratio(decision)
+            open_ends = not math.isfinite(decision.low)
+            needed = ""
+            if decision.verdict == OPEN:
+                needed = f"{decision.seeds:,}" if decision.seeds else "–"
+            rows.append(
+                {
+                    "name": decision.contrast.name,
+                    "verdict": decision.verdict,
+                    "kind": _KINDS.get(decision.verdict, "other"),
+                    "difference": (
+                        self.signed(difference.mean) if pairs else "–"
+                    ),
+                    "interval": (
+                        "–"
+                        if open_ends
+                        else f"{self.signed(decision.low)} to "
+                        f"{self.signed(decision.high)}"
+                    ),
+                    "p": _p_value(decision.corrected),
+                    "seeds": str(pairs),
+                    "needed": needed,
+                    "time": f"{ratio:.2f}" if math.isfinite(ratio) else "–",
+                }
+            )
+        return rows
+
+    def gains(self):
+        shown = [d for d in self.decisions if d.difference is not None]
+        if not shown:
+            return None
+        parts = [
+            f"{d.contrast.name} {self.signed(d.difference.mean)}" for d in shown
+        ]
+        return {
+            "title": f"Difference in {metric_name(self.metric)}",
+            "note": (
+                f"Bar: mean over the seeds; line: {self.interval_name}. "
+                "Green helps, orange hurts, gray is open or too small."
+            ),
+            "sources": gain_pictures(shown, self.scale, self.unit),
+            "alt": f"Differences in {self.unit}: {', '.join(parts)}.",
+        }
+
+    def configurations(self):
+        rows = []
+        for name, runs in self.runs.items():
+            values = [run.last(self.metric) for run in runs.values()]
+            epochs = sorted({run.epochs for run in runs.values()})
+            speed = self.speed(name)
+            spread = statistics.stdev(values) if len(values) > 1 else math.nan
+            digits = 2 if is_share(self.metric) else 4
+            rows.append(
+                {
+                    "name": name,
+                    "mean": (
+                        format_value(statistics.fmean(values), self.metric)
+                        if values
+                        else "–"
+                    ),
+                    "std": (
+                        "–"
+                        if math.isnan(spread)
+                        else f"{self.scale * spread:.{digits}f}"
+                    ),
+                    "runs": str(len(values)),
+                    "failed": str(len(self.failed.get(name, {})) or ""),
+                    "epochs": ", ".join(map(str, epochs)) or "–",
+                    "speed": f"{speed:,.0f}" if speed == speed else "–",
+                    "memory": self.megabytes(name),
+                    "reach": self.reach(name),
+                }
+            )
+        return rows
+
+    def megabytes(self, name):
+        sizes = {
+            run.result.get("parameters") for run in self.runs[name].values()
+        } - {None}
+        return f"{max(sizes) * 4 / 1e6:.1f}" if sizes else "–"
+
+    def reach(self, name):
+        """Return the median epoch that reaches the first's last accuracy."""
+        column = "val_accuracy"
+        first = [
+            run.history[column][-1]
+            for run in self.runs[self.first].values()
+            if column in run.history
+        ]
+        if not first or not self.runs[name]:
+            return "–"
+        goal, counts = statistics.fmean(first), []
+        for run in self.runs[name].values():
+            curve = run.history.get(column, [])
+            reached = [i + 1 for i, x in enumerate(curve) if x >= goal]
+            counts.append(reached[0] if reached else math.inf)
+        middle = statistics.median_low(counts)
+        return f"{middle}" if math.isfinite(middle) else "not reached"
+
+    def figures(self):
+        found = []
+        for column in dict.fromkeys([self.metric, "val_crossentropy"]):
+            curves = {
+                name: [run.history[column] for run in runs.values()]
+                for name, runs in self.runs.items()
+                if runs and all(column in run.history for run in runs.values())
+            }
+            if curves:
+                name = metric_name(column)
+                many = "; of many configurations the first and the last"
+                found.append(
+                    {
+                        "title": name[0].upper() + name[1:],
+                        "note": "Mean over the seeds; the band is the middle "
+                        f"half of them{many if len(curves) > 7 else ''}.",
+                        "sources": curve_pictures(curves, is_share(column)),
+                        "alt": f"{name} over the epochs.",
+                    }
+                )
+        points = [
+            (d.contrast.name, self.ratio(d), self.scale * d.difference.mean)
+            for d in self.decisions
+            if d.difference is not None and math.isfinite(self.ratio(d))
+        ]
+        if points:
+            found.append(
+                {
+                    "title": "Cost against gain",
+                    "note": "Above the line it gains, right of it it costs "
+                    "time. Times are of runs one after the other, on whatever "
+                    "the machine did beside them.",
+                    "sources": cost_pictures(points, self.unit),
+                    "alt": "; ".join(
+                        f"{name}: time {ratio:.2f}, gain {gain:+.2f}"
+                        for name, ratio, gain in points
+                    ),
+                }
+            )
+        return found
+
+    def settings(self):
+        recipes = {
+            name: next(iter(runs.values())).recipe
+            for name, runs in self.runs.items()
+            if runs
+        }
+        names = dict.fromkeys(key for r in recipes.values() for key in r)
+        differing = [
+            key
+            for key in names
+            if key != "seed"
+            and len({json.dumps(r.get(key)) for r in recipes.values()}) > 1
+        ]
+        first = recipes[self.first]
+        return [
+            {
+                "name": name,
+                "text": ", ".join(
+                    f"{key}={page.show(recipe.get(key))}"
+                    for key in differing
+                    if name == self.first or recipe.get(key) != first.get(key)
+                )
+                or "as the first",
+            }
+            for name, recipe in recipes.items()
+            if differing
+        ]
+
+    def run_rows(self):
+        rows = []
+        for name, runs in self.runs.items():
+            shown = {
+                seed: {
+                    "text": f"{seed}: "
+                    f"{format_value(run.last(self.metric), self.metric)}",
+                    "link": _link(run.folder, self.folder),
+                }
+                for seed, run in runs.items()
+            }
+            for seed, why in self.failed.get(name, {}).items():
+                text = f"{seed}: failed, {why}"
+                shown[seed] = {"text": text, "link": ""}
+            if shown:
+                ordered = [shown[seed] for seed in sorted(shown)]
+                rows.append({"name": name, "runs": ordered})
+        return rows
+
+    def notes(self):
+        rule = self.rule
+        name = metric_name(self.metric)
+        notes = [
+            f"{name[0].upper()}{name[1:]} after the last epoch, never the best "
+            "epoch, which would favor noise. Differences are paired by seed"
+            + (", in percentage points." if is_share(self.metric) else ".")
+        ]
+        if rule.sequential:
+            notes.append(
+                "Seeds were added until the questions were decided. So the "
+                "p-values and intervals are those of a sequential t test with "
+                "a normal prior of variance 2 on the standardized effect, "
+                "which holds however often one looks (Lai, 1976; Hendriksen, "
+                "de Heide and Grünwald, 2021; Wang and Ramdas, 2023); they "
+                "are wider than Student's."
+            )
+        else:
+            notes.append("Intervals and p-values are Student's paired t.")
+        notes.append(
+            f"With {len(self.decisions)} questions, p-values are corrected by "
+            f"Holm: in at most {100 * rule.level:g} of 100 such tables without "
+            "any effect a single one would be decided. Intervals are not "
+            "corrected."
+        )
+        if rule.smallest_effect:
+            small = self.scale * rule.smallest_effect
+            notes.append(
+                f"Too small to matter: the interval is within ±{small:g}."
+            )
+        if any(d.verdict == OPEN for d in self.decisions):
+            notes.append(
+                "Undecided is not the same as without effect. The seeds needed "
+                "are those with which Student's t finds the difference seen, "
+                f"or the smallest that matters, {100 * rule.power:.0f} times "
+                "of 100."
+            )
+        notes += self._bootstrap_notes()
+        notes += self._split_notes()
+        return notes
+
+    def _bootstrap_notes(self):
+        different = [
+            d.contrast.name
+            for d in self.decisions
+            if math.isfinite(d.bootstrap[0])
+            and d.difference.p_value == d.difference.p_value
+            and (d.bootstrap[0] > 0 or d.bootstrap[1] < 0)
+            != (d.difference.low > 0 or d.difference.high < 0)
+        ]
+        if different:
+            return [
+                "The bootstrap, which assumes no distribution, disagrees with "
+                f"the t-interval on whether 0 is left out: "
+                f"{', '.join(different)}."
+            ]
+        if any(math.isfinite(d.bootstrap[0]) for d in self.decisions):
+            return [
+                "Bootstrap intervals (BCa), where there are ten seeds, leave "
+                "out 0 where the t-intervals do."
+            ]
+        return []
+
+    def _split_notes(self):
+        """Say what of the variance is that of the data split."""
+        runs = self.runs[self.first].values()
+        splits = [run.recipe.get("split_seed", 0) for run in runs]
+        values = [run.last(self.metric) * self.scale for run in runs]
+        if len(set(splits)) < 2:
+            return []
+        between, within = variance_components(values, splits)
+        if math.isnan(within):
+            return [
+                "Each data split has one seed, so that their variances cannot "
+                "be told apart."
+            ]
+        return [
+            f"Of {self.first}: standard deviation between data splits "
+            f"{math.sqrt(between):.2f}, between seeds of one split "
+            f"{math.sqrt(within):.2f}."
+        ]
+
+
+def _link(run_folder, folder):
+    report = run_folder / "report.html"
+    if not report.exists():
+        return ""
+    return Path(os.path.relpath(report, folder)).as_posix()
+
+
+def _p_value(value):
+    if math.isnan(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
