@@ -39,9 +39,10 @@ from keras_tricks.ablation import (
     run_sweep,
 )
 from keras_tricks.ablation.designs import DESIGNS
-from keras_tricks.report.ablation_report import decision_lines
-from keras_tricks.report.comparison import is_share, lower_is_better
+from keras_tricks.ablation.tune import FACTORS
+from keras_tricks.report.comparison_report import decision_lines
 from keras_tricks.report.contrasts import Rule
+from keras_tricks.report.metric_text import is_share, lower_is_better
 
 _TRICKS = flags.DEFINE_list(
     "tricks",
@@ -93,6 +94,11 @@ _TUNE = flags.DEFINE_enum(
     ["base_learning_rate"],
     "Choose the peak rate of the baseline and of the whole bag, each for "
     "itself, on a fifth of the training images.",
+)
+_TUNE_FACTORS = flags.DEFINE_list(
+    "tune_factors",
+    [str(factor) for factor in FACTORS],
+    "What --tune multiplies the rate by.",
 )
 _BUDGET = flags.DEFINE_string(
     "budget",
@@ -154,6 +160,19 @@ def read_shard(text: str | None) -> tuple[int, int]:
             f"Received: shard={text!r}"
         )
     return int(index), int(count)
+
+
+def _factor(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ValueError(
+            "`tune_factors` must be numbers above 0. "
+            f"Received: tune_factors={text!r}"
+        )
+    return value
 
 
 def _processes(text):
@@ -233,7 +252,8 @@ def main(argv):
             _MOST_SEEDS.value if _UNTIL.value is not None else _SEEDS.value,
             seconds,
             _TUNE.value is not None,
-            say=_say,
+            tuple(map(_factor, _TUNE_FACTORS.value)),
+            _say,
         )
         if seconds is not None:
             seconds = max(0.0, seconds - (time.monotonic() - start))
@@ -256,6 +276,8 @@ def main(argv):
         )
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         one_line.stop(error)
+    if shard[0]:
+        return  # The first process says it for all.
     text = (folder / "comparison.md").read_text("utf-8")
     tables = [line for line in text.splitlines() if line[:1] in ("|", "")]
     _say("\n".join(tables).strip() + "\n")

@@ -17,7 +17,7 @@ import one_line
 from absl import app, flags
 
 from keras_tricks.ablation import compare_runs, finish_sweep, load_sweep
-from keras_tricks.report.ablation_report import decision_lines
+from keras_tricks.report.comparison_report import decision_lines
 
 _FOLDER = flags.DEFINE_string("folder", None, "Of the report.", required=True)
 _RUNS = flags.DEFINE_multi_string(

@@ -74,6 +74,7 @@ models/weights/test_load_weights_from.py::test_timm[resnet50]
 models/weights/test_load_weights_from.py::test_timm[resnet50c]
 models/weights/test_save_weights_as.py::test_there_and_back
 models/weights/test_what_does_not_fit.py
+ablation/test_compare_runs.py
 ablation/test_designs.py
 ablation/test_run_sweep.py
 ablation/test_sweep.py
@@ -94,11 +95,9 @@ recipes/test_train.py::test_flags_win
 recipes/test_train.py::test_none_is_said
 recipes/test_train.py::test_the_
 recipes/test_train.py::test_two_starts
-report/test_ablation_report.py
 report/test_contrasts.py
 report/test_sequential.py
 report/test_comparison_report.py
-report/test_comparison_table.py
 report/test_data_report.py
 report/test_evaluation_report.py
 report/test_run_folder.py

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from PIL import Image
 
-from keras_tricks import Recipe, report, training
+from keras_tricks import Recipe, ablation, report, training
 from keras_tricks.callbacks import (
     Backup,
     ExponentialMovingAverage,
@@ -286,10 +286,10 @@ MISTAKES = {
         "`teacher` must take images of 1 channels. Received: …(None, 2)",
     ),
     "comparison without a common seed": (
-        lambda path: report.comparison_table(
-            {"a": [run_folder(path, 0)], "b": [run_folder(path, 1)]}
+        lambda path: ablation.compare_runs(
+            path, {"a": [run_folder(path, 0)], "b": [run_folder(path, 1)]}
         ),
         ValueError,
-        "`runs` must have a seed in common … Received: seeds [1] and [0]",
+        "`runs` of b must have a seed in common … Received: [1] and [0]",
     ),
 }

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from keras_tricks.report.ablation_report import write_ablation_report
-from keras_tricks.report.comparison import is_share, lower_is_better
+from keras_tricks.report.comparison_report import write_comparison_report
 from keras_tricks.report.contrasts import Decision, Rule, decide, versus
+from keras_tricks.report.metric_text import is_share, lower_is_better
 from keras_tricks.report.run_folder import Run, read_run
 
 
@@ -33,6 +33,17 @@ def compare_runs(
     Raises:
         ValueError: If a folder is no run, a seed is there twice, or there is
             no seed in common.
+
+    Example:
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name, end in (("a", 0.5), ("b", 0.75)):
+    ...     (folder / name).mkdir()
+    ...     text = f"epoch,val_accuracy\\n0,{end}\\n"
+    ...     _ = (folder / name / "history.csv").write_text(text)
+    >>> runs = {name: [folder / name] for name in "ab"}
+    >>> compare_runs(folder, runs)[0].difference.mean
+    0.25
     """
     runs = {name: _by_seed(name, paths) for name, paths in folders.items()}
     names = list(runs)
@@ -59,7 +70,7 @@ def compare_runs(
     )
     contrasts = [versus(name, name, names[0]) for name in names[1:]]
     decisions = decide(contrasts, values, rule)
-    write_ablation_report(folder, runs, decisions, rule, metric, title)
+    write_comparison_report(folder, runs, decisions, rule, metric, title)
     return decisions
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from keras_tricks.ablation.recommend import write_recommendation
 from keras_tricks.ablation.results import read_results
 from keras_tricks.ablation.sweep import Sweep
-from keras_tricks.report.ablation_report import write_ablation_report
+from keras_tricks.report.comparison_report import write_comparison_report
 from keras_tricks.report.contrasts import Decision
 
 
@@ -31,6 +31,21 @@ def finish_sweep(
 
     Raises:
         ValueError: If no run is complete.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_tricks import Recipe
+    >>> from keras_tricks.ablation import make_sweep, run_sweep
+    >>> base = Recipe.preset(
+    ...     "baseline", epochs=1, batch_size=64, width=2, train_samples=64
+    ... )
+    >>> sweep = make_sweep(base, ["label_smoothing"])
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> run_sweep(sweep, folder, seeds=1, say=lambda line: None)
+    True
+    >>> decisions, _ = finish_sweep(sweep, folder)
+    >>> decisions[0].verdict  # Of one seed.
+    'no evidence'
     """
     results = read_results(sweep, folder)
     decisions = results.decisions(sweep)
@@ -42,7 +57,7 @@ def finish_sweep(
         failed[name][seed] = why
     command = next_command(decisions)
     write_recommendation(sweep, decisions, folder)
-    write_ablation_report(
+    write_comparison_report(
         folder,
         runs,
         decisions,

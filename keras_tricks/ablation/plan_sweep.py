@@ -68,6 +68,21 @@ def plan_sweep(
     Raises:
         ValueError: If the budget is too small, or the folder is that of
             another sweep.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_tricks import Recipe
+    >>> from keras_tricks.ablation import make_sweep
+    >>> def make(epochs):
+    ...     base = Recipe.preset(
+    ...         "baseline", epochs=epochs, batch_size=64, width=2
+    ...     )
+    ...     return make_sweep(base, ["cosine"])
+    >>> plan = plan_sweep(
+    ...     make, tempfile.mkdtemp(), epochs=4, seeds=2, say=lambda line: None
+    ... )
+    >>> plan.seeds, list(plan.expected)
+    (2, ['baseline', 'cosine'])
     """
     folder = Path(folder)
     with _waiting(FolderLock(folder / CLAIMS / "plan", "folder")):

@@ -64,7 +64,7 @@ def write_recommendation(
 
 def _flag(name, value):
     if isinstance(value, bool):
-        return f"--{name}" if value else f"--no{name}"
+        return f"--{'' if value else 'no'}{name}"
     if isinstance(value, tuple):
         return f"--{name}={','.join(map(str, value))}"
     text = "none" if value is None else value

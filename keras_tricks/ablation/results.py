@@ -95,6 +95,14 @@ def read_results(
 
     Raises:
         ValueError: If the folder of a complete run is damaged.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_tricks import Recipe
+    >>> from keras_tricks.ablation import make_sweep
+    >>> sweep = make_sweep(Recipe.preset("baseline"), ["cosine"])
+    >>> read_results(sweep, Path(tempfile.mkdtemp())).count
+    0
     """
     runs, failed = {}, {}
     old = {} if known is None else known.runs

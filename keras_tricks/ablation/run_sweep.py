@@ -186,7 +186,20 @@ def run_sweep(
 
     Raises:
         ValueError: If the folder is that of another sweep, a number is out of
-            its range, or a file system cannot lock for several processes.
+            its range, or the folder of a run holds that of another recipe.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_tricks.ablation import make_sweep
+    >>> base = Recipe.preset(
+    ...     "baseline", epochs=1, batch_size=64, width=2, train_samples=64
+    ... )
+    >>> sweep = make_sweep(base, ["label_smoothing"])
+    >>> said = []
+    >>> run_sweep(sweep, tempfile.mkdtemp(), seeds=1, say=said.append)
+    True
+    >>> said[0]
+    '[1/2] baseline, seed 0'
     """
     check_int("seeds", seeds, 1)
     index, count = shard

@@ -91,6 +91,14 @@ def load_sweep(folder: Path) -> Sweep:
 
     Raises:
         ValueError: If there is none, or it is damaged.
+
+    Example:
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> sweep = make_sweep(Recipe.preset("baseline"), ["cosine"])
+    >>> sweep.save(folder)
+    >>> load_sweep(folder) == sweep
+    True
     """
     path = Path(folder) / SWEEP
     try:
@@ -171,6 +179,11 @@ def make_sweep(
         ValueError: If a name or a field is unknown, a value is out of its
             range, or values do not fit together; the message names the
             configuration.
+
+    Example:
+    >>> base = Recipe.preset("baseline")
+    >>> list(make_sweep(base, ["cosine", "mixup"], "leave_one_out").recipes)
+    ['baseline', 'whole_bag', 'without_cosine', 'without_mixup']
     """
     own = dict(own or {})
     # Those that are named alone are not in the bag.

@@ -62,6 +62,17 @@ def tune(
         ValueError: If the recipe holds images out itself.
         Exception: As `keras_tricks.training.train`.
 
+    Example:
+    >>> import tempfile
+    >>> recipe = Recipe(
+    ...     epochs=1, warmup_epochs=0, width=2, train_samples=160
+    ... )
+    >>> tuned = tune(
+    ...     recipe, "bag", tempfile.mkdtemp(), (0.5,), say=lambda line: None
+    ... )
+    >>> tuned.base_learning_rate
+    0.05
+
     Reference:
         - [Jamieson and Talwalkar, 2016](https://arxiv.org/abs/1502.07943)
     """

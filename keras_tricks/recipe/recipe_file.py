@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, cast
 
 from keras_tricks._untrusted import parse_json
 from keras_tricks.recipe.rules import check_names
@@ -24,7 +24,7 @@ class RecipeFile:
 
     def to_json(self) -> str:
         """Return the recipe as a JSON object, one line for each field."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        return json.dumps(dataclasses.asdict(cast(Any, self)), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:

@@ -8,9 +8,6 @@ from keras_tricks.report.batch_stages import batch_stages as batch_stages
 from keras_tricks.report.comparison_report import (
     write_comparison_report as write_comparison_report,
 )
-from keras_tricks.report.comparison_table import (
-    comparison_table as comparison_table,
-)
 from keras_tricks.report.contrasts import Contrast as Contrast
 from keras_tricks.report.contrasts import Decision as Decision
 from keras_tricks.report.contrasts import Rule as Rule

@@ -1,161 +1,184 @@
-import math
-import statistics
+"""The page of an ablation: the decision first, then what it rests on."""
+
+import csv
+import io
 from pathlib import Path
 
 from keras_tricks._files import write_atomically
-from keras_tricks.report import figures, page
-from keras_tricks.report.comparison import (
-    format_value,
-    is_share,
-    make_notes,
-    make_row,
-    make_verdicts,
-    metric_name,
-    read_groups,
+from keras_tricks.report import page
+from keras_tricks.report.comparison_view import ComparisonView
+from keras_tricks.report.contrasts import (
+    HELPS,
+    HURTS,
+    OPEN,
+    SMALL,
+    UNSTABLE,
+    Decision,
+    Rule,
 )
+from keras_tricks.report.metric_text import metric_name
+from keras_tricks.report.run_folder import Run
+
+_LABELS = {
+    HELPS: "Keep",
+    HURTS: "Drop",
+    SMALL: "Too small to matter",
+    OPEN: "Undecided",
+    UNSTABLE: "Unstable, for runs of it failed",
+}
 
 
 def write_comparison_report(
-    path: str | Path,
-    runs: dict,
-    title: str = "Comparison",
+    folder: str | Path,
+    runs: dict[str, dict[int, Run]],
+    decisions: list[Decision],
+    rule: Rule,
     metric: str = "val_accuracy",
+    title: str = "Ablation",
+    failed: dict[str, dict[int, str]] | None = None,
+    notes: tuple[str, ...] = (),
+    command: str = "",
 ) -> Path:
-    r"""Write a page that compares configurations over several seeds.
+    """Write comparison.html, .md and .csv into a folder.
 
-    The page needs no network: pictures and style are inside it.
+    The page needs no network and no scripts, and is for light and dark,
+    desktop and phone.
 
     Args:
-        path: HTML file to write.
-        runs: As for `comparison_table`.
-        title: Heading of the page.
-        metric: Column of history.csv that decides.
+        folder: Where to.
+        runs: Complete runs by configuration and seed; the first configuration
+            is what costs are compared with.
+        decisions: See `keras_tricks.report.decide`.
+        rule: By which they were made.
+        metric: Column of history.csv.
+        title: Heading.
+        failed: Why runs failed, by configuration and seed.
+        notes: Further sentences for the reader.
+        command: What to do next, as a command.
 
     Returns:
-        The path.
+        The path of the page.
 
     Raises:
-        ValueError: As `comparison_table`, or if the folder of `path` does
-            not exist.
+        ValueError: If there is no complete run.
+        OSError: If the folder cannot be written.
         ImportError: If matplotlib, Jinja2 or SciPy is missing.
 
     Example:
-    >>> import pathlib, tempfile
-    >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> _ = (folder / "history.csv").write_text(
-    ...     "epoch,val_accuracy\n0,0.5\n1,0.75\n"
-    ... )
-    >>> write_comparison_report(folder / "all.html", {"base": [folder]}).name
-    'all.html'
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> history = {"epoch": [0.0], "val_accuracy": [0.5]}
+    >>> run = Run(folder, history, {"seed": 0}, {}, "")
+    >>> write_comparison_report(folder, {"base": {0: run}}, [], Rule()).name
+    'comparison.html'
     """
-    groups = read_groups(runs, metric)
-    verdicts = make_verdicts(groups, metric)
+    if not any(runs.values()):
+        raise ValueError("`runs` must hold a complete run. Received: none")
+    folder, failed = Path(folder), failed or {}
+    view = ComparisonView(runs, decisions, rule, metric, failed, folder)
+    lines = decision_lines(decisions)
+    all_notes = [*view.notes(), *notes]
     html = page.render(
         "comparison_report.html",
         title=title,
-        subtitle=_subtitle(groups),
+        subtitle=view.subtitle(),
+        decision=lines,
+        command=command,
+        gains=view.gains(),
+        interval_name=view.interval_name,
+        questions=view.questions(),
         metric_name=metric_name(metric),
-        verdicts=verdicts or ["One configuration: nothing to compare."],
-        rows=[make_row(group, metric) for group in groups],
-        notes=make_notes(groups, metric),
-        dots=_dots(groups, metric),
-        figures=_curves(groups, metric),
-        settings=_settings(groups),
-        runs=_run_rows(groups, metric),
+        configurations=view.configurations(),
+        notes=all_notes,
+        figures=view.figures(),
+        settings=view.settings(),
+        runs=view.run_rows(),
     )
-    return write_atomically(path, html)
+    text = _markdown(title, view, lines, all_notes, command)
+    write_atomically(folder / "comparison.md", text)
+    write_atomically(folder / "comparison.csv", _csv(view))
+    return write_atomically(folder / "comparison.html", html)
 
 
-def _subtitle(groups):
-    runs = sum(len(group.runs) for group in groups)
-    return (
-        f"{len(groups)} configuration{'s' * (len(groups) != 1)}, "
-        f"{runs} run{'s' * (runs != 1)}"
+def decision_lines(decisions: list[Decision]) -> list[dict[str, str]]:
+    """Return the decision in a few lines: what to keep, to drop, to ask.
+
+    Returns:
+        A list of dicts with a `label`, which may be empty, and a `text`.
+    """
+    lines = []
+    for verdict, label in _LABELS.items():
+        names = [
+            _with_seeds(decision)
+            for decision in decisions
+            if decision.verdict == verdict
+        ]
+        if names:
+            lines.append({"label": label, "text": ", ".join(names)})
+    if not decisions:
+        lines.append({"label": "", "text": "Nothing to compare."})
+    return lines
+
+
+def _with_seeds(decision):
+    name = decision.contrast.name
+    if decision.verdict != OPEN:
+        return name
+    if decision.difference is None or decision.difference.pairs < 2:
+        return f"{name} (two seeds at least are needed)"
+    if decision.seeds is None:
+        return name
+    return f"{name} (about {decision.seeds:,} seeds would show it)"
+
+
+def _table(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    cells = [[cell.replace("|", r"\|") for cell in row] for row in lines]
+    return ["| " + " | ".join(row) + " |" for row in cells]
+
+
+def _markdown(title, view, lines, notes, command):
+    found = [f"# {title}", "", view.subtitle(), ""]
+    found += [
+        f"- **{line['label']}:** {line['text']}"
+        if line["label"]
+        else f"- {line['text']}"
+        for line in lines
+    ]
+    if command:
+        found += ["", "```sh", command, "```"]
+    questions = view.questions()
+    if questions:
+        keys = ("name", "verdict", "difference", "interval", "p", "seeds")
+        header = ["trick", "verdict", "difference", view.interval_name]
+        header += ["p, corrected", "seeds", "seeds needed", "step time"]
+        keys += ("needed", "time")
+        rows = [[row[key] for key in keys] for row in questions]
+        found += ["", *_table(header, rows)]
+    keys = ("name", "mean", "std", "runs", "failed", "epochs", "speed")
+    header = ["configuration", "mean", "std over seeds", "runs", "failed"]
+    header += ["epochs", "images/s"]
+    rows = [[row[key] for key in keys] for row in view.configurations()]
+    found += ["", *_table(header, rows), ""]
+    found += [f"- {note}" for note in notes]
+    return "\n".join([*found, ""])
+
+
+def _csv(view):
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        ["configuration", "seed", view.metric, "epochs", "seconds", "failed"]
     )
-
-
-def _dots(groups, metric):
-    source = figures.dots_figure(
-        {group.name: group.values for group in groups}, is_share(metric)
-    )
-    parts = [
-        f"{group.name}: "
-        + ", ".join(format_value(value, metric) for value in group.values)
-        for group in groups
-    ]
-    alt = f"{metric_name(metric)} of each seed. {'; '.join(parts)}."
-    return {"source": source, "alt": alt}
-
-
-def _curves(groups, metric):
-    columns = [metric, "val_accuracy", "val_crossentropy", "val_loss"]
-    return [
-        _curve(groups, column)
-        for column in dict.fromkeys(columns)
-        if all(_has_numbers(r, column) for g in groups for r in g.runs)
-    ]
-
-
-def _has_numbers(run, column):
-    return any(not math.isnan(x) for x in run.history.get(column, []))
-
-
-def _curve(groups, column):
-    source = figures.band_figure(
-        {g.name: [r.history[column] for r in g.runs] for g in groups},
-        is_share(column),
-    )
-    ends = [
-        (g.name, statistics.fmean(r.history[column][-1] for r in g.runs))
-        for g in groups
-    ]
-    parts = [f"{name} {format_value(end, column)}" for name, end in ends]
-    name = metric_name(column)
-    note = "Mean over the seeds; the band is their range."
-    if column == "val_loss":
-        note += (
-            " Losses can be compared only between configurations with the "
-            "same label smoothing."
-        )
-    return {
-        "title": name[0].upper() + name[1:],
-        "note": note,
-        "source": source,
-        "alt": f"{name} over the epochs, means at the end: {', '.join(parts)}.",
-    }
-
-
-def _settings(groups):
-    names = dict.fromkeys(
-        name for group in groups for run in group.runs for name in run.recipe
-    )
-    rows = []
-    for name in names:
-        if name in ("seed", "name"):
-            continue
-        cells = [_setting(group, name) for group in groups]
-        if len(set(cells)) > 1 or any(" / " in cell for cell in cells):
-            rows.append({"name": name, "cells": cells})
-    return rows
-
-
-def _setting(group, name):
-    """Return a setting's values in the runs of a configuration, as text."""
-    values = [
-        page.show(run.recipe[name]) if name in run.recipe else "–"
-        for run in group.runs
-    ]
-    return " / ".join(dict.fromkeys(values))
-
-
-def _run_rows(groups, metric):
-    return [
-        {
-            "name": group.name,
-            "seed": page.show(run.recipe.get("seed", "–")),
-            "value": format_value(value, metric),
-            "folder": str(run.folder),
-        }
-        for group in groups
-        for run, value in zip(group.runs, group.values, strict=True)
-    ]
+    for name, runs in view.runs.items():
+        failures = view.failed.get(name, {})
+        for seed in sorted({*runs, *failures}):
+            run = runs.get(seed)
+            if run is None:
+                writer.writerow([name, seed, "", "", "", failures[seed]])
+                continue
+            seconds = run.result.get("wall_seconds", "")
+            writer.writerow(
+                [name, seed, run.last(view.metric), run.epochs, seconds, ""]
+            )
+    return file.getvalue()

@@ -116,6 +116,12 @@ class Decision:
             smallest that matters if that is larger; `None` if thousands would
             not, or it is decided.
         failed: Number of its runs that failed.
+
+    Example:
+    >>> values = {"a": {0: 0.75, 1: 0.75}, "b": {0: 0.5, 1: 0.5}}
+    >>> decision, = decide([versus("a", "a", "b")], values, Rule())
+    >>> decision.difference.mean, decision.verdict
+    (0.25, 'no evidence')
     """
 
     contrast: Contrast

@@ -1,6 +1,5 @@
 import base64
 import io
-import math
 import warnings
 
 import numpy as np
@@ -151,7 +150,7 @@ def as_percent(axis):
     axis.set_major_formatter(PercentFormatter(1.0, decimals, symbol=" %"))
 
 
-def _scale_values(axes, values, percent=False, from_zero=False):
+def scale_values(axes, values, percent=False, from_zero=False):
     """Scale the axis of values: percent, linear, or logarithmic if wide."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -202,97 +201,13 @@ def curve_figure(
             marker = "o" if len(epochs) < 3 else None
             axes.plot(epochs, values, color=color, label=label, marker=marker)
         _scale_epochs(axes, epochs)
-        _scale_values(axes, list(curves.values()), percent, from_zero)
+        scale_values(axes, list(curves.values()), percent, from_zero)
         if any(curves):
             axes.legend()
 
     return as_svg(draw, (5.2, 3.0))
 
 
-def band_figure(curves: dict, percent: bool = False) -> str:
-    """Draw the mean over seeds of each configuration, and its range.
-
-    Args:
-        curves: Dict of a label to a list of value lists, one for each seed.
-            Lists of different lengths are drawn as far as all of them go.
-        percent: Whether the values are shares, drawn in percent.
-
-    Returns:
-        An SVG picture as a data URI.
-
-    Example:
-    >>> band_figure({"baseline": [[0.1, 0.2], [0.1, 0.3]]})[:18]
-    'data:image/svg+xml'
-    """
-    bands = {
-        _legible(label): np.array(list(zip(*seeds, strict=False))).T
-        for label, seeds in curves.items()
-    }
-
-    def draw(axes):
-        for index, (label, values) in enumerate(bands.items()):
-            _draw_band(axes, label, values, index)
-        longest = max(band.shape[1] for band in bands.values())
-        _scale_epochs(axes, range(1, longest + 1))
-        values = np.concatenate([band.ravel() for band in bands.values()])
-        _scale_values(axes, values, percent)
-        if len(bands) > 4:
-            axes.figure.legend(loc="outside right upper")
-        else:
-            axes.legend()
-
-    return as_svg(draw, (9.5, 4.4))
-
-
-def _draw_band(axes, label, values, index):
-    color = COLORS[index % len(COLORS)]
-    epochs = range(1, values.shape[1] + 1)
-    marker = "o" if len(epochs) < 3 else None
-    axes.plot(epochs, values.mean(0), color=color, label=label, marker=marker)
-    if len(values) > 1:
-        low, high = values.min(0), values.max(0)
-        axes.fill_between(
-            epochs, low, high, color=color, alpha=0.16, linewidth=0
-        )
-
-
-def _legible(label):
+def legible(label):
     """Return a label that matplotlib shows: not one that starts with _."""
     return f" {label}" if label.startswith("_") else label
-
-
-def dots_figure(values: dict, percent: bool = False) -> str:
-    """Draw one dot for each seed and a line at each configuration's mean.
-
-    Args:
-        values: Dict of a label to a list of values, one for each seed.
-        percent: Whether the values are shares, drawn in percent.
-
-    Returns:
-        An SVG picture as a data URI.
-
-    Example:
-    >>> dots_figure({"baseline": [0.1, 0.2]})[:18]
-    'data:image/svg+xml'
-    """
-
-    def draw(axes):
-        for row, (_, seeds) in enumerate(values.items()):
-            color = COLORS[row % len(COLORS)]
-            mean = math.fsum(seeds) / len(seeds)
-            axes.plot(
-                [mean, mean], [row - 0.3, row + 0.3], color=color, linewidth=3
-            )
-            axes.scatter(
-                seeds, [row] * len(seeds), color=color, s=46, alpha=0.55,
-                linewidths=0, zorder=3, clip_on=False,
-            )  # fmt: skip
-        axes.set_yticks(range(len(values)), list(values))
-        axes.set_ylim(len(values) - 0.4, -0.6)
-        axes.grid(axis="y", visible=False)
-        axes.tick_params(axis="y", length=0)
-        axes.margins(x=0.08)
-        if percent:
-            as_percent(axes.xaxis)
-
-    return as_svg(draw, (9.5, 0.7 + 0.5 * len(values)))

@@ -48,7 +48,7 @@ def bayes_factor(
 
     Example:
     >>> round(bayes_factor(10, 4.0), 1)
-    19.5
+    24.0
 
     Reference:
         - Lai, 1976, "On Confidence Sequences"
@@ -78,7 +78,7 @@ def reach(
 
     Example:
     >>> reach(2, 0.05), round(reach(10, 0.05), 2)
-    (inf, 5.46)
+    (inf, 3.87)
     """
     if count < 2:
         return math.inf

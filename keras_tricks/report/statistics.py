@@ -60,49 +60,25 @@ class Difference:
     p_value: float = math.nan
 
     @property
-    def is_clear(self) -> bool:
-        """Whether the test finds a difference at 5 %."""
-        return self.p_value < 0.05
-
-    @property
     def deviation(self) -> float:
         """Standard deviation of the differences, NaN for one pair."""
         return self.error * math.sqrt(self.pairs)
 
 
-def paired_difference(values: list, baseline: list) -> Difference:
-    """Return the mean of `value - baseline` with its 95 % t-interval.
+def mean_difference(deltas: list) -> Difference:
+    """Return the mean of paired differences with its 95 % t-interval.
 
     `mean ± t * s / sqrt(n)`, where `s` is the standard deviation of the `n`
     differences and `t` the quantile for `n - 1` degrees of freedom.
 
     Args:
-        values: List of floats.
-        baseline: List of floats, paired with `values`.
+        deltas: List of floats, at least one.
 
     Returns:
         A `Difference`.
 
     Raises:
-        ImportError: If SciPy is missing and there are two pairs or more.
-
-    Example:
-    >>> paired_difference([3.0, 5.0], [1.0, 1.0]).mean
-    3.0
-    """
-    return mean_difference(
-        [a - b for a, b in zip(values, baseline, strict=True)]
-    )
-
-
-def mean_difference(deltas: list) -> Difference:
-    """Return the mean of differences that were taken already.
-
-    Args:
-        deltas: List of floats, at least one.
-
-    Returns:
-        A `Difference`, see `paired_difference`.
+        ImportError: If SciPy is missing and there are two or more.
 
     Example:
     >>> mean_difference([1.0, 2.0, 3.0]).mean

@@ -169,7 +169,6 @@ def test_two_processes_share_an_ablation(run_script, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(list(tmp_path.glob("*/result.json"))) == 4
-    for index in (0, 1):
-        assert f"[{index}] Report: " in done.stdout
+    assert "[0] Report: " in done.stdout
     page = (tmp_path / "comparison.html").read_text("utf-8")
     assert "however often one looks" in page

@@ -25,6 +25,8 @@ GIVEN = {
     "image_size": ("--image_size=32", 32),
     "train_samples": ("--train_samples=100", 100),
     "test_samples": ("--test_samples=50", 50),
+    "validation_share": ("--validation_share=0.25", 0.25),
+    "split_seed": ("--split_seed=3", 3),
     "augmentation": ("--augmentation=none", "none"),
     "min_crop_area": ("--min_crop_area=0.3", 0.3),
     "color_jitter": ("--color_jitter=0", 0.0),
@@ -168,7 +170,7 @@ def flagfile(name):
 def test_every_field_is_a_flag_with_its_default(load_script, parse):
     values = flags.FlagValues()
     load_script("recipe_flags").define(values)
-    assert set(values) == {*FIELDS, "preset"}
+    assert set(values) == {*FIELDS, "preset", "recipe"}
     for field in dataclasses.fields(Recipe):
         flag = values[field.name]
         assert str(flag.default) == str(field.default)
@@ -189,6 +191,7 @@ def test_a_flag_sets_its_field_and_no_other(name, parse):
         "hard_weight": {"teacher": "t.keras"},
         "frozen_norm": {"weights": "w.npz", "zero_gamma": False},
         "skip_head": {"weights": "w.npz"},
+        "split_seed": {"validation_share": 0.2},
         "magnitude": {"augmentation": "crop", "policy": "rand_augment"},
         "progressive_sizes": {"augmentation": "crop", "image_size": 32},
         **dict.fromkeys(OF_CROPS, {"augmentation": "crop"}),

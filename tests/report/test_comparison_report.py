@@ -1,142 +1,193 @@
-import os
+import csv
+import math
+import re
 
 import pytest
 
-from keras_tricks.report import comparison_table, write_comparison_report
+from keras_tricks.report import read_run
+from keras_tricks.report.comparison_report import (
+    decision_lines,
+    write_comparison_report,
+)
+from keras_tricks.report.contrasts import Rule, decide, versus
 
-NASTY = r"_<i>& $\frac$ |"
+NASTY = "<b>&\"'|`$x$"
 
 
-def make_curves(make_run, name, seed, end, **recipe):
-    columns = {
-        "val_accuracy": [0.2, 0.5, end],
-        "val_loss": [50.0, 2.0, 1 - end],
-        "val_crossentropy": [3.0, 2.0, 1.0],
-    }
-    recipe = {"seed": seed, **recipe}
-    return make_run(f"{name}-{seed}", columns, recipe=recipe)
+def noise(seed):
+    return 0.001 * ((7 * seed) % 5)
 
 
 @pytest.fixture
 def runs(make_run):
-    return {
-        "base": [
-            make_curves(make_run, "a", s, 0.8 + s / 100, trick=False, lr=0.1)
-            for s in range(3)
-        ],
-        "trick": [
-            make_curves(make_run, "b", s, 0.84 + s / 90, trick=True, lr=0.1)
-            for s in range(3)
-        ],
+    """Three configurations of six seeds: one helps, one is open."""
+    ends = {"baseline": 0.80, "cosine": 0.85, "mixup": 0.802}
+    found = {}
+    for name, end in ends.items():
+        found[name] = {}
+        for seed in range(6):
+            last = end + noise(seed + len(name)) * (1 + (name == "mixup"))
+            folder = make_run(
+                f"{name}_seed{seed}",
+                {
+                    "val_accuracy": [0.5, last],
+                    "val_crossentropy": [1.5, 0.7],
+                },
+                {"seed": seed, "schedule": name},
+                {
+                    "dataset": "digits",
+                    "images_per_second": 1000 if name == "baseline" else 800,
+                    "parameters": 250_000,
+                    "wall_seconds": 3.5,
+                },
+            )
+            found[name][seed] = read_run(folder)
+    (found["cosine"][2].folder / "report.html").write_text("")
+    return found
+
+
+CONTRASTS = [versus(name, name, "baseline") for name in ("cosine", "mixup")]
+
+
+def write(folder, runs, rule=None, failed=None, **options):
+    rule = rule or Rule()
+    values = {
+        name: {s: run.last("val_accuracy") for s, run in some.items()}
+        for name, some in runs.items()
     }
-
-
-def test_says_what_the_table_says(runs, tmp_path, read_page):
-    path = write_comparison_report(tmp_path / "all.html", runs, title="Mine")
-    assert path == tmp_path / "all.html"
-    read_page(path).assert_self_contained()
-    # The dots, and the bands of accuracy, cross-entropy and loss.
-    assert len(read_page(path).pictures) == 4
-    text = read_page(path).text
-    table = comparison_table(runs).splitlines()
-    assert table[-1] in text
-    for line in table[1:3]:
-        assert " ".join(line.split()) in text
-    for part in (
-        "Mine 2 configurations, 6 runs",
-        "Validation accuracy after the last epoch",
-        "paired by seed; intervals",
-        "setting base trick trick off on The runs",
-    ):
-        assert part in text
-    assert "Not at equal epochs" not in text
-    assert " lr " not in text
-    for folders in runs.values():
-        assert all(str(folder) in text for folder in folders)
-
-
-def test_another_metric_and_one_configuration(runs, tmp_path, read_page):
+    counts = {name: len(some) for name, some in (failed or {}).items()}
+    decisions = decide(CONTRASTS, values, rule, counts)
     path = write_comparison_report(
-        tmp_path / "all.html", {"base": runs["base"][:1]}, metric="val_loss"
+        folder, runs, decisions, rule, failed=failed, **options
     )
-    text = read_page(path).text
-    assert "1 configuration, 1 run One configuration: nothing to" in text
-    assert "Validation loss after the last epoch" in text
-    assert "0.2000" in text
-    assert len(read_page(path).pictures) == 4
+    return path, decisions
 
 
-def test_warns_of_what_makes_a_comparison_unfair(
-    runs, make_run, tmp_path, read_page
+def test_the_decision_comes_first(runs, tmp_path, read_page):
+    path, decisions = write(tmp_path, runs, command="python again.py --seeds=9")
+    page = read_page(path)
+    text = page.text
+    places = [
+        text.index(words)
+        for words in (
+            "Keep: cosine",
+            "Undecided: mixup (about",
+            "python again.py --seeds=9",
+            "What each trick brings",
+            "Validation accuracy after the last epoch",
+        )
+    ]
+    assert places == sorted(places)
+    cosine = decisions[0]
+    assert f"{100 * cosine.difference.mean:+.2f}" in text
+    low, high = 100 * cosine.low, 100 * cosine.high
+    assert f"{low:+.2f} to {high:+.2f}" in text
+    assert "1.25" in text  # 1,000 over 800 images/s.
+    assert "1.0" in text  # 250,000 weights of 4 bytes in MB.
+
+
+def test_nothing_is_fetched_or_run(runs, tmp_path, read_page):
+    path, _ = write(tmp_path, runs)
+    page = read_page(path)
+    tags = {tag for tag, _ in page.tags}
+    assert tags.isdisjoint({"script", "link", "iframe", "object", "embed"})
+    links = [a["href"] for tag, a in page.tags if tag == "a"]
+    assert links == ["cosine_seed2/report.html"]
+    sources = [a["srcset"] for tag, a in page.tags if tag == "source"]
+    assert sources and all(s.startswith("data:image/svg") for s in sources)
+    assert not re.search(r"https?://|url\(|@import", page.source)
+
+
+def test_each_picture_is_for_phone_and_desktop_light_and_dark(
+    runs, tmp_path, read_page
 ):
-    short = make_run("s", {"val_accuracy": [0.9]}, recipe={"seed": 0})
-    other = make_run(
-        "o", {"val_accuracy": [0.9, 0.9]}, recipe={"trick": True, "lr": 0.5}
+    path, _ = write(tmp_path, runs)
+    page = read_page(path)
+    media = [a["media"] for tag, a in page.tags if tag == "source"]
+    assert len(page.pictures) == 4  # Gains, two curves, cost.
+    assert media == 4 * [
+        "(max-width: 640px) and (prefers-color-scheme: dark)",
+        "(max-width: 640px)",
+        "(prefers-color-scheme: dark)",
+    ]
+    assert "cosine +" in page.source  # What the picture says, in words.
+
+
+def test_a_phone_gets_cards_with_the_names_of_columns(
+    runs, tmp_path, read_page
+):
+    path, _ = write(tmp_path, runs)
+    page = read_page(path)
+    cells = [a for tag, a in page.tags if tag == "td"]
+    assert all("data-label" in a for a in cells)
+
+
+def test_failed_runs_are_shown(runs, tmp_path, read_page):
+    del runs["cosine"][5]
+    failed = {"cosine": {5: "The loss is NaN"}}
+    path, _ = write(tmp_path, runs, failed=failed)
+    text = read_page(path).text
+    assert "Unstable, for runs of it failed: cosine" in text
+    assert "5: failed, The loss is NaN" in text
+    assert "Keep" not in text
+
+
+def test_markdown_and_csv_say_the_same(runs, tmp_path):
+    failed = {"mixup": {6: "NaN"}}
+    write(tmp_path, runs, failed=failed, title="Mine", command="do it")
+    text = (tmp_path / "comparison.md").read_text()
+    assert text.startswith("# Mine\n")
+    assert "- **Keep:** cosine" in text and "do it" in text
+    with open(tmp_path / "comparison.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 19
+    some = next(
+        r for r in rows if (r["configuration"], r["seed"]) == ("cosine", "2")
     )
-    base = {"base": runs["base"]}
-    path = tmp_path / "all.html"
+    assert float(some["val_accuracy"]) == runs["cosine"][2].last("val_accuracy")
+    assert rows[-1]["failed"] == "NaN" and rows[-1]["val_accuracy"] == ""
 
-    def text(**more):
-        return read_page(write_comparison_report(path, {**base, **more})).text
 
-    assert "Not at equal epochs: the runs differ in length." in text(a=short)
-    assert "only over those it shares with the first" in text(a=short)
-    many = text(a=runs["trick"], b=short)
-    assert "With 2 comparisons, one interval in twenty" in many
-    mixed = text(a=[*runs["trick"][:2], other])
-    assert "or by position where the seeds are unknown" in mixed
-    assert "lr 0.1 0.1 / 0.5" in mixed
+def test_a_sequential_rule_is_explained(runs, tmp_path, read_page):
+    path, decisions = write(tmp_path, runs, Rule(level=0.1, sequential=True))
+    text = read_page(path).text
+    assert "90 % interval" in text and "however often one looks" in text
+    assert math.isfinite(decisions[0].low)
+
+
+def test_too_small_to_matter(runs, tmp_path, read_page):
+    path, _ = write(tmp_path, runs, Rule(smallest_effect=0.01))
+    text = read_page(path).text
+    assert "Too small to matter: mixup" in text
+    assert "within ±1" in text
+
+
+def test_one_seed_decides_nothing(runs, tmp_path, read_page):
+    one = {name: {0: some[0]} for name, some in runs.items()}
+    path, decisions = write(tmp_path, one)
+    text = read_page(path).text
+    assert "cosine (two seeds at least are needed)" in text
+    assert {d.verdict for d in decisions} == {"no evidence"}
+
+
+def test_variance_of_the_data_split(runs, tmp_path, read_page):
+    for seed, run in runs["baseline"].items():
+        run.recipe["split_seed"] = seed % 3
+    path, _ = write(tmp_path, runs)
+    assert "standard deviation between data splits" in read_page(path).text
 
 
 def test_nasty_names(runs, tmp_path, read_page):
-    runs = {NASTY: runs["base"], "<script>": runs["trick"]}
-    path = write_comparison_report(tmp_path / "all.html", runs, title=NASTY)
-    read_page(path).assert_self_contained()
-    assert "<i>&" not in path.read_text("utf-8")
-    text = read_page(path).text
-    assert text.count(NASTY) >= 8
-    # matplotlib leaves what it draws as text in a comment.
-    comment = r"_&lt;i&gt;&amp; $\frac$ | -->"
-    assert all(comment in picture for picture in read_page(path).pictures)
+    run = runs["baseline"][0]
+    failed = {"baseline": {9: NASTY}}
+    path = write_comparison_report(
+        tmp_path, {"baseline": {0: run}}, [], Rule(), title=NASTY, failed=failed
+    )
+    page = read_page(path)
+    assert NASTY in page.text and "<b>&" not in page.source
+    assert decision_lines([]) == [{"label": "", "text": "Nothing to compare."}]
 
 
-def test_missing_numbers_leave_gaps(make_run, tmp_path, read_page):
-    nan = float("nan")
-    columns = {"val_accuracy": [nan, 0.5], "val_loss": [nan, nan]}
-    runs = {
-        name: [make_run(f"{name}{s}", columns) for s in range(2)]
-        for name in "ab"
-    }
-    path = write_comparison_report(tmp_path / "all.html", runs)
-    assert len(read_page(path).pictures) == 2
-    assert " nan" not in read_page(path).text
-
-
-def test_many_configurations(make_run, tmp_path, read_page):
-    runs = {
-        f"configuration {i}": [make_curves(make_run, str(i), 0, 0.5 + i / 20)]
-        for i in range(10)
-    }
-    path = write_comparison_report(tmp_path / "all.html", runs)
-    assert len(read_page(path).pictures) == 4
-    assert read_page(path).text.count("that shows nothing") == 9
-
-
-def test_an_old_report_stays_if_writing_fails(runs, tmp_path, monkeypatch):
-    path = tmp_path / "all.html"
-    path.write_text("old")
-    names = sorted(os.listdir(tmp_path))
-
-    def fail(*_):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_comparison_report(path, runs)
-    assert path.read_text() == "old"
-    assert sorted(os.listdir(tmp_path)) == names
-
-
-def test_missing_folder(runs, tmp_path):
-    with pytest.raises(ValueError, match="`path` must be in a folder"):
-        write_comparison_report(tmp_path / "no" / "all.html", runs)
+def test_no_complete_run(tmp_path):
+    with pytest.raises(ValueError, match="`runs` must hold a complete run"):
+        write_comparison_report(tmp_path, {"a": {}}, [], Rule())

@@ -3,7 +3,12 @@
 import numpy as np
 
 from keras_tricks.report.contrasts import HELPS, HURTS, Decision
-from keras_tricks.report.figures import COLORS, as_percent, as_pictures
+from keras_tricks.report.figures import (
+    COLORS,
+    as_pictures,
+    legible,
+    scale_values,
+)
 
 _OF_VERDICT = {HELPS: COLORS[3], HURTS: COLORS[2]}
 _OTHER = "#8a95a3"
@@ -75,7 +80,7 @@ def curve_pictures(
             values = np.array(list(zip(*curves[name], strict=False))).T
             color = COLORS[index % (len(COLORS) - 1)]
             epochs = np.arange(1, values.shape[1] + 1)
-            axes.plot(epochs, values.mean(0), color=color, label=name)
+            axes.plot(epochs, values.mean(0), color=color, label=legible(name))
             if len(values) > 1:
                 low, high = np.percentile(values, (25, 75), axis=0)
                 axes.fill_between(
@@ -83,8 +88,8 @@ def curve_pictures(
                 )
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        if percent:
-            as_percent(axes.yaxis)
+        drawn = [x for name in names for seed in curves[name] for x in seed]
+        scale_values(axes, drawn, percent)
         axes.figure.legend(
             loc="outside lower center",
             ncols=2 if axes.figure.get_figwidth() < 6 else 4,
@@ -109,7 +114,9 @@ def cost_pictures(points: list[tuple], unit: str) -> dict[str, str]:
         axes.axvline(1, color="#8a95a3", linewidth=1)
         for index, (name, ratio, gain) in enumerate(points):
             color = COLORS[index % (len(COLORS) - 1)]
-            axes.scatter([ratio], [gain], color=color, s=48, label=name)
+            axes.scatter(
+                [ratio], [gain], color=color, s=48, label=legible(name)
+            )
         axes.set_xlabel("time of a training image, over that without")
         axes.set_ylabel(unit)
         axes.margins(0.12)

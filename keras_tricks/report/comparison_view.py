@@ -7,23 +7,23 @@ import statistics
 from pathlib import Path
 
 from keras_tricks.report import page
-from keras_tricks.report.ablation_figures import (
+from keras_tricks.report.comparison_figures import (
     cost_pictures,
     curve_pictures,
     gain_pictures,
 )
-from keras_tricks.report.comparison import (
+from keras_tricks.report.contrasts import HELPS, HURTS, OPEN
+from keras_tricks.report.metric_text import (
     format_value,
     is_share,
     metric_name,
 )
-from keras_tricks.report.contrasts import HELPS, HURTS, OPEN
 from keras_tricks.report.statistics import variance_components
 
 _KINDS = {HELPS: "helps", HURTS: "hurts"}
 
 
-class AblationView:
+class ComparisonView:
     """What the page, the Markdown and the CSV show, in one place."""
 
     def __init__(self, runs, decisions, rule, metric, failed, folder):
