@@ -3,6 +3,7 @@ r"""Which tricks help on your data: trains with and without, and decides.
     python recipes/ablate.py
     python recipes/ablate.py --data_dir=photos --budget=1h
     python recipes/ablate.py --design=leave_one_out --seeds=5 --tune=base_learning_rate
+    python recipes/ablate.py --search=optuna --trials=40
     python recipes/ablate.py --tricks=cosine,mixup,mine --until=0.95 \\
       --configuration=mine:cutmix_alpha=1.0,mixup_off_epochs=2
 
@@ -37,6 +38,7 @@ from keras_tricks.ablation import (
     read_budget,
     read_trick,
     run_sweep,
+    search,
 )
 from keras_tricks.ablation.designs import DESIGNS
 from keras_tricks.ablation.tune import FACTORS
@@ -99,6 +101,20 @@ _TUNE_FACTORS = flags.DEFINE_list(
     "tune_factors",
     [str(factor) for factor in FACTORS],
     "What --tune multiplies the rate by.",
+)
+_SEARCH = flags.DEFINE_enum(
+    "search",
+    None,
+    ["optuna"],
+    "Search --search_fields for the best recipe, in place of an ablation.",
+)
+_SEARCH_FIELDS = flags.DEFINE_list(
+    "search_fields",
+    ["base_learning_rate", "weight_decay", "label_smoothing", "mixup_alpha"],
+    "Fields of Recipe that --search varies.",
+)
+_TRIALS = flags.DEFINE_integer(
+    "trials", 30, "Number of trials of --search.", lower_bound=1
 )
 _BUDGET = flags.DEFINE_string(
     "budget",
@@ -240,6 +256,9 @@ def main(argv):
         count, gpus = _processes(_PARALLEL.value)
         shard = read_shard(_SHARD.value)
         seconds = _BUDGET.value and read_budget(_BUDGET.value)
+        if _SEARCH.value is not None:
+            _search(folder)
+            return
         sweep = _make()  # All that can be refused is refused here.
         for note in sweep.notes:
             print(note)
@@ -284,6 +303,25 @@ def main(argv):
     for line in decision_lines(decisions):
         _say(f"{line['label']}: {line['text']}")
     _say(f"Next: {command}\nReport: {folder / 'comparison.html'}")
+
+
+def _search(folder):
+    """Search for the best recipe, from the whole bag on."""
+    fields = {"batch_size": 64, **recipe_flags.given()}
+    search(
+        Recipe(**fields),
+        _SEARCH_FIELDS.value,
+        folder,
+        _TRIALS.value,
+        _METRIC.value,
+        lambda: [RunProgress()],
+        _say,
+    )
+    _say(
+        "The best of many looks better than it is: compare it with other "
+        "seeds.\nNext: python recipes/train.py "
+        f"--recipe={folder / 'recommended.json'}"
+    )
 
 
 def _say(text):

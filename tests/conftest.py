@@ -77,6 +77,7 @@ models/weights/test_what_does_not_fit.py
 ablation/test_compare_runs.py
 ablation/test_designs.py
 ablation/test_run_sweep.py
+ablation/test_search.py
 ablation/test_sweep.py
 recipes/test_ablate.py
 recipes/test_check_data.py

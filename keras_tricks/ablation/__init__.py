@@ -8,6 +8,8 @@ from keras_tricks.ablation.recommend import recommend as recommend
 from keras_tricks.ablation.results import read_results as read_results
 from keras_tricks.ablation.run_sweep import Budget as Budget
 from keras_tricks.ablation.run_sweep import run_sweep as run_sweep
+from keras_tricks.ablation.search import search as search
+from keras_tricks.ablation.search import searchable as searchable
 from keras_tricks.ablation.sweep import Sweep as Sweep
 from keras_tricks.ablation.sweep import load_sweep as load_sweep
 from keras_tricks.ablation.sweep import make_sweep as make_sweep

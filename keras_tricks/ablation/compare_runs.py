@@ -15,7 +15,7 @@ def compare_runs(
     smallest_effect: float = 0.0,
     title: str = "Comparison",
 ) -> list[Decision]:
-    """Compare runs that were trained before, and write the report.
+    r"""Compare runs that were trained before, and write the report.
 
     Args:
         folder: Where the report goes.
@@ -39,7 +39,7 @@ def compare_runs(
     >>> folder = Path(tempfile.mkdtemp())
     >>> for name, end in (("a", 0.5), ("b", 0.75)):
     ...     (folder / name).mkdir()
-    ...     text = f"epoch,val_accuracy\\n0,{end}\\n"
+    ...     text = f"epoch,val_accuracy\n0,{end}\n"
     ...     _ = (folder / name / "history.csv").write_text(text)
     >>> runs = {name: [folder / name] for name in "ab"}
     >>> compare_runs(folder, runs)[0].difference.mean

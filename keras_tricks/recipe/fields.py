@@ -13,6 +13,7 @@ def option(
     below=None,
     choices=None,
     changes_result=True,
+    search=None,
 ):
     """Return a field with its help and its range, for checks and for flags.
 
@@ -24,10 +25,12 @@ def option(
         below: The value must be below this.
         choices: All values there are.
         changes_result: Whether a run may not be resumed with another value.
+        search: Range of `keras_tricks.ablation.search`: lowest and highest
+            value, and whether the scale is logarithmic.
     """
     metadata = {"help": help, "choices": choices}
     metadata |= {"low": low, "high": high, "below": below}
-    metadata["changes_result"] = changes_result
+    metadata |= {"changes_result": changes_result, "search": search}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -88,10 +91,18 @@ class InputFields:
         choices=("none", "shift", "shift_flip", "crop"),
     )
     min_crop_area: float = option(
-        0.08, "Smallest share of the area of a crop.", low=0, high=1
+        0.08,
+        "Smallest share of the area of a crop.",
+        low=0,
+        high=1,
+        search=(0.08, 0.6, False),
     )
     color_jitter: float = option(
-        0.4, "Strength of the color jitter; 0 for none.", low=0, high=1
+        0.4,
+        "Strength of the color jitter; 0 for none.",
+        low=0,
+        high=1,
+        search=(0.0, 0.8, False),
     )
     jitter_convention: str = option(
         "paper",
@@ -110,7 +121,11 @@ class InputFields:
         9.0, "Magnitude of rand_augment, up to 30.", low=0, high=30
     )
     erasing: float = option(
-        0.0, "Probability of random erasing.", low=0, high=1
+        0.0,
+        "Probability of random erasing.",
+        low=0,
+        high=1,
+        search=(0.0, 0.5, False),
     )
     repeated_augmentation: int = option(
         1, "Times that an image is in a batch, for as many fewer images.", low=1

@@ -159,7 +159,11 @@ class Recipe(RecipeFile, InputFields):
         below=1,
     )
     drop_path: float = option(
-        0.0, "Stochastic depth: rate of the last block.", low=0, below=1
+        0.0,
+        "Stochastic depth: rate of the last block.",
+        low=0,
+        below=1,
+        search=(0.0, 0.3, False),
     )
     frozen_norm: bool = option(False, "Keep the batch norms as they are.")
     weights: str | None = option(
@@ -177,7 +181,10 @@ class Recipe(RecipeFile, InputFields):
     epochs: int = option(20, "Number of epochs.", low=1, high=10**7)
     batch_size: int = option(64, "Global batch size of one update.", low=1)
     base_learning_rate: float = option(
-        0.1, "Peak learning rate for a batch of 256.", low=0
+        0.1,
+        "Peak learning rate for a batch of 256.",
+        low=0,
+        search=(0.01, 1.0, True),
     )
     scale_learning_rate: bool = option(
         True, "Multiply the peak by batch_size / 256."
@@ -192,14 +199,18 @@ class Recipe(RecipeFile, InputFields):
         None, "Epochs at which schedule=step divides by 10; the quarters."
     )
 
-    momentum: float = option(0.9, "Momentum.", low=0, below=1)
+    momentum: float = option(
+        0.9, "Momentum.", low=0, below=1, search=(0.8, 0.98, False)
+    )
     nesterov: bool = option(True, "Use Nesterov momentum.")
     momentum_form: str = option(
         "pytorch",
         "Learning rate outside (pytorch) or inside (keras) the buffer.",
         choices=("pytorch", "keras"),
     )
-    weight_decay: float = option(1e-4, "Coupled weight decay.", low=0)
+    weight_decay: float = option(
+        1e-4, "Coupled weight decay.", low=0, search=(1e-5, 1e-2, True)
+    )
     decay: str = option(
         "kernels",
         "What decays: kernels, all, or a regular expression on paths.",
@@ -222,20 +233,26 @@ class Recipe(RecipeFile, InputFields):
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
     )
 
-    label_smoothing: float = option(0.1, "Label smoothing.", low=0, below=1)
+    label_smoothing: float = option(
+        0.1, "Label smoothing.", low=0, below=1, search=(0.0, 0.2, False)
+    )
     smoothing_convention: str = option(
         "paper",
         "paper: e/(K-1) to each other class; uniform: e/K to all.",
         choices=("paper", "uniform"),
     )
     mixup_alpha: float = option(
-        0.2, "Alpha of mixup's Beta distribution; 0 for no mixup.", low=0
+        0.2,
+        "Alpha of mixup's Beta distribution; 0 for no mixup.",
+        low=0,
+        search=(0.0, 1.0, False),
     )
     cutmix_alpha: float = option(
         0.0,
         "Alpha of CutMix's Beta distribution, in every second batch if there "
         "is mixup too; 0 for no CutMix.",
         low=0,
+        search=(0.0, 1.0, False),
     )
     mixup_per: str = option(
         "batch",
