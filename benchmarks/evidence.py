@@ -8,6 +8,7 @@ its comparison.csv, and what decided it, in docs/results/; the tables between
 the marks of docs/results.md are made of these files.
 """
 
+import base64
 import csv
 import json
 import os
@@ -22,11 +23,14 @@ from absl import app, flags
 from keras_tricks import __version__
 from keras_tricks.ablation import load_sweep
 from keras_tricks.report import Contrast, Rule, decide
+from keras_tricks.report.figures import COLORS, as_svg
 
 ROOT = Path(__file__).parents[1]
 STORED = ROOT / "docs" / "results"
 PAGE = ROOT / "docs" / "results.md"
 _MARKS = "<!-- evidence: {} -->", "<!-- end of evidence -->"
+# Gains of the paper on ResNet-50-D, each over the row before.
+PAPER = {"cosine": 0.75, "label_smoothing": 0.40, "mixup": 0.84}
 _BAG = (
     "--tricks=warmup,zero_gamma,no_bias_decay,resnet_d,cosine,"
     "label_smoothing,mixup,ema,cutmix,drop_path"
@@ -113,24 +117,13 @@ def store(name, folder):
 
 def table(name):
     """Return the Markdown of a study, from what is stored."""
-    judged = json.loads((STORED / f"{name}.json").read_text("utf-8"))
-    values, failed = {}, {}
-    with open(STORED / f"{name}.csv", newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            own = values.setdefault(row["configuration"], {})
-            if row["failed"]:
-                count = failed.get(row["configuration"], 0)
-                failed[row["configuration"]] = count + 1
-            else:
-                own[int(row["seed"])] = float(row[judged["metric"]])
-    rule = Rule(level=judged["level"], sequential=judged["sequential"])
-    contrasts = [Contrast(*one) for one in judged["contrasts"]]
+    judged, values, decisions = judge(name)
     lines = [
         "| trick | difference, points | 95 % interval | p, corrected | "
         "seeds | verdict |",
         "|---|---:|---:|---:|---:|---|",
     ]
-    for found in decide(contrasts, values, rule, failed):
+    for found in decisions:
         difference = found.difference
         if difference is None:
             continue
@@ -151,6 +144,51 @@ def table(name):
     return "\n".join(lines)
 
 
+def judge(name):
+    """Return the decisions of a study, from what is stored."""
+    judged = json.loads((STORED / f"{name}.json").read_text("utf-8"))
+    values, failed = {}, {}
+    with open(STORED / f"{name}.csv", newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            own = values.setdefault(row["configuration"], {})
+            if row["failed"]:
+                count = failed.get(row["configuration"], 0)
+                failed[row["configuration"]] = count + 1
+            else:
+                own[int(row["seed"])] = float(row[judged["metric"]])
+    rule = Rule(level=judged["level"], sequential=judged["sequential"])
+    contrasts = [Contrast(*one) for one in judged["contrasts"]]
+    return judged, values, decide(contrasts, values, rule, failed)
+
+
+def draw_order(name):
+    """Draw the paper's gains beside those of a stacked study."""
+    _, _, decisions = judge(name)
+    ours = {d.contrast.name: d for d in decisions if d.difference is not None}
+    names = [trick for trick in PAPER if trick in ours]
+
+    def draw(axes):
+        for row, trick in enumerate(names):
+            mean = 100 * ours[trick].difference.mean
+            ends = [100 * ours[trick].low, 100 * ours[trick].high]
+            axes.barh(row + 0.2, mean, 0.36, color=COLORS[1], alpha=0.5)
+            axes.plot(ends, [row + 0.2] * 2, color=COLORS[1])
+            axes.barh(row - 0.2, PAPER[trick], 0.36, color=COLORS[2])
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.axvline(0, color="#8a95a3", linewidth=1)
+        axes.set_xlabel("percentage points over the row before")
+        handles = [
+            axes.barh(0, 0, color=COLORS[2], label="paper, ImageNet"),
+            axes.barh(0, 0, color=COLORS[1], alpha=0.5, label=f"here, {name}"),
+        ]
+        axes.legend(handles=handles, loc="lower right")
+
+    code = as_svg(draw, (7.5, 1.0 + 0.7 * len(names)))
+    data = base64.b64decode(code.partition(",")[2])
+    (STORED / f"{name}.svg").write_bytes(data)
+
+
 def write_page():
     """Put the tables of all stored studies between their marks."""
     text = PAGE.read_text("utf-8")
@@ -161,6 +199,8 @@ def write_page():
             continue
         before, _, rest = text.partition(start)
         after = rest.partition(end)[2]
+        if path.stem.endswith("stacked"):
+            draw_order(path.stem)
         text = f"{before}{start}\n\n{table(path.stem)}\n\n{end}{after}"
     PAGE.write_text(text, "utf-8")
     print(f"wrote {PAGE}")

@@ -87,6 +87,13 @@ _SMALLEST_EFFECT = flags.DEFINE_float(
     "share, otherwise its own unit.",
     lower_bound=0,
 )
+_SPLITS = flags.DEFINE_integer(
+    "splits",
+    1,
+    "Number of draws of what --validation_share holds out, in turn over the "
+    "seeds: the report says how far they differ.",
+    lower_bound=1,
+)
 _METRIC = flags.DEFINE_string(
     "metric", "val_accuracy", "Column of history.csv that decides."
 )
@@ -228,6 +235,7 @@ def _make(epochs=None):
         _CONFIGURATIONS.value,
         rule,
         _METRIC.value,
+        _SPLITS.value,
     )
 
 

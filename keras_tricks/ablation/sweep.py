@@ -36,6 +36,11 @@ class Sweep:
         metric: Column of history.csv that decides, after the last epoch.
         tricks: Fields by trick, for the recommendation.
         notes: Sentences that a reader of the result must know.
+        splits: How many draws of what `validation_share` holds out, in turn
+            over the seeds, so that their spread can be told from the seeds'.
+
+    Raises:
+        ValueError: If there are several splits and nothing is held out.
 
     Example:
     >>> base = Recipe.preset("baseline", epochs=8, batch_size=64)
@@ -52,11 +57,23 @@ class Sweep:
     metric: str = "val_accuracy"
     tricks: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    splits: int = 1
+
+    def __post_init__(self):
+        share = next(iter(self.recipes.values())).validation_share
+        if self.splits > 1 and not share:
+            raise ValueError(
+                "`splits` must be 1 with validation_share=0, which holds "
+                f"nothing out. Received: splits={self.splits}"
+            )
 
     def recipe(self, name: str, index: int) -> Recipe:
         """Return the recipe of the run number `index` of a configuration."""
         recipe = self.recipes[name]
-        return recipe.replace(seed=recipe.seed + index)
+        changes = {"seed": recipe.seed + index}
+        if self.splits > 1:
+            changes["split_seed"] = recipe.split_seed + index % self.splits
+        return recipe.replace(**changes)
 
     def save(self, folder: Path) -> None:
         """Write sweep.json, unless it is that of another sweep.
@@ -82,6 +99,7 @@ class Sweep:
             "metric": self.metric,
             "tricks": self.tricks,
             "notes": list(self.notes),
+            "splits": self.splits,
         }
         write_atomically(path, json.dumps(content, indent=1) + "\n")
 
@@ -113,6 +131,7 @@ def load_sweep(folder: Path) -> Sweep:
             content["metric"],
             content["tricks"],
             tuple(content["notes"]),
+            content["splits"],
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
@@ -157,6 +176,7 @@ def make_sweep(
     names: list[str] | None = None,
     rule: Rule | None = None,
     metric: str = "val_accuracy",
+    splits: int = 1,
 ) -> Sweep:
     """Return the sweep of a design.
 
@@ -170,6 +190,7 @@ def make_sweep(
             of a design.
         rule: How questions are decided.
         metric: Column of history.csv that decides.
+        splits: See `Sweep`.
 
     Returns:
         A `Sweep`. Tricks whose fields the weights of `base` fix are left out,
@@ -216,7 +237,13 @@ def make_sweep(
         found = bag
     recipes = {name: _change(base, name, f) for name, f in rows.items()}
     return Sweep(
-        recipes, contrasts, rule or Rule(), metric, found, tuple(notes)
+        recipes,
+        contrasts,
+        rule or Rule(),
+        metric,
+        found,
+        tuple(notes),
+        splits,
     )
 
 

@@ -15,6 +15,7 @@ from keras_tricks.report.run_folder import read_run
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """What the peak rate of the base is multiplied by."""
 _SHARE = 0.2
+_MOST_BEYOND = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +42,12 @@ def tune(
 ) -> Tuned:
     """Choose the peak rate of a recipe on a part of its training images.
 
-    Successive halving: all rates train for a quarter of the epochs, the
-    better half of them for half of the epochs, and so on until one is left or
-    the epochs are reached. A fifth of each class of the training images is
-    held out and decides, by accuracy and, where that is equal, by
-    cross-entropy; the test images are not seen. The seed is none of those
-    that are reported. The runs stay in the folder.
+    Successive halving: all rates train for a quarter of the epochs (and, while
+    the best is at an edge, one beyond it), the better half of them for half of
+    the epochs, and so on until one is left or the epochs are reached. A fifth
+    of each class of the training images is held out and decides, by accuracy
+    and, where that is equal, by cross-entropy; the test images are not seen.
+    The seed is none of those that are reported. The runs stay in the folder.
 
     Args:
         recipe: The recipe; its rate times `factors` are the candidates.
@@ -93,6 +94,11 @@ def tune(
         trials.append(
             tuple((rate, score and score[0]) for rate, score in scores.items())
         )
+        if len(trials) == 1 and (more := _beyond(scores, len(factors))):
+            # The best is at an edge: one more, until it is not.
+            rates = [*scores, more]
+            trials.clear()
+            continue
         alive = {rate: score for rate, score in scores.items() if score}
         rates = sorted(alive, key=lambda rate: alive[rate], reverse=True)
         rates = rates[: max(1, len(scores) // 2)]
@@ -103,7 +109,8 @@ def tune(
     counts = " of ".join(str(len(some)) for some in reversed(trials))
     said = (
         f"{name}: base_learning_rate={best:g}, the best of "
-        f"{', '.join(f'{rate:g}' for rate, _ in trials[0])} on a fifth of the "
+        f"{', '.join(f'{rate:g}' for rate in sorted(r for r, _ in trials[0]))}"
+        " on a fifth of the "
         f"training images (successive halving, seed {TUNING_SEED}, up to "
         f"{epochs} epochs; {counts} in the last round)"
     )
@@ -116,6 +123,17 @@ def tune(
             "better"
         )
     return Tuned(best, tuple(trials), said)
+
+
+def _beyond(scores, count):
+    """Return a rate beyond the best, if that is at an edge."""
+    alive = {rate: score for rate, score in scores.items() if score}
+    if not alive or count < 2 or len(scores) >= count + _MOST_BEYOND:
+        return None
+    best = max(alive, key=lambda rate: alive[rate])
+    if best == max(scores):
+        return 2 * best
+    return best / 2 if best == min(scores) else None
 
 
 def _trial(recipe, name, rate, epochs, folder, say):

@@ -65,6 +65,16 @@ def test_seeds_count_from_that_of_the_base():
     assert [sweep.recipe("cosine", i).seed for i in range(3)] == [4, 5, 6]
 
 
+def test_splits_go_in_turn_over_the_seeds():
+    base = BASE.replace(validation_share=0.2, split_seed=5)
+    sweep = make_sweep(base, ["cosine"], splits=3)
+    recipes = [sweep.recipe("cosine", index) for index in range(4)]
+    assert [recipe.split_seed for recipe in recipes] == [5, 6, 7, 5]
+    assert [recipe.seed for recipe in recipes] == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match="`splits` must be 1 with"):
+        make_sweep(BASE, ["cosine"], splits=2)
+
+
 def test_what_is_named_alone_is_not_in_the_bag():
     names = ["baseline", "cutmix", "whole_bag", "without_mixup"]
     sweep = make_sweep(BASE, ["cosine", "mixup"], names=names)

@@ -65,10 +65,15 @@ def test_finished_trials_are_kept(trials, tmp_path):
         tune(BASE.replace(width=8), "baseline", tmp_path)
 
 
-def test_an_edge_is_said(trials, tmp_path):
-    found = tune(BASE, "a", tmp_path, (0.25, 0.5, 2.0), lambda line: None)
+def test_an_edge_is_looked_beyond(trials, tmp_path):
+    found = tune(BASE, "a", tmp_path, (0.25, 0.5, 1.0), lambda line: None)
+    assert [rate for rate, _ in found.trials[0]] == [0.025, 0.05, 0.1, 0.2, 0.4]
     assert found.base_learning_rate == 0.2
-    assert "at the edge of the range" in found.said
+    assert "edge" not in found.said
+    far = tune(BASE, "b", tmp_path, (0.01, 0.02), lambda line: None)
+    assert len(far.trials[0]) == 5
+    assert far.base_learning_rate == 0.016
+    assert "at the edge of the range" in far.said
 
 
 def test_all_may_fail(trials, tmp_path):
