@@ -182,7 +182,7 @@ def draw_order(name):
             axes.barh(0, 0, color=COLORS[2], label="paper, ImageNet"),
             axes.barh(0, 0, color=COLORS[1], alpha=0.5, label=f"here, {name}"),
         ]
-        axes.legend(handles=handles, loc="lower right")
+        axes.legend(handles=handles, loc="upper left")
 
     code = as_svg(draw, (7.5, 1.0 + 0.7 * len(names)))
     data = base64.b64decode(code.partition(",")[2])

@@ -222,7 +222,7 @@ def _make(epochs=None):
     """Return the sweep that the flags ask for."""
     scale = 0.01 if is_share(_METRIC.value) else 1.0
     rule = Rule(
-        level=1 - (_UNTIL.value or 0.95),
+        level=round(1 - (_UNTIL.value or 0.95), 6),
         smallest_effect=_SMALLEST_EFFECT.value * scale,
         sequential=_UNTIL.value is not None,
         higher_is_better=not lower_is_better(_METRIC.value),

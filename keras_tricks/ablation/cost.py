@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from keras_tricks import training
+from keras_tricks.ablation.designs import BAG
 from keras_tricks.ablation.sweep import Sweep
 from keras_tricks.data import RestOfEpoch
 from keras_tricks.recipe import Recipe
@@ -16,6 +17,7 @@ _STEPS = 8
 # Seeds without which a sweep says nothing, and the share of the epochs that
 # is kept at least.
 _FEWEST_SEEDS = 3
+_SEQUENTIAL_SEEDS = 5
 _LEAST_EPOCHS = 1 / 3
 
 
@@ -113,12 +115,14 @@ class Fit:
     """What of a sweep fits into a time.
 
     Attributes:
+        names: Configurations.
         epochs: Of each run.
-        seeds: Of each configuration.
-        seconds: What it will take.
+        seeds: Of each configuration; with a sequential rule the most.
+        seconds: What it will take at most.
         said: A sentence on what was made smaller, or "".
     """
 
+    names: tuple[str, ...]
     epochs: int
     seeds: int
     seconds: float
@@ -126,24 +130,31 @@ class Fit:
 
 
 def fit_budget(
-    costs: dict[str, Cost], epochs: int, seeds: int, budget: float | None
+    costs: dict[str, Cost],
+    epochs: int,
+    seeds: int,
+    budget: float | None,
+    sequential: bool = False,
 ) -> Fit:
-    """Choose seeds and epochs so that a sweep ends in time.
+    """Choose seeds, epochs and configurations so that a sweep ends in time.
 
     First there are fewer seeds, three at least; then fewer epochs, a third at
-    least; then two seeds.
+    least; then two seeds; then fewer configurations, from the end, but for the
+    first and the whole bag. With a sequential rule, which adds seeds until the
+    time is up, five seeds are to fit before epochs are given up.
 
     Args:
         costs: Of each configuration.
         epochs: What was asked for.
         seeds: Likewise.
         budget: Seconds; `None` for any.
+        sequential: Whether seeds are added until questions are decided.
 
     Returns:
         A `Fit`.
 
     Raises:
-        ValueError: If two seeds of a third of the epochs do not fit.
+        ValueError: If two configurations do not fit.
 
     Example:
     >>> costs = {"a": Cost(0.0, 1.0), "b": Cost(0.0, 1.0)}
@@ -151,37 +162,53 @@ def fit_budget(
     3
     """
 
-    def seconds(epochs, seeds):
-        return seeds * sum(cost.of(epochs) for cost in costs.values())
+    def seconds(names, epochs, seeds):
+        return seeds * sum(costs[name].of(epochs) for name in names)
 
-    whole = seconds(epochs, seeds)
+    names = tuple(costs)
+    whole = seconds(names, epochs, seeds)
     if budget is None or whole <= budget:
-        return Fit(epochs, seeds, whole, "")
-    least = max(1, round(epochs * _LEAST_EPOCHS))
-    fewest = min(_FEWEST_SEEDS, seeds)
-    choices = [(epochs, count) for count in range(seeds - 1, fewest - 1, -1)]
-    choices += [(count, fewest) for count in range(epochs - 1, least - 1, -1)]
-    choices += [(least, min(2, seeds))]
-    for some_epochs, some_seeds in choices:
-        if seconds(some_epochs, some_seeds) <= budget:
+        return Fit(names, epochs, seeds, whole, "")
+    for some in _fewer(names):
+        for length, count in _shorter(epochs, seeds, sequential):
+            if seconds(some, length, count) > budget:
+                continue
             said = (
-                f"{seeds} seeds of {epochs} epochs would take "
-                f"{duration(whole)}; into {duration(budget)} fit "
-                f"{some_seeds} of {some_epochs}"
+                f"{len(names)} configurations, {seeds} seeds of {epochs} "
+                f"epochs would take {duration(whole)}; for "
+                f"{duration(budget)} there are {len(some)} of {length} epochs"
             )
-            return Fit(
-                some_epochs,
-                some_seeds,
-                seconds(some_epochs, some_seeds),
-                said,
-            )
-    fewest_seconds = seconds(*choices[-1])
+            if sequential:
+                said += ", and seeds until the time is up"
+                return Fit(some, length, seeds, budget, said)
+            taken = seconds(some, length, count)
+            return Fit(some, length, count, taken, f"{said}, {count} seeds")
+    least = seconds(some, length, count)
     raise ValueError(
-        f"`budget` must be {duration(fewest_seconds)} or more for "
-        f"{len(costs)} configurations, {choices[-1][1]} seeds of "
-        f"{choices[-1][0]} epochs: name fewer --tricks, or take "
-        f"--train_samples. Received: {duration(budget)}"
+        f"`budget` must be {duration(least)} or more for {len(some)} "
+        f"configurations, {count} seeds of {length} epochs: take "
+        f"--train_samples, or a smaller network. Received: {duration(budget)}"
     )
+
+
+def _fewer(names):
+    """Return the names, then fewer and fewer, but for the first and the bag."""
+    kept = [names[0], *(name for name in names[1:] if name == BAG)]
+    others = [name for name in names if name not in kept]
+    for count in range(len(others), -1, -1):
+        some = {*kept, *others[:count]}
+        if len(some) > 1:
+            yield tuple(name for name in names if name in some)
+
+
+def _shorter(epochs, seeds, sequential):
+    """Return pairs of epochs and seeds, each smaller than the one before."""
+    least = max(1, round(epochs * _LEAST_EPOCHS))
+    fewest = min(_SEQUENTIAL_SEEDS if sequential else _FEWEST_SEEDS, seeds)
+    if not sequential:
+        yield from ((epochs, count) for count in range(seeds, fewest, -1))
+    yield from ((length, fewest) for length in range(epochs, least - 1, -1))
+    yield least, min(2, seeds)
 
 
 def duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from keras_tricks._untrusted import parse_json
 from keras_tricks.ablation.cost import duration, fit_budget, measure_sweep
 from keras_tricks.ablation.results import read_results
 from keras_tricks.ablation.run_sweep import CLAIMS
-from keras_tricks.ablation.sweep import Sweep, whole_bag, with_rates
+from keras_tricks.ablation.sweep import Sweep, only, whole_bag, with_rates
 from keras_tricks.ablation.tune import FACTORS, tune
 
 _PLAN = "plan.json"
@@ -96,7 +96,8 @@ def plan_sweep(
             chosen = _choose(make(epochs), folder, epochs, seeds, budget, tuned)
             plan = {"asked": asked, **chosen}
             say(plan["said"])
-        sweep = make(plan["epochs"])
+            write_atomically(path, json.dumps(plan, indent=1) + "\n")
+        sweep = only(make(plan["epochs"]), plan["names"])
         notes = [plan["shortened"]] if plan["shortened"] else []
         if tuned and "rates" not in plan:
             first = next(iter(sweep.recipes.values()))
@@ -129,11 +130,12 @@ def _choose(sweep, folder, epochs, seeds, budget, tuned):
         ends = list(costs.values())
         trials = _TRIALS * (ends[0].of(epochs) + ends[-1].of(epochs))
     left = None if budget is None else max(0.0, budget - trials)
-    fit = fit_budget(costs, epochs, seeds, left)
-    runs = fit.seeds * len(costs)
-    most = "at most " if sweep.rule.sequential else ""
+    rule = sweep.rule
+    fit = fit_budget(costs, epochs, seeds, left, rule.sequential)
+    runs = fit.seeds * len(fit.names)
+    most = "at most " if rule.sequential else ""
     said = (
-        f"{len(costs)} configurations, {most}{fit.seeds} seeds of "
+        f"{len(fit.names)} configurations, {most}{fit.seeds} seeds of "
         f"{fit.epochs} epochs: {most}{runs} runs, about "
         f"{duration(fit.seconds + trials)}"
     )
@@ -142,6 +144,7 @@ def _choose(sweep, folder, epochs, seeds, budget, tuned):
     if known.count:
         said += f"; {known.count} runs are complete already"
     return {
+        "names": list(fit.names),
         "epochs": fit.epochs,
         "seeds": fit.seeds,
         "shortened": fit.said and f"To keep to the budget: {fit.said}.",

@@ -289,6 +289,25 @@ def _without_held(base, tricks, own):
     return kept, notes
 
 
+def only(sweep: Sweep, names: list[str]) -> Sweep:
+    """Return a sweep with fewer configurations, and the questions they answer.
+
+    Example:
+    >>> sweep = make_sweep(Recipe.preset("baseline"), ["cosine", "mixup"])
+    >>> [c.name for c in only(sweep, ["baseline", "mixup"]).contrasts]
+    ['mixup']
+    """
+    return dataclasses.replace(
+        sweep,
+        recipes={name: sweep.recipes[name] for name in names},
+        contrasts=[
+            contrast
+            for contrast in sweep.contrasts
+            if contrast.weights.keys() <= set(names)
+        ],
+    )
+
+
 OWN_RATE = "own_rate"
 
 

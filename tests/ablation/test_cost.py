@@ -22,15 +22,32 @@ def test_seeds_go_first_then_epochs(budget, seeds, epochs):
     found = fit_budget(COSTS, epochs=20, seeds=5, budget=budget)
     assert (found.seeds, found.epochs) == (seeds, epochs)
     assert found.seconds <= budget
-    assert f"fit {seeds} of {epochs}" in found.said
+    assert found.names == tuple("abcd")
+    assert f"4 of {epochs} epochs, {seeds} seeds" in found.said
 
 
-def test_two_seeds_are_the_least():
+def test_two_seeds_are_the_least_then_configurations_go():
     assert fit_budget(COSTS, 20, 5, 96.0).seeds == 2
-    message = "`budget` must be 2 min or more for 4 configurations"
+    found = fit_budget(COSTS, 20, 5, 95.0)
+    # Three of a third of the epochs, for there are no less of them now.
+    assert (found.names, found.epochs, found.seeds) == (tuple("abc"), 7, 2)
+    message = "`budget` must be 48 s or more for 2 configurations"
     with pytest.raises(ValueError, match=message):
-        fit_budget(COSTS, 20, 5, 95.0)
+        fit_budget(COSTS, 20, 5, 47.0)
     assert fit_budget(COSTS, 20, 1, 60.0).seeds == 1
+
+
+def test_the_bag_stays():
+    costs = {name: Cost(0.0, 1.0) for name in ("base", "a", "b", "whole_bag")}
+    found = fit_budget(costs, 3, 3, 6.0)
+    assert found.names == ("base", "a", "whole_bag")
+    assert fit_budget(costs, 3, 3, 4.0).names == ("base", "whole_bag")
+
+
+def test_a_sequential_rule_keeps_its_seeds():
+    found = fit_budget(COSTS, 20, 30, 400.0, sequential=True)
+    assert (found.epochs, found.seeds) == (15, 30)
+    assert found.seconds == 400.0 and "until the time is up" in found.said
 
 
 @pytest.mark.parametrize(
