@@ -308,7 +308,7 @@ def main(argv):
     text = (folder / "comparison.md").read_text("utf-8")
     tables = [line for line in text.splitlines() if line[:1] in ("|", "")]
     _say("\n".join(tables).strip() + "\n")
-    for line in decision_lines(decisions):
+    for line in decision_lines(decisions, _METRIC.value):
         _say(f"{line['label']}: {line['text']}")
     _say(f"Next: {command}\nReport: {folder / 'comparison.html'}")
 

@@ -58,7 +58,7 @@ def main(argv):
     """Write the report."""
     if len(argv) > 1:
         sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
-    folder = Path(_FOLDER.value)
+    folder, metric = Path(_FOLDER.value), _METRIC.value
     try:
         if _RUNS.value:
             folder.mkdir(parents=True, exist_ok=True)
@@ -72,9 +72,10 @@ def main(argv):
         else:
             sweep = load_sweep(folder)
             decisions, _ = finish_sweep(sweep, folder, _TITLE.value)
+            metric = sweep.metric
     except (ValueError, OSError, ImportError) as error:
         one_line.stop(error)
-    for line in decision_lines(decisions):
+    for line in decision_lines(decisions, metric):
         print(f"{line['label']}: {line['text']}".removeprefix(": "))
     print(f"Report: {folder / 'comparison.html'}")
 

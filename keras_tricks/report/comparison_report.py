@@ -16,7 +16,11 @@ from keras_tricks.report.contrasts import (
     Decision,
     Rule,
 )
-from keras_tricks.report.metric_text import metric_name
+from keras_tricks.report.metric_text import (
+    format_signed,
+    is_share,
+    metric_name,
+)
 from keras_tricks.report.run_folder import Run
 
 _LABELS = {
@@ -76,7 +80,7 @@ def write_comparison_report(
         raise ValueError("`runs` must hold a complete run. Received: none")
     folder, failed = Path(folder), failed or {}
     view = ComparisonView(runs, decisions, rule, metric, failed, folder)
-    lines = decision_lines(decisions)
+    lines = decision_lines(decisions, metric)
     all_notes = [*view.notes(), *notes]
     html = page.render(
         "comparison_report.html",
@@ -100,8 +104,14 @@ def write_comparison_report(
     return write_atomically(folder / "comparison.html", html)
 
 
-def decision_lines(decisions: list[Decision]) -> list[dict[str, str]]:
+def decision_lines(
+    decisions: list[Decision], metric: str = "val_accuracy"
+) -> list[dict[str, str]]:
     """Return the decision in a few lines: what to keep, to drop, to ask.
+
+    Args:
+        decisions: What was decided.
+        metric: Column of history.csv.
 
     Returns:
         A list of dicts with a `label`, which may be empty, and a `text`.
@@ -109,7 +119,7 @@ def decision_lines(decisions: list[Decision]) -> list[dict[str, str]]:
     lines = []
     for verdict, label in _LABELS.items():
         names = [
-            _with_seeds(decision)
+            _in_words(decision, metric)
             for decision in decisions
             if decision.verdict == verdict
         ]
@@ -120,8 +130,14 @@ def decision_lines(decisions: list[Decision]) -> list[dict[str, str]]:
     return lines
 
 
-def _with_seeds(decision):
+def _in_words(decision, metric):
     name = decision.contrast.name
+    if decision.verdict in (HELPS, HURTS, SMALL):
+        mean = format_signed(decision.difference.mean, metric)
+        low = format_signed(decision.low, metric)
+        high = format_signed(decision.high, metric)
+        unit = " points" if is_share(metric) else ""
+        return f"{name} ({mean}{unit}, {low} to {high})"
     if decision.verdict != OPEN:
         return name
     if decision.difference is None or decision.difference.pairs < 2:

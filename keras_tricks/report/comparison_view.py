@@ -14,6 +14,7 @@ from keras_tricks.report.comparison_figures import (
 )
 from keras_tricks.report.contrasts import HELPS, HURTS, OPEN
 from keras_tricks.report.metric_text import (
+    format_signed,
     format_value,
     is_share,
     metric_name,
@@ -37,10 +38,7 @@ class ComparisonView:
         )
 
     def signed(self, value):
-        if not math.isfinite(value):
-            return "open"
-        digits = 2 if is_share(self.metric) else 4
-        return f"{self.scale * value:+z.{digits}f}"
+        return format_signed(value, self.metric)
 
     def subtitle(self):
         count = sum(map(len, self.runs.values()))

@@ -40,3 +40,13 @@ def format_value(value: float, metric: str) -> str:
     ('75.00 %', '0.7500')
     """
     return f"{100 * value:.2f} %" if is_share(metric) else f"{value:.4f}"
+
+
+def format_signed(value: float, metric: str) -> str:
+    """Return a difference as text, in percentage points of a share.
+
+    Example:
+    >>> format_signed(0.0125, "accuracy"), format_signed(-0.5, "loss")
+    ('+1.25', '-0.5000')
+    """
+    return f"{100 * value:+z.2f}" if is_share(metric) else f"{value:+z.4f}"
