@@ -16,6 +16,7 @@ so an interrupted ablation continues. The folder gets comparison.html, .md and
 """  # noqa: E501
 
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -41,6 +42,7 @@ from keras_tricks.ablation import (
     search,
 )
 from keras_tricks.ablation.designs import DESIGNS
+from keras_tricks.ablation.sweep import METRICS
 from keras_tricks.ablation.tune import FACTORS
 from keras_tricks.report.comparison_report import decision_lines
 from keras_tricks.report.contrasts import Rule
@@ -94,8 +96,8 @@ _SPLITS = flags.DEFINE_integer(
     "seeds: the report says how far they differ.",
     lower_bound=1,
 )
-_METRIC = flags.DEFINE_string(
-    "metric", "val_accuracy", "Column of history.csv that decides."
+_METRIC = flags.DEFINE_enum(
+    "metric", METRICS[0], list(METRICS), "What decides, after the last epoch."
 )
 _TUNE = flags.DEFINE_enum(
     "tune",
@@ -126,7 +128,7 @@ _TRIALS = flags.DEFINE_integer(
 _BUDGET = flags.DEFINE_string(
     "budget",
     None,
-    "Time for all of it, such as 30m or 2h: there are as many seeds and "
+    "Time for this start, such as 30m or 2h: there are as many seeds and "
     "epochs as fit, and no run begins that would not end in time.",
 )
 _PARALLEL = flags.DEFINE_string(
@@ -151,6 +153,8 @@ flags.adopt_module_key_flags(recipe_flags)
 
 # The paper's baseline at its batch of 256, in small: the peak rate is scaled
 # with the batch, or it would be four times as high for 64 images.
+# More seeds than this nobody will train for one question.
+_FAR = 60
 _BASE = {"batch_size": 64, "scale_learning_rate": True}
 
 
@@ -211,10 +215,24 @@ def _processes(text):
     return max(count, 1), 1 if count > 1 else None
 
 
+def arguments_without(*names: str) -> list[str]:
+    """Return this command's arguments without some flags, each in one piece."""
+    found, given = [], sys.argv[1:]
+    while given:
+        argument, given = given[0], given[1:]
+        name, sign, _ = argument.lstrip("-").partition("=")
+        known = name in flags.FLAGS and not flags.FLAGS[name].boolean
+        if known and not sign and given:
+            argument, given = f"{argument}={given[0]}", given[1:]
+        if name not in names:
+            found.append(argument)
+    return found
+
+
 def _launch(count, gpus):
     """Start this command in several processes; return their exit code."""
-    own = [a for a in sys.argv if not a.lstrip("-").startswith("parallel")]
-    command = [sys.executable, *own, "--parallel=1"]
+    own = arguments_without("parallel")
+    command = [sys.executable, sys.argv[0], *own, "--parallel=1"]
     return launch(command, count, gpus_per_process=gpus)
 
 
@@ -239,19 +257,31 @@ def _make(epochs=None):
     )
 
 
-def _next_command(decisions, complete):
-    """Return the command that a reader of the result wants next."""
-    parts = [a for a in sys.argv[1:] if not a.startswith("--shard")]
-    own = " ".join(["python recipes/ablate.py", *parts])
+def next_command(decisions: list, complete: bool) -> str:
+    """Return the command that a reader of the result wants next.
+
+    Args:
+        decisions: What was decided.
+        complete: Whether all runs were done.
+    """
+    needed = [d.seeds for d in decisions if d.seeds and d.seeds <= _FAR]
     if not complete:
-        return own
-    needed = [d.seeds for d in decisions if d.seeds]
+        return _command("ablate", *arguments_without("shard", "parallel"))
     if needed and _UNTIL.value is None:
-        kept = [a for a in parts if not a.startswith("--seeds")]
-        return " ".join(
-            ["python recipes/ablate.py", *kept, f"--seeds={max(needed)}"]
-        )
-    return f"python recipes/train.py --recipe={_FOLDER.value}/recommended.json"
+        kept = arguments_without("shard", "parallel", "seeds")
+        return _command("ablate", *kept, f"--seeds={max(needed)}")
+    if needed and max(needed) > _MOST_SEEDS.value:
+        kept = arguments_without("shard", "parallel", "most_seeds")
+        return _command("ablate", *kept, f"--most_seeds={max(needed)}")
+    recommended = Path(_FOLDER.value) / "recommended.json"
+    return _command("train", f"--recipe={recommended}")
+
+
+def _command(name, *arguments):
+    line = shlex.join(["keras-tricks", name, *arguments])
+    # All runs of a folder are of one backend.
+    backend = f"KERAS_BACKEND={os.environ['KERAS_BACKEND']} "
+    return f"{backend if name == 'ablate' else ''}{line}"
 
 
 def main(argv):
@@ -261,6 +291,11 @@ def main(argv):
     start = time.monotonic()
     folder = Path(_FOLDER.value)
     try:
+        if _UNTIL.value is not None and flags.FLAGS["seeds"].present:
+            raise ValueError(
+                "`seeds` must not be given with --until, which ends at "
+                f"--most_seeds. Received: seeds={_SEEDS.value}"
+            )
         count, gpus = _processes(_PARALLEL.value)
         shard = read_shard(_SHARD.value)
         seconds = _BUDGET.value and read_budget(_BUDGET.value)
@@ -298,7 +333,7 @@ def main(argv):
             plan.sweep,
             folder,
             _TITLE.value,
-            lambda decisions: _next_command(decisions, complete),
+            lambda decisions: next_command(decisions, complete),
             notes,
         )
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
@@ -327,8 +362,8 @@ def _search(folder):
     )
     _say(
         "The best of many looks better than it is: compare it with other "
-        "seeds.\nNext: python recipes/train.py "
-        f"--recipe={folder / 'recommended.json'}"
+        "seeds.\nNext: "
+        + _command("train", f"--recipe={folder / 'recommended.json'}")
     )
 
 

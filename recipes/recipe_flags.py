@@ -130,7 +130,12 @@ def recipe_from_flags(flag_values: flags.FlagValues = flags.FLAGS) -> Recipe:
                 "`preset` must be None with --recipe, which has all fields. "
                 f"Received: preset={flag_values.preset!r}"
             )
-        return Recipe.load(flag_values.recipe).replace(**changes)
+        try:
+            recipe = Recipe.load(flag_values.recipe)
+        except ValueError as error:
+            text = str(error).replace("`path`", "`recipe`")
+            raise ValueError(text.replace("path=", "recipe=")) from None
+        return recipe.replace(**changes)
     if flag_values.preset is not None:
         return Recipe.preset(flag_values.preset, **changes)
     return Recipe(**changes)

@@ -32,7 +32,7 @@ _SMALLEST_EFFECT = flags.DEFINE_float(
     "With --runs, what is too small to matter, as of ablate.py.",
     lower_bound=0,
 )
-_TITLE = flags.DEFINE_string("title", "Comparison", "Heading of the page.")
+_TITLE = flags.DEFINE_string("title", None, "Heading; that of before.")
 
 
 def read_runs(texts: list[str]) -> dict[str, list[str]]:
@@ -67,11 +67,14 @@ def main(argv):
                 read_runs(_RUNS.value),
                 _METRIC.value,
                 _SMALLEST_EFFECT.value,
-                _TITLE.value,
+                _TITLE.value or "Comparison",
             )
         else:
             sweep = load_sweep(folder)
-            decisions, _ = finish_sweep(sweep, folder, _TITLE.value)
+            if _TITLE.value is None:
+                decisions, _ = finish_sweep(sweep, folder)
+            else:
+                decisions, _ = finish_sweep(sweep, folder, _TITLE.value)
             metric = sweep.metric
     except (ValueError, OSError, ImportError) as error:
         one_line.stop(error)

@@ -7,6 +7,18 @@ from keras_tricks.report.contrasts import Decision, Rule, decide, versus
 from keras_tricks.report.metric_text import is_share, lower_is_better
 from keras_tricks.report.run_folder import Run, read_run
 
+# Fields that should be the same, and what they are not where they differ.
+_SAME = {
+    "dataset": "the same images",
+    "data_dir": "the same images",
+    "test_samples": "validated on the same images",
+    "validation_share": "validated on the same images",
+    "split_seed": "validated on the same images",
+    "train_samples": "as many training images",
+    "epochs": "at equal epochs",
+    "backend": "on one backend",
+}
+
 
 def compare_runs(
     folder: str | Path,
@@ -70,8 +82,25 @@ def compare_runs(
     )
     contrasts = [versus(name, name, names[0]) for name in names[1:]]
     decisions = decide(contrasts, values, rule)
-    write_comparison_report(folder, runs, decisions, rule, metric, title)
+    notes = tuple(_unlike(runs))
+    write_comparison_report(
+        folder, runs, decisions, rule, metric, title, notes=notes
+    )
     return decisions
+
+
+def _unlike(runs):
+    """Say what makes a comparison unfair."""
+    for field, words in _SAME.items():
+        found = {
+            str(source.get(field))
+            for some in runs.values()
+            for run in some.values()
+            for source in (run.recipe | {"backend": run.result.get("backend")},)
+            if field in source
+        }
+        if len(found) > 1:
+            yield f"Not {words}: {field} is {' and '.join(sorted(found))}."
 
 
 def _by_seed(name, paths):
@@ -85,4 +114,13 @@ def _by_seed(name, paths):
                 f"Received: {path} and {found[seed].folder}, both of {seed}"
             )
         found[seed] = run
+        first = next(iter(found.values()))
+        for field in first.recipe.keys() & run.recipe.keys() - {"seed"}:
+            ours, theirs = run.recipe[field], first.recipe[field]
+            if ours != theirs:
+                raise ValueError(
+                    f"`runs` of {name} must be of one recipe but for the seed. "
+                    f"Received: {path}, where {field} is {ours!r}, and "
+                    f"{first.folder}, where it is {theirs!r}"
+                )
     return found

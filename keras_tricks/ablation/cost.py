@@ -1,6 +1,7 @@
 """How long a sweep takes, and what of it fits into a time."""
 
 import dataclasses
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -185,9 +186,10 @@ def fit_budget(
             return Fit(some, length, count, taken, f"{said}, {count} seeds")
     least = seconds(some, length, count)
     raise ValueError(
-        f"`budget` must be {duration(least)} or more for {len(some)} "
-        f"configurations, {count} seeds of {length} epochs: take "
-        f"--train_samples, or a smaller network. Received: {duration(budget)}"
+        f"`budget` must be {math.ceil(least)}s or more for {len(some)} "
+        f"configurations, {count} seeds of {length} epochs, a third of "
+        f"{epochs}: take fewer --epochs or --train_samples, or a smaller "
+        f"network. Received: {math.floor(budget)}s are left"
     )
 
 

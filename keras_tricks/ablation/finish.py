@@ -1,20 +1,25 @@
 """What a sweep leaves behind: the page and the recommended recipe."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+from keras_tricks._files import write_atomically
+from keras_tricks._untrusted import parse_json
 from keras_tricks.ablation.recommend import write_recommendation
 from keras_tricks.ablation.results import read_results
 from keras_tricks.ablation.sweep import Sweep
 from keras_tricks.report.comparison_report import write_comparison_report
 from keras_tricks.report.contrasts import Decision
 
+_HEADING = "heading.json"
+
 
 def finish_sweep(
     sweep: Sweep,
     folder: Path,
-    title: str = "Ablation",
-    next_command: Callable[[list[Decision]], str] = lambda decisions: "",
+    title: str | None = None,
+    next_command: Callable[[list[Decision]], str] | None = None,
     notes: tuple[str, ...] = (),
 ) -> tuple[list[Decision], str]:
     """Write the report of what is complete, and the recommended recipe.
@@ -22,8 +27,9 @@ def finish_sweep(
     Args:
         sweep: The sweep.
         folder: Its folder.
-        title: Heading of the page.
-        next_command: Returns what to do next, as a command.
+        title: Heading of the page. Defaults to that of the page before.
+        next_command: Returns what to do next, as a command. Defaults to the
+            command of the page before.
         notes: Further sentences for the reader.
 
     Returns:
@@ -55,17 +61,37 @@ def finish_sweep(
         runs[name][seed] = run
     for (name, seed), why in sorted(results.failed.items()):
         failed[name][seed] = why
-    command = next_command(decisions)
-    write_recommendation(sweep, decisions, folder)
+    kept = write_recommendation(sweep, results, folder)
+    before = _read_heading(folder)
+    command = before["command"]
+    if next_command is not None:
+        command = next_command(decisions)
+    heading = {"title": title or before["title"], "command": command}
+    text = json.dumps(heading, indent=1) + "\n"
+    write_atomically(Path(folder) / _HEADING, text)
+    backends = {run.result.get("backend") for run in results.runs.values()}
+    said = [
+        f"recommended.json is {kept}, as it was trained: the best mean of what "
+        f"is beyond noise better than {next(iter(sweep.recipes))}."
+    ]
+    if len(backends) > 1:
+        said.append(f"Runs are of {' and '.join(sorted(map(str, backends)))}.")
     write_comparison_report(
         folder,
         runs,
         decisions,
         sweep.rule,
         sweep.metric,
-        title,
+        heading["title"],
         failed,
-        (*sweep.notes, *notes),
+        (*said, *sweep.notes, *notes),
         command,
     )
     return decisions, command
+
+
+def _read_heading(folder):
+    path = Path(folder) / _HEADING
+    if not path.exists():
+        return {"title": "Ablation", "command": ""}
+    return parse_json(path.read_text("utf-8"))

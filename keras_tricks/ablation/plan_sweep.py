@@ -10,10 +10,15 @@ from keras_tricks._files import write_atomically
 from keras_tricks._lock import FolderLock
 from keras_tricks._untrusted import parse_json
 from keras_tricks.ablation.cost import duration, fit_budget, measure_sweep
-from keras_tricks.ablation.results import read_results
 from keras_tricks.ablation.run_sweep import CLAIMS
-from keras_tricks.ablation.sweep import Sweep, only, whole_bag, with_rates
-from keras_tricks.ablation.tune import FACTORS, tune
+from keras_tricks.ablation.sweep import (
+    SWEEP,
+    Sweep,
+    only,
+    whole_bag,
+    with_rates,
+)
+from keras_tricks.ablation.tune import FACTORS, check_tunable, tune
 
 _PLAN = "plan.json"
 # Trials of `tune` in runs of the whole length: 5/4 + 2/2 + 1, rounded up.
@@ -50,7 +55,7 @@ def plan_sweep(
     """Time some steps, choose what fits into the budget, tune the rates.
 
     What was chosen is in plan.json: a sweep that goes on, or another process
-    on the same folder, takes it from there.
+    on the same folder, takes it from there; with other `seeds` it has these.
 
     Args:
         make: Returns the sweep for a number of epochs.
@@ -87,16 +92,22 @@ def plan_sweep(
     folder = Path(folder)
     with _waiting(FolderLock(folder / CLAIMS / "plan", "folder")):
         path = folder / _PLAN
-        asked = {"epochs": epochs, "seeds": seeds, "budget": budget}
-        asked["tuned"] = list(factors) if tuned else None
+        asked = {"epochs": epochs, "tuned": list(factors) if tuned else None}
         plan = {}
         if path.exists():
             plan = parse_json(path.read_text("utf-8"))
+        if tuned:
+            check_tunable(next(iter(make(epochs).recipes.values())))
         if plan.get("asked") != asked:
-            chosen = _choose(make(epochs), folder, epochs, seeds, budget, tuned)
+            if (folder / SWEEP).exists():  # Refused here, if it is another.
+                make(epochs).save(folder)
+            say("Timing some steps ...")
+            chosen = _choose(make(epochs), epochs, seeds, budget, tuned)
             plan = {"asked": asked, **chosen}
             say(plan["said"])
             write_atomically(path, json.dumps(plan, indent=1) + "\n")
+        elif plan["seeds"] != seeds and plan["wanted"] != seeds:
+            plan["seeds"] = plan["wanted"] = seeds
         sweep = only(make(plan["epochs"]), plan["names"])
         notes = [plan["shortened"]] if plan["shortened"] else []
         if tuned and "rates" not in plan:
@@ -121,9 +132,8 @@ def plan_sweep(
     return PlannedSweep(sweep, plan["seeds"], plan["expected"], tuple(notes))
 
 
-def _choose(sweep, folder, epochs, seeds, budget, tuned):
+def _choose(sweep, epochs, seeds, budget, tuned):
     """Return epochs and seeds that fit, and what to say of them."""
-    known = read_results(sweep, folder)
     costs = measure_sweep(sweep)
     trials = 0.0
     if tuned:
@@ -141,12 +151,11 @@ def _choose(sweep, folder, epochs, seeds, budget, tuned):
     )
     if fit.said:
         said += f" ({fit.said})"
-    if known.count:
-        said += f"; {known.count} runs are complete already"
     return {
         "names": list(fit.names),
         "epochs": fit.epochs,
         "seeds": fit.seeds,
+        "wanted": seeds,
         "shortened": fit.said and f"To keep to the budget: {fit.said}.",
         "said": said,
         "expected": {n: cost.of(fit.epochs) for n, cost in costs.items()},

@@ -2,53 +2,62 @@
 
 import dataclasses
 import json
+import statistics
 from pathlib import Path
 
 from keras_tricks._files import write_atomically
+from keras_tricks.ablation.results import Results
 from keras_tricks.ablation.sweep import Sweep
 from keras_tricks.recipe import Recipe
 from keras_tricks.recipe.recipe_file import RECOMMENDED
-from keras_tricks.report.contrasts import HELPS, Decision
+from keras_tricks.report.contrasts import HELPS, decide, versus
 
 
-def recommend(sweep: Sweep, decisions: list[Decision]) -> Recipe:
-    """Return the baseline with the tricks that helped beyond noise.
+def recommend(sweep: Sweep, results: Results) -> tuple[str, Recipe]:
+    """Return the configuration that is to be kept, as it was trained.
+
+    Of those that are beyond noise better than the first one, by the rule of
+    the sweep and corrected for their number, the one of the best mean; the
+    first one where there is none.
 
     Args:
         sweep: The sweep.
-        decisions: What its runs decided.
+        results: Its runs.
 
     Returns:
-        The recipe of the configuration that has just these tricks, or of the
-        baseline with their fields.
+        The name and the recipe of its first seed.
 
     Example:
     >>> from keras_tricks.ablation import make_sweep
     >>> sweep = make_sweep(Recipe.preset("baseline"), ["cosine"])
-    >>> recommend(sweep, []).schedule
-    'step'
+    >>> recommend(sweep, Results({}, {}))[0]
+    'baseline'
     """
-    recipe = next(iter(sweep.recipes.values()))
-    for name in helpful_tricks(sweep, decisions):
-        recipe = recipe.replace(**sweep.tricks[name])
-    return recipe
+    first, *others = sweep.recipes
+    values = results.values(sweep)
+    decisions = decide(
+        [versus(name, name, first) for name in others],
+        values,
+        sweep.rule,
+        results.failures(sweep),
+    )
+    better = [d.contrast.name for d in decisions if d.verdict == HELPS]
+    sign = 1 if sweep.rule.higher_is_better else -1
+    best = max(
+        better,
+        key=lambda name: sign * statistics.fmean(values[name].values()),
+        default=first,
+    )
+    return best, sweep.recipes[best]
 
 
-def helpful_tricks(sweep: Sweep, decisions: list[Decision]) -> list[str]:
-    """Return the names of the tricks that helped, in their order."""
-    helped = {d.contrast.name for d in decisions if d.verdict == HELPS}
-    return [name for name in sweep.tricks if name in helped]
-
-
-def write_recommendation(
-    sweep: Sweep, decisions: list[Decision], folder: Path
-) -> Recipe:
+def write_recommendation(sweep: Sweep, results: Results, folder: Path) -> str:
     """Write the recommended recipe as JSON and as a flagfile.
 
     Returns:
-        The recipe.
+        The name of its configuration.
     """
-    recipe = recommend(sweep, decisions)
+    name, recipe = recommend(sweep, results)
     folder = Path(folder)
     write_atomically(folder / RECOMMENDED, recipe.to_json())
     lines = [
@@ -59,7 +68,7 @@ def write_recommendation(
     write_atomically(
         (folder / RECOMMENDED).with_suffix(".flags"), "\n".join([*lines, ""])
     )
-    return recipe
+    return name
 
 
 def _flag(name, value):

@@ -64,7 +64,17 @@ class Budget:
         expected: dict[str, float] | None = None,
     ):
         self.expected = dict(expected or {})
+        # Of a run, what is not training: data, network, the report.
+        self.beside: float | None = None
         self.end = None if seconds is None else time.monotonic() + seconds
+
+    def learn(self, seconds: dict[str, float]) -> None:
+        """Take the seconds of training of complete runs, by configuration."""
+        for name, own in seconds.items():
+            if self.beside is not None:
+                self.expected[name] = own + self.beside
+            else:  # Of another process.
+                self.expected[name] = max(own, self.expected.get(name, 0.0))
 
     def of(self, name: str) -> float | None:
         """Return the seconds of a run, `None` if no run is known."""
@@ -206,7 +216,8 @@ def run_sweep(
     check_int("shard", index, 0, count - 1)
     folder, budget = Path(folder), budget or Budget()
     sweep.save(folder)
-    results = None
+    results = read_results(sweep, folder)
+    _check_backend(results, folder)
     while True:
         results = read_results(sweep, folder, results)
         todo = asks(sweep, folder, seeds, results)
@@ -214,8 +225,7 @@ def run_sweep(
             # Of processes that died; nobody needs a claim any more.
             shutil.rmtree(folder / CLAIMS, ignore_errors=True)
             return True
-        for name, seconds in results.seconds().items():
-            budget.expected[name] = seconds
+        budget.learn(results.seconds())
         start = len(todo) * index // count
         if not any(budget.allows(ask.name) for ask in todo):
             say("The time is up: the rest is left out")
@@ -245,7 +255,7 @@ def _claim_and_train(
             return True
         todo = asks(sweep, folder, seeds, results)
         say(_line(ask, todo, results, budget))
-        _train(ask, callbacks, say)
+        _train(ask, callbacks, say, budget)
     finally:
         lock.release()
     return True
@@ -261,7 +271,19 @@ def _line(ask, todo, results, budget):
     )
 
 
-def _train(ask, callbacks, say):
+def _check_backend(results, folder):
+    own = keras.backend.backend()
+    for run in results.runs.values():
+        other = run.result.get("backend", own)
+        if other != own:
+            raise ValueError(
+                "`folder` must hold runs of one backend. Received: "
+                f"folder={str(folder)!r} with runs of {other}: set "
+                f"KERAS_BACKEND={other}, or name another --folder"
+            )
+
+
+def _train(ask, callbacks, say, budget):
     start = time.perf_counter()
     keras.utils.clear_session()  # Frees the models of the runs before.
     gc.collect()
@@ -278,6 +300,7 @@ def _train(ask, callbacks, say):
         say(f"  failed: {error}")
         return
     seconds = time.perf_counter() - start
+    budget.beside = seconds - result["wall_seconds"]
     say(
         f"  validation accuracy {result['val_accuracy']:.2%}, "
         f"{duration(seconds)}"

@@ -74,6 +74,17 @@ def search(
         ValueError: If a field has no range, or no trial is complete.
         ImportError: If Optuna is missing.
 
+    Example:
+    >>> import tempfile
+    >>> base = Recipe(
+    ...     epochs=1, warmup_epochs=0, width=2, train_samples=160
+    ... )
+    >>> best = search(
+    ...     base, ["momentum"], tempfile.mkdtemp(), 1, say=lambda line: None
+    ... )  # doctest: +SKIP
+    >>> 0.8 <= best.momentum <= 0.98  # doctest: +SKIP
+    True
+
     Reference:
         - [Akiba et al., 2019](https://arxiv.org/abs/1907.10902)
     """

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_tricks._checks import check_choice
 from keras_tricks._files import write_atomically
 from keras_tricks._untrusted import parse_json
 from keras_tricks.ablation.designs import BAG, BASELINE, DESIGNS, listed
@@ -20,6 +21,8 @@ from keras_tricks.report.contrasts import Contrast, Rule, versus
 from keras_tricks.training.run_folder import check_equal
 
 SWEEP = "sweep.json"
+# Not the loss: what is smoothed or distilled has another one.
+METRICS = ("val_accuracy", "val_crossentropy")
 # So that runs on which choices are made share no draw with those reported.
 TUNING_SEED = 1_000_000
 
@@ -33,7 +36,7 @@ class Sweep:
             of the first run.
         contrasts: The questions.
         rule: How they are decided.
-        metric: Column of history.csv that decides, after the last epoch.
+        metric: `"val_accuracy"` or `"val_crossentropy"`, after the last epoch.
         tricks: Fields by trick, for the recommendation.
         notes: Sentences that a reader of the result must know.
         splits: How many draws of what `validation_share` holds out, in turn
@@ -163,7 +166,7 @@ def check_same_sweep(sweep: Sweep, other: Sweep, folder: Path) -> None:
             difference = str(error).partition("where ")[2]
             raise ValueError(
                 "`folder` must be new or of the same ablation. Received: "
-                f"folder={str(folder)!r}, where the {difference} in {name}; "
+                f"folder={str(folder)!r}, where {difference} in {name}; "
                 "name another --folder"
             ) from None
 
@@ -189,7 +192,7 @@ def make_sweep(
         names: Compare these configurations with the first of them, in place
             of a design.
         rule: How questions are decided.
-        metric: Column of history.csv that decides.
+        metric: `"val_accuracy"` or `"val_crossentropy"`.
         splits: See `Sweep`.
 
     Returns:
@@ -206,6 +209,12 @@ def make_sweep(
     >>> list(make_sweep(base, ["cosine", "mixup"], "leave_one_out").recipes)
     ['baseline', 'whole_bag', 'without_cosine', 'without_mixup']
     """
+    check_choice("metric", metric, METRICS)
+    if isinstance(tricks, str) or len(set(tricks)) < len(tricks):
+        raise ValueError(
+            "`tricks` must be a list of names, each once. "
+            f"Received: tricks={tricks!r}"
+        )
     own = dict(own or {})
     # Those that are named alone are not in the bag.
     more = list(own)

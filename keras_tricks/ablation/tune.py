@@ -77,12 +77,7 @@ def tune(
     Reference:
         - [Jamieson and Talwalkar, 2016](https://arxiv.org/abs/1502.07943)
     """
-    if recipe.validation_share:
-        raise ValueError(
-            "`validation_share` must be 0 for tuning, which holds images out "
-            "by itself and must not see those that are reported on. "
-            f"Received: validation_share={recipe.validation_share}"
-        )
+    check_tunable(recipe)
     rates = [recipe.base_learning_rate * factor for factor in factors]
     trials: list = []
     epochs = max(1, recipe.epochs // 4)
@@ -123,6 +118,20 @@ def tune(
             "better"
         )
     return Tuned(best, tuple(trials), said)
+
+
+def check_tunable(recipe: Recipe) -> None:
+    """Refuse a recipe that holds images out itself.
+
+    Raises:
+        ValueError: If it does.
+    """
+    if recipe.validation_share:
+        raise ValueError(
+            "`validation_share` must be 0 for tuning, which holds images out "
+            "by itself and must not see those that are reported on. "
+            f"Received: validation_share={recipe.validation_share}"
+        )
 
 
 def _beyond(scores, count):

@@ -27,7 +27,7 @@ _LABELS = {
     HELPS: "Keep",
     HURTS: "Drop",
     SMALL: "Too small to matter",
-    OPEN: "Undecided",
+    OPEN: "Undecided, no evidence",
     UNSTABLE: "Unstable, for runs of it failed",
 }
 
@@ -144,7 +144,9 @@ def _in_words(decision, metric):
         return f"{name} (two seeds at least are needed)"
     if decision.seeds is None:
         return name
-    return f"{name} (about {decision.seeds:,} seeds would show it)"
+    if decision.seeds > 100:
+        return f"{name} (hundreds of seeds would show it)"
+    return f"{name} (about {decision.seeds} seeds would show it)"
 
 
 def _table(header, rows):

@@ -54,14 +54,36 @@ class ComparisonView:
         ]
         return ", ".join([*words, *where])
 
-    def ratio(self, decision):
-        """Return the step time of what is asked about over that without."""
+    def ends(self, decision):
+        """Return the two configurations of a difference, or None."""
         weights = decision.contrast.weights
         plus = [name for name, factor in weights.items() if factor > 0]
         minus = [name for name, factor in weights.items() if factor < 0]
         if len(plus) != 1 or len(minus) != 1:
+            return None
+        return plus[0], minus[0]
+
+    def ratio(self, decision):
+        """Return the step time of what is asked about over that without."""
+        ends = self.ends(decision)
+        if ends is None:
             return math.nan
-        return self.speed(minus[0]) / self.speed(plus[0])
+        return self.speed(ends[1]) / self.speed(ends[0])
+
+    def times(self, decision):
+        """Return the ratio, with its range over the seeds, as text."""
+        ratio = self.ratio(decision)
+        if not math.isfinite(ratio):
+            return "–"
+        plus, minus = self.ends(decision)
+        ratios = [
+            self.runs[minus][seed].result["images_per_second"]
+            / self.runs[plus][seed].result["images_per_second"]
+            for seed in decision.deltas
+        ]
+        if len(ratios) < 2:
+            return f"{ratio:.2f}"
+        return f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
     def speed(self, name):
         speeds = [
@@ -76,11 +98,8 @@ class ComparisonView:
         for decision in self.decisions:
             difference = decision.difference
             pairs = 0 if difference is None else difference.pairs
-            ratio = self.ratio(decision)
-            open_ends = not math.isfinite(decision.low)
-            needed = ""
-            if decision.verdict == OPEN:
-                needed = f"{decision.seeds:,}" if decision.seeds else "–"
+            # Without a spread there is no interval.
+            no_ends = not math.isfinite(decision.low) or not difference.error
             rows.append(
                 {
                     "name": decision.contrast.name,
@@ -91,14 +110,14 @@ class ComparisonView:
                     ),
                     "interval": (
                         "–"
-                        if open_ends
+                        if no_ends
                         else f"{self.signed(decision.low)} to "
                         f"{self.signed(decision.high)}"
                     ),
                     "p": _p_value(decision.corrected),
                     "seeds": str(pairs),
-                    "needed": needed,
-                    "time": f"{ratio:.2f}" if math.isfinite(ratio) else "–",
+                    "needed": _needed(decision),
+                    "time": self.times(decision),
                 }
             )
         return rows
@@ -155,7 +174,7 @@ class ComparisonView:
         sizes = {
             run.result.get("parameters") for run in self.runs[name].values()
         } - {None}
-        return f"{max(sizes) * 4 / 1e6:.1f}" if sizes else "–"
+        return f"{max(sizes) * 4 / 1e6:.2f}" if sizes else "–"
 
     def reach(self, name):
         """Return the median epoch that reaches the first's last accuracy."""
@@ -273,7 +292,7 @@ class ComparisonView:
         ]
         if rule.sequential:
             notes.append(
-                "Seeds were added until the questions were decided. So the "
+                "Seeds were added as long as questions were open. So the "
                 "p-values and intervals are those of a sequential t test with "
                 "a normal prior of variance 2 on the standardized effect, "
                 "which holds however often one looks (Lai, 1976; Hendriksen, "
@@ -282,11 +301,13 @@ class ComparisonView:
             )
         else:
             notes.append("Intervals and p-values are Student's paired t.")
+        shown = [d for d in self.decisions if d.difference is not None]
+        count = len(self.decisions)
         notes.append(
-            f"With {len(self.decisions)} questions, p-values are corrected by "
-            f"Holm: in at most {100 * rule.level:g} of 100 such tables without "
-            "any effect a single one would be decided. Intervals are not "
-            "corrected."
+            f"With {count} question{'s' * (count != 1)}, p-values are "
+            f"corrected by Holm: in at most {100 * rule.level:g} of 100 such "
+            "tables without any effect a single one would be decided. "
+            "Intervals are not corrected."
         )
         if rule.smallest_effect:
             small = self.scale * rule.smallest_effect
@@ -298,8 +319,18 @@ class ComparisonView:
                 "Undecided is not the same as without effect. The seeds needed "
                 "are those with which Student's t finds the difference seen, "
                 f"or the smallest that matters, {100 * rule.power:.0f} times "
-                "of 100."
+                "of 100; of few seeds that is a rough guess, and looking after "
+                "each seed takes about half as many again."
             )
+        if any(d.difference and d.difference.error == 0 for d in shown):
+            notes.append(
+                "Where all seeds differ by the same number there is no "
+                "interval, and the sign test judges: it takes six seeds."
+            )
+        notes.append(
+            "Step time: of a training image, over that without the trick, with "
+            "the range over the seeds; whatever else the machine did is in it."
+        )
         notes += self._bootstrap_notes()
         notes += self._split_notes()
         return notes
@@ -351,6 +382,14 @@ def _link(run_folder, folder):
     if not report.exists():
         return ""
     return Path(os.path.relpath(report, folder)).as_posix()
+
+
+def _needed(decision):
+    if decision.verdict != OPEN:
+        return ""
+    if not decision.seeds:
+        return "–"
+    return "hundreds" if decision.seeds > 100 else str(decision.seeds)
 
 
 def _p_value(value):

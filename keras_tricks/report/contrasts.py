@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+from keras_tricks._checks import check_real
 from keras_tricks.report import sequential
 from keras_tricks.report.statistics import (
     Difference,
@@ -85,6 +86,9 @@ class Rule:
         higher_is_better: Whether the metric is to grow.
         power: Of `seeds_needed`.
 
+    Raises:
+        ValueError: If a number is out of its range.
+
     Example:
     >>> Rule(smallest_effect=0.005).level
     0.05
@@ -95,6 +99,12 @@ class Rule:
     sequential: bool = False
     higher_is_better: bool = True
     power: float = 0.8
+
+    def __post_init__(self):
+        for name in ("level", "power"):
+            value = getattr(self, name)
+            check_real(name, value, 0, 1, open_low=True, open_high=True)
+        check_real("smallest_effect", self.smallest_effect, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +212,7 @@ def _weigh(deltas, rule):
     """Return the difference, the interval that decides, and its p-value."""
     if not deltas:
         return None, math.nan, math.nan, math.nan
-    difference = mean_difference(deltas)
+    difference = mean_difference(deltas, rule.level)
     if rule.sequential:
         found = sequential.weigh(deltas, rule.level)
         return difference, found.low, found.high, found.p_value

@@ -10,14 +10,15 @@ import numpy as np
 from keras_tricks.report.page import missing_extra
 
 
-def t_quantile(degrees: int) -> float:
-    """Return the two-sided 95 % quantile of Student's t distribution.
+def t_quantile(degrees: int, level: float = 0.05) -> float:
+    """Return the two-sided quantile of Student's t distribution.
 
     Args:
         degrees: Degrees of freedom, at least 1.
+        level: What is beyond it on both sides. Defaults to 5 %.
 
     Returns:
-        The 97.5 % point of the distribution, by SciPy.
+        The 1 - level / 2 point of the distribution, by SciPy.
 
     Raises:
         ImportError: If SciPy is missing.
@@ -26,7 +27,7 @@ def t_quantile(degrees: int) -> float:
     >>> round(t_quantile(2), 4)
     4.3027
     """
-    return float(_scipy().t.ppf(0.975, degrees))
+    return float(_scipy().t.ppf(1 - level / 2, degrees))
 
 
 def _scipy():
@@ -45,7 +46,7 @@ class Difference:
         mean: Mean of the differences.
         pairs: Number of pairs.
         error: Standard error of the mean, NaN for one pair.
-        low: Lower end of the 95 % t-interval, NaN for one pair.
+        low: Lower end of the t-interval, NaN for one pair.
         high: Upper end of it.
         p_value: Of the two-sided t test against 0, NaN for one pair. Where
             all differences are the same number but 0, t says nothing: that of
@@ -65,14 +66,15 @@ class Difference:
         return self.error * math.sqrt(self.pairs)
 
 
-def mean_difference(deltas: list) -> Difference:
-    """Return the mean of paired differences with its 95 % t-interval.
+def mean_difference(deltas: list, level: float = 0.05) -> Difference:
+    """Return the mean of paired differences with its t-interval.
 
     `mean ± t * s / sqrt(n)`, where `s` is the standard deviation of the `n`
     differences and `t` the quantile for `n - 1` degrees of freedom.
 
     Args:
         deltas: List of floats, at least one.
+        level: How often the interval leaves out the mean.
 
     Returns:
         A `Difference`.
@@ -88,7 +90,7 @@ def mean_difference(deltas: list) -> Difference:
     if count < 2:
         return Difference(mean, count)
     error = statistics.stdev(deltas) / math.sqrt(count)
-    reach = t_quantile(count - 1) * error
+    reach = t_quantile(count - 1, level) * error
     if error > 0:
         p_value = 2 * float(_scipy().t.sf(abs(mean) / error, count - 1))
     else:

@@ -64,6 +64,24 @@ def test_what_is_too_small_is_in_points(make_seeds, tmp_path):
         assert found[0].verdict == verdict
 
 
+def test_what_is_unlike_is_said_or_refused(make_seeds, tmp_path):
+    base = make_seeds("a", [0.5, 0.6], seeds=[0, 1])
+    other = make_seeds("b", [0.7, 0.9], seeds=[0, 1])
+    for folder, epochs in zip([*base, *other], (2, 2, 3, 3), strict=True):
+        recipe = json.loads((folder / "recipe.json").read_text())
+        text = json.dumps({**recipe, "epochs": epochs})
+        (folder / "recipe.json").write_text(text)
+        result = {"backend": "jax" if folder in base else "torch"}
+        (folder / "result.json").write_text(json.dumps(result))
+    compare_runs(tmp_path, {"a": base, "b": other})
+    text = (tmp_path / "comparison.md").read_text()
+    assert "Not at equal epochs: epochs is 2 and 3." in text
+    assert "Not on one backend: backend is jax and torch." in text
+    mixed = {"a": base, "b": [other[0], base[1]]}
+    with pytest.raises(ValueError, match="of one recipe but for the seed"):
+        compare_runs(tmp_path, mixed)
+
+
 def test_mistakes(make_seeds, tmp_path):
     base = make_seeds("a", [0.5, 0.6], seeds=[0, 1])
     with pytest.raises(ValueError, match="two configurations or more"):

@@ -31,7 +31,7 @@ def test_two_seeds_are_the_least_then_configurations_go():
     found = fit_budget(COSTS, 20, 5, 95.0)
     # Three of a third of the epochs, for there are no less of them now.
     assert (found.names, found.epochs, found.seeds) == (tuple("abc"), 7, 2)
-    message = "`budget` must be 48 s or more for 2 configurations"
+    message = "`budget` must be 48s or more for 2 configurations"
     with pytest.raises(ValueError, match=message):
         fit_budget(COSTS, 20, 5, 47.0)
     assert fit_budget(COSTS, 20, 1, 60.0).seeds == 1

@@ -131,7 +131,7 @@ def test_it_says_what_is_left_and_what_failed(tmp_path):
     _, done, said = run(tmp_path)
     assert done
     assert said[0] == "[1/16] baseline, seed 0"
-    assert said[2] == "[2/16] cosine, seed 0, about 15 s left"
+    assert said[2].startswith("[2/16] cosine, seed 0, about ")
     assert "  failed: The loss is NaN" in said
     why = json.loads((tmp_path / "mixup_seed2" / "failed.json").read_text())
     assert why == {"error": "The loss is NaN"}
@@ -152,6 +152,16 @@ def test_a_budget_ends_it(tmp_path):
     _, done, said = run(tmp_path, budget=Budget(10.0, {"baseline": 60.0}))
     assert not done
     assert said == ["The time is up: the rest is left out"]
+
+
+@pytest.mark.usefixtures("fake_runs")
+def test_another_backend_is_refused(tmp_path):
+    run(tmp_path, seeds=1)
+    path = tmp_path / "baseline_seed0" / "result.json"
+    result = json.loads(path.read_text())
+    path.write_text(json.dumps({**result, "backend": "theano"}))
+    with pytest.raises(ValueError, match="set KERAS_BACKEND=theano"):
+        run(tmp_path)
 
 
 @pytest.mark.usefixtures("fake_runs")

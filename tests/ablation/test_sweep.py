@@ -1,13 +1,16 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from keras_tricks import Recipe
 from keras_tricks.ablation import make_sweep, read_trick, recommend
 from keras_tricks.ablation.recommend import write_recommendation
+from keras_tricks.ablation.results import Results
 from keras_tricks.ablation.sweep import load_sweep, whole_bag, with_rates
 from keras_tricks.ablation.tricks import PAPER, TRICKS, find_tricks
-from keras_tricks.report.contrasts import Rule, decide
+from keras_tricks.report.contrasts import Rule
+from keras_tricks.report.run_folder import Run
 
 BASE = Recipe.preset("baseline", epochs=24, batch_size=64)
 CHANGES = {
@@ -139,6 +142,12 @@ def test_mistakes_name_the_configuration():
         find_tricks(["mixup", "mixup"])
     with pytest.raises(ValueError, match="`design` must be one of"):
         make_sweep(BASE, ["mixup"], "factorial")
+    with pytest.raises(ValueError, match="`tricks` must be a list of names"):
+        make_sweep(BASE, ["mixup", "mixup"])
+    with pytest.raises(ValueError, match="`tricks` must be a list of names"):
+        make_sweep(BASE, "mixup")
+    with pytest.raises(ValueError, match="`metric` must be one of"):
+        make_sweep(BASE, ["mixup"], metric="val_acuracy")
     with pytest.raises(ValueError, match="`teacher` must be given"):
         make_sweep(BASE, ["distillation"])
 
@@ -210,7 +219,7 @@ def test_a_folder_is_that_of_one_sweep(tmp_path):
     with pytest.raises(ValueError, match="which has the configuration warmup"):
         sweep.save(tmp_path)
     longer = make_sweep(BASE.replace(epochs=25), PAPER, names=names)
-    with pytest.raises(ValueError, match="where the epochs is 24 and not 25"):
+    with pytest.raises(ValueError, match="where epochs is 24 and not 25"):
         longer.save(tmp_path)
     looser = dataclasses.replace(more, rule=Rule(smallest_effect=0.01))
     looser.save(tmp_path)
@@ -225,22 +234,81 @@ def test_a_damaged_sweep_is_refused(tmp_path):
         load_sweep(tmp_path)
 
 
-def test_what_helped_is_recommended(tmp_path):
-    sweep = make_sweep(BASE, ["cosine", "mixup", "warmup"])
-    values = {
-        "baseline": {s: 0.80 + 0.001 * (s % 3) for s in range(6)},
-        "cosine": {s: 0.85 + 0.001 * (s % 2) for s in range(6)},
-        "mixup": {s: 0.70 + 0.001 * (s % 2) for s in range(6)},
-        "warmup": {s: 0.80 + 0.001 * (s % 2) for s in range(6)},
-        "whole_bag": {s: 0.86 + 0.001 * (s % 2) for s in range(6)},
-    }
-    decisions = decide(sweep.contrasts, values, sweep.rule)
-    recipe = recommend(sweep, decisions)
-    assert recipe == BASE.replace(schedule="cosine")
+def results_of(sweep, ends, noise=0.001, count=6):
+    """Complete runs, as far as a recommendation looks at them."""
+    runs = {}
+    for name, end in ends.items():
+        for seed in range(count):
+            value = end + noise * ((7 * seed + len(name)) % 5)
+            history = {"epoch": [0.0], sweep.metric: [value]}
+            runs[name, seed] = Run(Path("none"), history, {}, {}, "")
+    return Results(runs, {})
+
+
+@pytest.mark.parametrize(
+    "design, ends, kept",
+    [
+        # What helped most, beyond noise.
+        (
+            "one_at_a_time",
+            {"baseline": 0.8, "cosine": 0.85, "mixup": 0.7, "whole_bag": 0.84},
+            "cosine",
+        ),
+        # Only together.
+        (
+            "one_at_a_time",
+            {"baseline": 0.8, "cosine": 0.8, "mixup": 0.8, "whole_bag": 0.9},
+            "whole_bag",
+        ),
+        # Each helps, and together they hurt.
+        (
+            "one_at_a_time",
+            {"baseline": 0.8, "cosine": 0.9, "mixup": 0.85, "whole_bag": 0.7},
+            "cosine",
+        ),
+        (
+            "leave_one_out",
+            {
+                "baseline": 0.5,
+                "whole_bag": 0.7,
+                "without_cosine": 0.7,
+                "without_mixup": 0.75,
+            },
+            "without_mixup",
+        ),
+        (
+            "stacked",
+            {"baseline": 0.8, "+cosine": 0.9, "+mixup": 0.85},
+            "+cosine",
+        ),
+        (
+            "stacked",
+            {"baseline": 0.8, "+cosine": 0.8, "+mixup": 0.8},
+            "baseline",
+        ),
+    ],
+)
+def test_what_is_recommended_was_trained(design, ends, kept, tmp_path):
+    sweep = make_sweep(BASE, ["cosine", "mixup"], design)
+    sweep = with_rates(sweep, 0.05, 0.4)
+    results = results_of(sweep, ends)
+    assert recommend(sweep, results) == (kept, sweep.recipes[kept])
     with pytest.raises(ValueError, match="of a finished ablation"):
         Recipe.recommend(tmp_path)
-    write_recommendation(sweep, decisions, tmp_path)
-    assert Recipe.recommend(tmp_path) == recipe
+    assert write_recommendation(sweep, results, tmp_path) == kept
+    recipe = Recipe.recommend(tmp_path)
+    assert recipe == sweep.recipes[kept]
     lines = (tmp_path / "recommended.flags").read_text().splitlines()
-    assert "--schedule=cosine" not in lines  # The default of Recipe.
-    assert {"--variant=A", "--nozero_gamma", "--mixup_alpha=0.0"} <= {*lines}
+    assert f"--base_learning_rate={recipe.base_learning_rate}" in lines
+    assert "--nozero_gamma" in lines and "--mixup_alpha=0.2" not in lines
+
+
+def test_of_an_error_the_lowest_is_recommended():
+    sweep = make_sweep(
+        BASE,
+        ["cosine", "mixup"],
+        rule=Rule(higher_is_better=False),
+        metric="val_crossentropy",
+    )
+    ends = {"baseline": 1.0, "cosine": 0.8, "mixup": 0.6, "whole_bag": 0.9}
+    assert recommend(sweep, results_of(sweep, ends))[0] == "mixup"

@@ -71,7 +71,7 @@ def test_the_decision_comes_first(runs, tmp_path, read_page):
         text.index(words)
         for words in (
             "Keep: cosine",
-            "Undecided: mixup (about",
+            "Undecided, no evidence: mixup (about",
             "python again.py --seeds=9",
             "What each trick brings",
             "Validation accuracy after the last epoch",

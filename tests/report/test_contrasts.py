@@ -130,6 +130,22 @@ def test_the_seeds_that_an_open_question_needs():
     assert larger.seeds < decision.seeds
 
 
+def test_the_level_is_that_of_the_interval():
+    for level in (0.1, 0.01):
+        decision = decide(CONTRASTS, VALUES, Rule(level=level))[0]
+        pair = [list(VALUES[name].values()) for name in ("good", "base")]
+        interval = stats.ttest_rel(*pair).confidence_interval(1 - level)
+        np.testing.assert_allclose(decision.low, interval.low)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"level": 7}, {"level": 0}, {"power": 1}, {"smallest_effect": -1}]
+)
+def test_a_rule_is_checked(wrong):
+    with pytest.raises(ValueError, match=f"`{next(iter(wrong))}` must be"):
+        Rule(**wrong)
+
+
 @pytest.mark.parametrize("weights", [{"a": 1}, {"a": 1, "b": 1}, {}])
 def test_weights_add_up_to_nothing(weights):
     with pytest.raises(ValueError, match="`weights` must be of two"):
