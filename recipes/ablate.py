@@ -153,8 +153,8 @@ flags.adopt_module_key_flags(recipe_flags)
 
 # The paper's baseline at its batch of 256, in small: the peak rate is scaled
 # with the batch, or it would be four times as high for 64 images.
-# More seeds than this nobody will train for one question.
-_FAR = 60
+# So many times the seeds are worth a question that is open.
+_FAR = 4
 _BASE = {"batch_size": 64, "scale_learning_rate": True}
 
 
@@ -264,10 +264,12 @@ def next_command(decisions: list, complete: bool) -> str:
         decisions: What was decided.
         complete: Whether all runs were done.
     """
-    needed = [d.seeds for d in decisions if d.seeds and d.seeds <= _FAR]
+    sequential = _UNTIL.value is not None
+    far = _FAR * (_MOST_SEEDS.value if sequential else _SEEDS.value)
+    needed = [d.seeds for d in decisions if d.seeds and d.seeds <= far]
     if not complete:
         return _command("ablate", *arguments_without("shard", "parallel"))
-    if needed and _UNTIL.value is None:
+    if needed and not sequential:
         kept = arguments_without("shard", "parallel", "seeds")
         return _command("ablate", *kept, f"--seeds={max(needed)}")
     if needed and max(needed) > _MOST_SEEDS.value:

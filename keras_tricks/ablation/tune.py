@@ -156,7 +156,8 @@ def _trial(recipe, name, rate, epochs, folder, say):
     place = folder / f"{name}_rate{rate:g}_epochs{epochs}"
     with FolderLock(folder / ".claims" / place.name, "folder"):
         failed = place / "failed.json"
-        if not failed.exists() and not (place / "result.json").exists():
+        is_new = not failed.exists() and not (place / "result.json").exists()
+        if is_new:
             say(f"tuning {name}: rate {rate:g}, {epochs} epochs")
             try:
                 training.train(trial, place, verbose=0)
@@ -167,7 +168,8 @@ def _trial(recipe, name, rate, epochs, folder, say):
         training.check_same(trial, place)
         run = read_run(place)
     score = run.last("val_accuracy"), -run.last("val_crossentropy")
-    say(f"  held-out accuracy {score[0]:.2%}")
+    if is_new:
+        say(f"  held-out accuracy {score[0]:.2%}")
     return score
 
 
