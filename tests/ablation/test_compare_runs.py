@@ -58,7 +58,10 @@ def test_an_error_is_to_fall(make_seeds, tmp_path):
 def test_what_is_too_small_is_in_points(make_seeds, tmp_path):
     base = make_seeds("a", [0.5, 0.501, 0.502, 0.5])
     other = make_seeds("b", [0.501, 0.5, 0.502, 0.5])
-    for points, verdict in ((0.0, "no evidence"), (1.0, "too small to matter")):
+    for points, verdict in (
+        (0.01, "no evidence"),
+        (1.0, "too small to matter"),
+    ):
         runs = {"a": base, "b": other}
         found = compare_runs(tmp_path, runs, smallest_effect=points)
         assert found[0].verdict == verdict
