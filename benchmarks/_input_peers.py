@@ -42,7 +42,19 @@ class PillowDecode:
             next(self.shapes)
 
 
-class TensorFlowDecode:
+class _Walk:
+    """Takes the batches of a measurement out of a data set of TensorFlow."""
+
+    def walk(self, dataset, settings):
+        self.shapes = iter(dataset.batch(settings.batch_size))
+        self.steps = settings.images // settings.batch_size
+
+    def __call__(self):
+        for _ in range(self.steps):
+            next(self.shapes)
+
+
+class TensorFlowDecode(_Walk):
     """A contender: TensorFlow's decoder alone, in tf.data."""
 
     def __init__(self, settings):
@@ -57,15 +69,10 @@ class TensorFlowDecode:
             ),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
-        self.shapes = iter(dataset.batch(settings.batch_size))
-        self.steps = settings.images // settings.batch_size
-
-    def __call__(self):
-        for _ in range(self.steps):
-            next(self.shapes)
+        self.walk(dataset, settings)
 
 
-class CropDecode:
+class CropDecode(_Walk):
     """A contender: TensorFlow decodes the crops alone, drawn beforehand."""
 
     def __init__(self, settings):
@@ -88,12 +95,7 @@ class CropDecode:
             ),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
-        self.shapes = iter(dataset.batch(settings.batch_size))
-        self.steps = settings.images // settings.batch_size
-
-    def __call__(self):
-        for _ in range(self.steps):
-            next(self.shapes)
+        self.walk(dataset, settings)
 
 
 class Resize:

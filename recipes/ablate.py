@@ -203,7 +203,7 @@ def _factor(text):
 
 
 def _processes(text):
-    """Return how many processes are to share the work."""
+    """Return how many processes share the work, and the GPUs of each."""
     if text != "auto":
         if not text.isdigit() or text == "0":
             raise ValueError(

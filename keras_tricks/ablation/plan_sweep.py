@@ -33,13 +33,11 @@ class PlannedSweep:
         sweep: The sweep, with tuned rates.
         seeds: Number of seeds.
         expected: Seconds of a run by configuration, as far as known.
-        notes: Sentences for the report.
     """
 
     sweep: Sweep
     seeds: int
     expected: dict[str, float]
-    notes: tuple[str, ...]
 
 
 def plan_sweep(
@@ -55,7 +53,8 @@ def plan_sweep(
     """Time some steps, choose what fits into the budget, tune the rates.
 
     What was chosen is in plan.json: a sweep that goes on, or another process
-    on the same folder, takes it from there; with other `seeds` it has these.
+    on the same folder, takes it from there; with other `seeds` or another
+    `budget` it has all the seeds that are asked for, as far as the time goes.
 
     Args:
         make: Returns the sweep for a number of epochs.
@@ -106,8 +105,9 @@ def plan_sweep(
             plan = {"asked": asked, **chosen}
             say(plan["said"])
             write_atomically(path, json.dumps(plan, indent=1) + "\n")
-        elif plan["seeds"] != seeds and plan["wanted"] != seeds:
-            plan["seeds"] = plan["wanted"] = seeds
+        elif [plan["wanted"], plan["budget"]] != [seeds, budget]:
+            # Of another start: all of its seeds, as far as the time goes.
+            plan |= {"seeds": seeds, "wanted": seeds, "budget": budget}
         sweep = only(make(plan["epochs"]), plan["names"])
         notes = [plan["shortened"]] if plan["shortened"] else []
         if tuned and "rates" not in plan:
@@ -129,7 +129,7 @@ def plan_sweep(
         sweep = dataclasses.replace(sweep, notes=(*sweep.notes, *notes))
         sweep.save(folder)
         write_atomically(path, json.dumps(plan, indent=1) + "\n")
-    return PlannedSweep(sweep, plan["seeds"], plan["expected"], tuple(notes))
+    return PlannedSweep(sweep, plan["seeds"], plan["expected"])
 
 
 def _choose(sweep, epochs, seeds, budget, tuned):
@@ -156,6 +156,7 @@ def _choose(sweep, epochs, seeds, budget, tuned):
         "epochs": fit.epochs,
         "seeds": fit.seeds,
         "wanted": seeds,
+        "budget": budget,
         "shortened": fit.said and f"To keep to the budget: {fit.said}.",
         "said": said,
         "expected": {n: cost.of(fit.epochs) for n, cost in costs.items()},

@@ -161,7 +161,7 @@ def open_images(
         )
         train, test = SomeRecords(train, chosen), SomeRecords(train, held_out)
     splits: list[Records] = []
-    for split, records, samples, split_seed in (
+    for split, records, samples, order_seed in (
         ("train", train, train_samples, seed),
         ("test", test, test_samples, 0),
     ):
@@ -170,7 +170,7 @@ def open_images(
                 records.labels,
                 len(records),
                 samples,
-                split_seed,
+                order_seed,
                 name=f"{split}_samples",
                 of=f"the {split} set, which has {len(records)}",
             )

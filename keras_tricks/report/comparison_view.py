@@ -76,11 +76,14 @@ class ComparisonView:
         if not math.isfinite(ratio):
             return "–"
         plus, minus = self.ends(decision)
-        ratios = [
-            self.runs[minus][seed].result["images_per_second"]
-            / self.runs[plus][seed].result["images_per_second"]
+        speeds = [
+            [
+                self.runs[name][seed].result.get("images_per_second")
+                for name in (minus, plus)
+            ]
             for seed in decision.deltas
         ]
+        ratios = [pair[0] / pair[1] for pair in speeds if all(pair)]
         if len(ratios) < 2:
             return f"{ratio:.2f}"
         return f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"

@@ -1,6 +1,7 @@
 """Differences between configurations, seed by seed, and what they decide."""
 
 import dataclasses
+import functools
 import math
 
 from keras_tricks._checks import check_real
@@ -117,7 +118,6 @@ class Decision:
         deltas: The difference of each seed.
         low: Lower end of the interval that decides, of 1 - level.
         high: Upper end of it.
-        bootstrap: Interval that assumes no distribution, NaN below ten seeds.
         p_value: Of this question alone.
         corrected: By Holm, for the number of questions.
         verdict: `"helps"`, `"hurts"`, `"too small to matter"`,
@@ -139,12 +139,16 @@ class Decision:
     deltas: dict[int, float]
     low: float
     high: float
-    bootstrap: tuple[float, float]
     p_value: float
     corrected: float
     verdict: str
     seeds: int | None
     failed: int
+
+    @functools.cached_property
+    def bootstrap(self) -> tuple[float, float]:
+        """An interval that assumes no distribution, NaN below ten seeds."""
+        return bootstrap_interval(list(self.deltas.values()))
 
 
 def decide(
@@ -197,7 +201,6 @@ def decide(
                 deltas,
                 low,
                 high,
-                bootstrap_interval(list(deltas.values())),
                 p_value,
                 p,
                 verdict,

@@ -4,6 +4,7 @@ import pytest
 
 from keras_tricks import Recipe
 from keras_tricks.ablation import search, searchable
+from keras_tricks.ablation.search import _Report
 
 pytest.importorskip("optuna", reason="optuna is not installed")
 BASE = Recipe(epochs=2, warmup_epochs=0.5, width=2, train_samples=160)
@@ -50,6 +51,17 @@ def test_a_search_goes_on_and_recommends(tmp_path):
     assert recipe.seed == BASE.seed
     with pytest.raises(ValueError, match="of the same search"):
         find(tmp_path, 4, metric="val_crossentropy")
+
+
+def test_a_trial_below_the_others_is_stopped():
+    optuna = pytest.importorskip("optuna")
+    study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(upper=1))
+    report = _Report(study.ask(), "val_loss", optuna)
+    report.on_epoch_end(0, {"val_loss": 0.5})
+    with pytest.raises(optuna.TrialPruned):
+        report.on_epoch_end(1, {"val_loss": 2.0})
+    with pytest.raises(ValueError, match="`metric` must be among those"):
+        report.on_epoch_end(2, {"val_accuracy": 0.5})
 
 
 def test_mistakes(tmp_path):

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import sys
 
 import pytest
 
@@ -32,6 +34,17 @@ def test_the_baseline_is_the_preset_in_small(ablate):
     # The paper's own batch: the peak is the paper's.
     paper = ablate.base_recipe({"batch_size": 256})
     assert paper.learning_rate == Recipe.preset("baseline").learning_rate
+
+
+def test_the_next_command_is_a_line_for_a_shell(ablate, monkeypatch):
+    given = ["--seeds", "2", "--title=it's $HOME & ok", "--nozero_gamma"]
+    monkeypatch.setattr(sys, "argv", ["ablate.py", *given, "--parallel", "2"])
+    kept = ablate.arguments_without("parallel")
+    assert kept == ["--seeds=2", *given[2:]]
+    line = ablate._command("ablate", *kept)
+    backend, command, *arguments = shlex.split(line)
+    assert backend.startswith("KERAS_BACKEND=")
+    assert [command, *arguments] == ["keras-tricks", "ablate", *kept]
 
 
 @pytest.fixture(scope="module")

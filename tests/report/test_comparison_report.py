@@ -170,6 +170,18 @@ def test_one_seed_decides_nothing(runs, tmp_path, read_page):
     assert {d.verdict for d in decisions} == {"no evidence"}
 
 
+def test_runs_that_do_not_say_how_fast_they_were(runs, tmp_path, read_page):
+    del runs["cosine"][0].result["images_per_second"]
+    runs["baseline"][1].result["images_per_second"] = None
+    path, _ = write(tmp_path, runs)
+    assert "1.25 (1.25 to 1.25)" in read_page(path).text
+    for run in runs["cosine"].values():
+        run.result["images_per_second"] = None
+    write(tmp_path, runs)
+    row = (tmp_path / "comparison.md").read_text().split("| cosine | ")[1]
+    assert row.splitlines()[0].endswith("| – |")
+
+
 def test_variance_of_the_data_split(runs, tmp_path, read_page):
     for seed, run in runs["baseline"].items():
         run.recipe["split_seed"] = seed % 3
