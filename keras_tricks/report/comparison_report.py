@@ -6,6 +6,7 @@ from pathlib import Path
 
 from keras_tricks._files import write_atomically
 from keras_tricks.report import page
+from keras_tricks.report.comparison_notes import comparison_notes
 from keras_tricks.report.comparison_view import ComparisonView
 from keras_tricks.report.contrasts import (
     HELPS,
@@ -81,7 +82,7 @@ def write_comparison_report(
     folder, failed = Path(folder), failed or {}
     view = ComparisonView(runs, decisions, rule, metric, failed, folder)
     lines = decision_lines(decisions, metric)
-    all_notes = [*view.notes(), *notes]
+    all_notes = [*comparison_notes(view), *notes]
     html = page.render(
         "comparison_report.html",
         title=title,

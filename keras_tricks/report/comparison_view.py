@@ -19,7 +19,6 @@ from keras_tricks.report.metric_text import (
     is_share,
     metric_name,
 )
-from keras_tricks.report.statistics import variance_components
 
 _KINDS = {HELPS: "helps", HURTS: "hurts"}
 
@@ -284,100 +283,6 @@ class ComparisonView:
                 ordered = [shown[seed] for seed in sorted(shown)]
                 rows.append({"name": name, "runs": ordered})
         return rows
-
-    def notes(self):
-        rule = self.rule
-        name = metric_name(self.metric)
-        notes = [
-            f"{name[0].upper()}{name[1:]} after the last epoch, never the best "
-            "epoch, which would favor noise. Differences are paired by seed"
-            + (", in percentage points." if is_share(self.metric) else ".")
-        ]
-        if rule.sequential:
-            notes.append(
-                "Seeds were added as long as questions were open. So the "
-                "p-values and intervals are those of a sequential t test with "
-                "a normal prior of variance 2 on the standardized effect, "
-                "which holds however often one looks (Lai, 1976; Hendriksen, "
-                "de Heide and Grünwald, 2021; Wang and Ramdas, 2023); they "
-                "are wider than Student's."
-            )
-        else:
-            notes.append("Intervals and p-values are Student's paired t.")
-        shown = [d for d in self.decisions if d.difference is not None]
-        count = len(self.decisions)
-        notes.append(
-            f"With {count} question{'s' * (count != 1)}, p-values are "
-            f"corrected by Holm: in at most {100 * rule.level:g} of 100 such "
-            "tables without any effect a single one would be decided. "
-            "Intervals are not corrected."
-        )
-        if rule.smallest_effect:
-            small = self.scale * rule.smallest_effect
-            notes.append(
-                f"Too small to matter: the interval is within ±{small:g}."
-            )
-        if any(d.verdict == OPEN for d in self.decisions):
-            notes.append(
-                "Undecided is not the same as without effect. The seeds needed "
-                "are those with which Student's t finds the difference seen, "
-                f"or the smallest that matters, {100 * rule.power:.0f} times "
-                "of 100; of few seeds that is a rough guess, and looking after "
-                "each seed takes about half as many again."
-            )
-        if any(d.difference and d.difference.error == 0 for d in shown):
-            notes.append(
-                "Where all seeds differ by the same number there is no "
-                "interval, and the sign test judges: it takes six seeds."
-            )
-        notes.append(
-            "Step time: of a training image, over that without the trick, with "
-            "the range over the seeds; whatever else the machine did is in it."
-        )
-        notes += self._bootstrap_notes()
-        notes += self._split_notes()
-        return notes
-
-    def _bootstrap_notes(self):
-        different = [
-            d.contrast.name
-            for d in self.decisions
-            if math.isfinite(d.bootstrap[0])
-            and d.difference.p_value == d.difference.p_value
-            and (d.bootstrap[0] > 0 or d.bootstrap[1] < 0)
-            != (d.difference.low > 0 or d.difference.high < 0)
-        ]
-        if different:
-            return [
-                "The bootstrap, which assumes no distribution, disagrees with "
-                f"the t-interval on whether 0 is left out: "
-                f"{', '.join(different)}."
-            ]
-        if any(math.isfinite(d.bootstrap[0]) for d in self.decisions):
-            return [
-                "Bootstrap intervals (BCa), where there are ten seeds, leave "
-                "out 0 where the t-intervals do."
-            ]
-        return []
-
-    def _split_notes(self):
-        """Say what of the variance is that of the data split."""
-        runs = self.runs[self.first].values()
-        splits = [run.recipe.get("split_seed", 0) for run in runs]
-        values = [run.last(self.metric) * self.scale for run in runs]
-        if len(set(splits)) < 2:
-            return []
-        between, within = variance_components(values, splits)
-        if math.isnan(within):
-            return [
-                "Each data split has one seed, so that their variances cannot "
-                "be told apart."
-            ]
-        return [
-            f"Of {self.first}: standard deviation between data splits "
-            f"{math.sqrt(between):.2f}, between seeds of one split "
-            f"{math.sqrt(within):.2f}."
-        ]
 
 
 def _link(run_folder, folder):
