@@ -11,14 +11,18 @@ from keras_tricks.callbacks import TensorBoardScalars
 
 
 def read(folder):
-    """Returns the (step, value) pairs of each name."""
+    """Returns the (step, value) pairs of each name, by step.
+
+    Files of one second are read in the order of their names, in which the
+    tenth comes before the ninth.
+    """
     events = EventAccumulator(str(folder)).Reload()
     names = events.Tags()["tensors"]
     return {
-        name: [
+        name: sorted(
             (event.step, float(event.tensor_proto.float_val[0]))
             for event in events.Tensors(name)
-        ]
+        )
         for name in names
     }
 
