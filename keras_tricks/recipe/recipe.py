@@ -7,7 +7,11 @@ import keras
 
 from keras_tricks import _checks
 from keras_tricks.recipe.explain import explain
-from keras_tricks.recipe.fields import InputFields, option
+from keras_tricks.recipe.fields import option
+from keras_tricks.recipe.input_fields import InputFields
+from keras_tricks.recipe.loss_fields import LossFields
+from keras_tricks.recipe.model_fields import ModelFields
+from keras_tricks.recipe.optimizer_fields import OptimizerFields
 from keras_tricks.recipe.presets import PRESETS, SETTINGS, TEACHER_PRESETS
 from keras_tricks.recipe.recipe_file import RecipeFile
 from keras_tricks.recipe.rules import (
@@ -19,7 +23,7 @@ from keras_tricks.schedules import scale_learning_rate
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe(RecipeFile, InputFields):
+class Recipe(RecipeFile, LossFields, OptimizerFields, ModelFields, InputFields):
     """Everything that decides a training run, checked at construction.
 
     The defaults are the whole bag of tricks on scikit-learn's handwritten
@@ -130,149 +134,6 @@ class Recipe(RecipeFile, InputFields):
     Reference:
         - [He et al., 2018](https://arxiv.org/abs/1812.01187)
     """
-
-    model: str = option(
-        "resnet",
-        "Family of the network.",
-        choices=("resnet", "inception_v3", "mobilenet"),
-    )
-    depth: int = option(
-        18, "Depth of a ResNet.", choices=(18, 34, 50, 101, 152)
-    )
-    variant: str = option(
-        "D", "Variant of a ResNet.", choices=("A", "B", "C", "D")
-    )
-    width: int = option(
-        16, "Channels of the first stage, even (paper: 64).", low=2, high=2**16
-    )
-    small_images: bool = option(
-        True, "Use the stem that keeps the resolution, for 8 to 64 pixels."
-    )
-    activation: str = option("relu", "Activation in place of every ReLU.")
-    zero_gamma: bool = option(
-        True, "Start the last gamma of each residual branch at 0."
-    )
-    dropout: float | None = option(
-        None,
-        "Dropout before the logits; none for the network's own.",
-        low=0,
-        below=1,
-    )
-    drop_path: float = option(
-        0.0,
-        "Stochastic depth: rate of the last block.",
-        low=0,
-        below=1,
-        search=(0.0, 0.3, False),
-    )
-    frozen_norm: bool = option(False, "Keep the batch norms as they are.")
-    weights: str | None = option(
-        None, "Weights to start from: a file, or a name on the hub."
-    )
-    skip_head: bool = option(
-        False, "Keep the last layer random, say for other classes."
-    )
-    data_format: str = option(
-        "auto",
-        "Layout of images inside the model; auto takes the fastest.",
-        choices=("auto", "channels_last", "channels_first"),
-    )
-
-    epochs: int = option(20, "Number of epochs.", low=1, high=10**7)
-    batch_size: int = option(64, "Global batch size of one update.", low=1)
-    base_learning_rate: float = option(
-        0.1,
-        "Peak learning rate for a batch of 256.",
-        low=0,
-        search=(0.01, 1.0, True),
-    )
-    scale_learning_rate: bool = option(
-        True, "Multiply the peak by batch_size / 256."
-    )
-    warmup_epochs: float = option(
-        2.0, "Epochs of linear warmup, may be a fraction.", low=0
-    )
-    schedule: str = option(
-        "cosine", "Schedule after the warmup.", choices=("cosine", "step")
-    )
-    step_epochs: tuple[int, ...] | None = option(
-        None, "Epochs at which schedule=step divides by 10; the quarters."
-    )
-
-    momentum: float = option(
-        0.9, "Momentum.", low=0, below=1, search=(0.8, 0.98, False)
-    )
-    nesterov: bool = option(True, "Use Nesterov momentum.")
-    momentum_form: str = option(
-        "pytorch",
-        "Learning rate outside (pytorch) or inside (keras) the buffer.",
-        choices=("pytorch", "keras"),
-    )
-    weight_decay: float = option(
-        1e-4, "Coupled weight decay.", low=0, search=(1e-5, 1e-2, True)
-    )
-    decay: str = option(
-        "kernels",
-        "What decays: kernels, all, or a regular expression on paths.",
-    )
-    gradient_accumulation_steps: int = option(
-        1, "Batches in one update; batch_size counts all of them.", low=1
-    )
-    sync_batch_norm: bool = option(
-        True, "Batch statistics over all devices, with --distribute."
-    )
-    ema_decay: float = option(
-        0.0,
-        "Decay per update of the averaged weights; 0 for none.",
-        low=0,
-        below=1,
-    )
-    precision: str = option(
-        "float32",
-        "Dtype policy.",
-        choices=("float32", "mixed_float16", "mixed_bfloat16"),
-    )
-
-    label_smoothing: float = option(
-        0.1, "Label smoothing.", low=0, below=1, search=(0.0, 0.2, False)
-    )
-    smoothing_convention: str = option(
-        "paper",
-        "paper: e/(K-1) to each other class; uniform: e/K to all.",
-        choices=("paper", "uniform"),
-    )
-    mixup_alpha: float = option(
-        0.2,
-        "Alpha of mixup's Beta distribution; 0 for no mixup.",
-        low=0,
-        search=(0.0, 1.0, False),
-    )
-    cutmix_alpha: float = option(
-        0.0,
-        "Alpha of CutMix's Beta distribution, in every second batch if there "
-        "is mixup too; 0 for no CutMix.",
-        low=0,
-        search=(0.0, 1.0, False),
-    )
-    mixup_per: str = option(
-        "batch",
-        "One mixing weight for each batch or for each sample.",
-        choices=("batch", "sample"),
-    )
-    mixup_off_epochs: int = option(
-        0, "Number of last epochs without mixup.", low=0
-    )
-
-    teacher: str | None = option(
-        None, "Saved .keras model to learn from, or the name of a model."
-    )
-    teacher_weights: str | None = option(
-        None, "Weights of a teacher that is given by name."
-    )
-    temperature: float = option(20.0, "Temperature of distillation.", low=0)
-    hard_weight: float | None = option(
-        None, "w of w*hard + (1-w)*soft; none for the sum.", low=0, high=1
-    )
 
     seed: int = option(
         0, "Seed of weights, order and mixing.", low=0, high=2**32 - 1
