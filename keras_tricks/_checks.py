@@ -1,5 +1,6 @@
 """Argument checks shared by the public objects; each error is one line."""
 
+import difflib
 import math
 import numbers
 
@@ -57,6 +58,12 @@ def check_real(
             f"Received: {name}={value!r}"
         )
     return float(value)
+
+
+def near(value, known):
+    """Return ` (is it 'x'?)` for the known name that is near, or ``."""
+    close = difflib.get_close_matches(str(value), known, 1)
+    return f" (is it {close[0]!r}?)" if close else ""
 
 
 def check_choice(name, value, choices):

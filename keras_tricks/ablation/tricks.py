@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args
 
+from keras_tricks._checks import near
 from keras_tricks.recipe import Recipe
 from keras_tricks.recipe.rules import check_names
 
@@ -158,7 +159,8 @@ def find_tricks(
     for name in names:
         if name not in known:
             raise ValueError(
-                f"`tricks` must be of {', '.join(known)}. Received: {name}"
+                f"`tricks` must be of {', '.join(known)}"
+                f"{near(name, known)}. Received: {name}"
             )
         if names.count(name) > 1:
             raise ValueError(f"`tricks` must differ. Received: {name} twice")

@@ -1,7 +1,6 @@
 """Features of the student that are to be like the teacher's."""
 
 import dataclasses
-import difflib
 
 import keras
 from keras import ops
@@ -89,11 +88,10 @@ def tap(name: str, model: keras.Model, layers: list[str]) -> keras.Model:
     known = {layer.name: layer for layer in model.layers}
     for layer in layers:
         if layer not in known:
-            close = difflib.get_close_matches(layer, known, 1)
-            hint = f" (is it {close[0]!r}?)" if close else ""
             raise ValueError(
                 f"`{name}_layer` must be the name of a layer of "
-                f"{model.name!r}{hint}. Received: {name}_layer={layer!r}"
+                f"{model.name!r}{_checks.near(layer, known)}. "
+                f"Received: {name}_layer={layer!r}"
             )
     features = [known[layer].output for layer in layers]
     # What a model inside gives here is a tensor of its own graph; Keras 3.13

@@ -1,7 +1,6 @@
 """What a recipe refuses: fields out of range, values that clash."""
 
 import dataclasses
-import difflib
 import math
 from typing import get_args
 
@@ -13,10 +12,9 @@ def check_names(recipe_class, values):
     known = {field.name for field in dataclasses.fields(recipe_class)}
     unknown = sorted(set(values) - known)
     if unknown:
-        close = difflib.get_close_matches(unknown[0], known, 1)
-        hint = f" (is it {close[0]!r}?)" if close else ""
         raise ValueError(
-            f"A field must be one of `keras_tricks.Recipe`{hint}. "
+            "A field must be one of `keras_tricks.Recipe`"
+            f"{_checks.near(unknown[0], known)}. "
             f"Received: {', '.join(unknown)}"
         )
     return values
@@ -120,16 +118,28 @@ def _input_rules(recipe):
     defaults = {
         field.name: field.default for field in dataclasses.fields(recipe)
     }
-    for names, used, condition in (
-        (_OF_CROPS, crop, f"augmentation={recipe.augmentation!r}"),
-        (_OF_STREAMS, recipe.streams, "images in memory"),
+    engines = "input_engine='tf.data' or 'grain'"
+    for names, used, condition, cure in (
+        (
+            _OF_CROPS,
+            crop,
+            f"augmentation={recipe.augmentation!r}",
+            "augmentation='crop' does",
+        ),
+        (
+            _OF_STREAMS,
+            recipe.streams,
+            "images in memory",
+            f"augmentation='crop' does, or {engines}",
+        ),
     ):
         for name in names:
             changed = getattr(recipe, name) != defaults[name]
             yield (
                 changed and not used,
                 name,
-                f"{defaults[name]!r} with {condition}, which does not use it",
+                f"{defaults[name]!r} with {condition}, which does not use it "
+                f"({cure})",
             )
     yield (
         recipe.split_seed and not recipe.validation_share,

@@ -136,8 +136,12 @@ def test_mistakes_name_the_configuration():
     own = {"m": {"mixup_alpha": -1.0}}
     with pytest.raises(ValueError, match=message):
         make_sweep(BASE, [], own=own)
-    with pytest.raises(ValueError, match="`tricks` must be of warmup|linear"):
+    message = r"`tricks` must be of .*warmup, .*\(is it 'cosine'\?\)"
+    with pytest.raises(ValueError, match=message):
         make_sweep(BASE, ["cosin"])
+    message = "`erasing` must be 0.0 .*does not use it .augmentation='crop' "
+    with pytest.raises(ValueError, match=message):
+        make_sweep(BASE, ["erasing"])
     with pytest.raises(ValueError, match="`tricks` must differ"):
         find_tricks(["mixup", "mixup"])
     with pytest.raises(ValueError, match="`design` must be one of"):
