@@ -1,32 +1,25 @@
 """Trains what docs/results.md shows, and writes that page from what is stored.
 
     python benchmarks/evidence.py --only=digits            # hours; resumable
+    python benchmarks/evidence.py --only=digits --store    # seconds, meanwhile
     python benchmarks/evidence.py --docs                   # seconds
 
-Each study is a command of `recipes/ablate.py`. A complete or growing one leaves
-its comparison.csv, and what decided it, in docs/results/; the tables between
-the marks of docs/results.md are made of these files.
+Each study is a command of `recipes/ablate.py`. What its runs came to is kept in
+docs/results/, from where another machine goes on; the tables between the marks
+of docs/results.md are made of these files.
 """
 
 import base64
-import csv
-import json
-import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
 
-import keras
+from _evidence_store import STORED, judge, restore, store
 from absl import app, flags
 
-from keras_tricks import __version__
-from keras_tricks.ablation import load_sweep
-from keras_tricks.report import Contrast, Rule, decide
 from keras_tricks.report.figures import COLORS, as_svg
 
 ROOT = Path(__file__).parents[1]
-STORED = ROOT / "docs" / "results"
 PAGE = ROOT / "docs" / "results.md"
 _MARKS = "<!-- evidence: {} -->", "<!-- end of evidence -->"
 # Gains of the paper on ResNet-50-D, each over the row before.
@@ -35,6 +28,38 @@ _BAG = (
     "--tricks=warmup,zero_gamma,no_bias_decay,resnet_d,cosine,"
     "label_smoothing,mixup,ema,cutmix,drop_path"
 )
+_CIFAR10 = [
+    _BAG,
+    "--data_dir={cifar10}",
+    "--augmentation=shift_flip",
+    "--train_samples=5000",
+    "--test_samples=2000",
+    "--width=16",
+    "--tune=base_learning_rate",
+]
+_MIXUP = [
+    *_CIFAR10[1:],
+    "--tricks=warmup,zero_gamma,no_bias_decay,resnet_d,cosine,"
+    "label_smoothing,mixup",
+    "--configurations=without_mixup,whole_bag",
+    "--seeds=5",
+]
+_FINE_TUNING = [
+    "--design=one_at_a_time",
+    "--tricks=warmup,no_bias_decay,cosine,label_smoothing,mixup,ema",
+    "--weights={resnet50}",
+    "--model=resnet",
+    "--depth=50",
+    "--variant=A",
+    "--width=64",
+    "--small_images=false",
+    "--skip_head",
+    "--image_size=64",
+    "--augmentation=shift_flip",
+    "--base_learning_rate=0.02",
+    "--epochs=4",
+    "--seeds=3",
+]
 STUDIES = {
     "digits_stacked": [
         "--design=stacked",
@@ -50,69 +75,89 @@ STUDIES = {
         "--tune=base_learning_rate",
         "--seeds=20",
     ],
-    "cifar10_stacked": [
-        "--design=stacked",
-        _BAG,
-        "--dataset=cifar10",
-        "--augmentation=shift_flip",
-        "--train_samples=5000",
-        "--width=16",
+    # Capacity above the data: each regularizer has something to prevent.
+    "cifar10_ends": [
+        *_CIFAR10,
+        "--configurations=baseline,whole_bag",
         "--epochs=60",
-        "--tune=base_learning_rate",
         "--seeds=5",
     ],
+    "cifar10_stacked": [
+        *_CIFAR10,
+        "--design=stacked",
+        "--epochs=60",
+        "--seeds=5",
+    ],
+    "cifar10_leave_one_out": [
+        *_CIFAR10,
+        "--design=leave_one_out",
+        "--epochs=60",
+        "--seeds=5",
+    ],
+    # Does mixup want long runs?
+    "cifar10_mixup_short": [*_MIXUP, "--epochs=20"],
+    "cifar10_mixup_long": [*_MIXUP, "--epochs=80"],
+    "cifar10_distillation": [
+        *_CIFAR10[1:],
+        "--tricks=warmup,zero_gamma,no_bias_decay,resnet_d,cosine,"
+        "label_smoothing,distillation",
+        "--configurations=without_distillation,whole_bag",
+        "--teacher={teacher}",
+        "--temperature=4",
+        "--epochs=60",
+        "--seeds=5",
+    ],
+    "flowers_fine_tuning": ["--data_dir={flowers}", *_FINE_TUNING],
+    "imagenette_fine_tuning": ["--data_dir={imagenette}", *_FINE_TUNING],
 }
 
 _ONLY = flags.DEFINE_list("only", [], "Parts of the names of studies.")
 _RUNS = flags.DEFINE_string("runs", "runs/evidence", "Folder of the runs.")
+_PATHS = flags.DEFINE_list(
+    "paths",
+    [],
+    "Where data and weights lie: cifar10=FILE.npz, flowers=FOLDER, "
+    "imagenette=FOLDER, resnet50=FILE, teacher=FILE.keras.",
+)
+_STORE = flags.DEFINE_bool(
+    "store", False, "Only store what the runs have come to so far."
+)
 _MORE = flags.DEFINE_multi_string(
     "more", [], "Flags of ablate.py behind those of a study, such as seeds=6."
 )
 _DOCS = flags.DEFINE_bool("docs", False, "Only write the page.")
 
 
+def study_flags(name):
+    """Return the flags of a study, or None if a path of it is not given."""
+    paths = dict(one.partition("=")[::2] for one in _PATHS.value)
+    try:
+        return [flag.format(**paths) for flag in STUDIES[name]]
+    except KeyError as error:
+        print(f"{name} is left out: it needs --paths={error.args[0]}=...")
+        return None
+
+
 def run(name):
     """Train a study as far as it is not complete; store what it says."""
+    own = study_flags(name)
+    if own is None:
+        return
     folder = Path(_RUNS.value) / name
+    count = restore(name, folder, STUDIES[name])
+    if count:
+        print(f"{name}: goes on after {count} runs that are stored")
     command = [
         sys.executable,
         str(ROOT / "recipes" / "ablate.py"),
-        *STUDIES[name],
+        *own,
         f"--folder={folder}",
         f"--title={name}",
         *(f"--{flag}" for flag in _MORE.value),
     ]
     print(" ".join(command[1:]), flush=True)
     subprocess.run(command, check=True)
-    store(name, folder)
-
-
-def store(name, folder):
-    """Keep the results of each run, and how they are judged."""
-    STORED.mkdir(exist_ok=True)
-    sweep = load_sweep(folder)
-    text = (folder / "comparison.csv").read_text("utf-8")
-    (STORED / f"{name}.csv").write_text(text, "utf-8")
-    backend = keras.backend.backend()
-    judged = {
-        "metric": sweep.metric,
-        "level": sweep.rule.level,
-        "sequential": sweep.rule.sequential,
-        "contrasts": [[c.name, c.weights] for c in sweep.contrasts],
-        "notes": list(sweep.notes),
-        "flags": STUDIES.get(name, []),
-        "versions": {
-            "keras_tricks": __version__,
-            "keras": keras.__version__,
-            backend: __import__(backend).__version__,
-            "python": platform.python_version(),
-            "machine": f"{platform.machine()}, "
-            f"{len(os.sched_getaffinity(0))} cores",
-        },
-    }
-    (STORED / f"{name}.json").write_text(
-        json.dumps(judged, indent=1) + "\n", "utf-8"
-    )
+    store(name, folder, STUDIES[name])
 
 
 def table(name):
@@ -142,23 +187,6 @@ def table(name):
     lines += ["", f"Means: {means}. {versions}.", ""]
     lines += [f"- {note}" for note in judged["notes"]]
     return "\n".join(lines)
-
-
-def judge(name):
-    """Return the decisions of a study, from what is stored."""
-    judged = json.loads((STORED / f"{name}.json").read_text("utf-8"))
-    values, failed = {}, {}
-    with open(STORED / f"{name}.csv", newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            own = values.setdefault(row["configuration"], {})
-            if row["failed"]:
-                count = failed.get(row["configuration"], 0)
-                failed[row["configuration"]] = count + 1
-            else:
-                own[int(row["seed"])] = float(row[judged["metric"]])
-    rule = Rule(level=judged["level"], sequential=judged["sequential"])
-    contrasts = [Contrast(*one) for one in judged["contrasts"]]
-    return judged, values, decide(contrasts, values, rule, failed)
 
 
 def draw_order(name):
@@ -214,8 +242,11 @@ def main(argv):
         for name in STUDIES
         if not _ONLY.value or any(part in name for part in _ONLY.value)
     ]
-    if not _DOCS.value:
-        for name in names:
+    for name in names:
+        folder = Path(_RUNS.value) / name
+        if _STORE.value and (folder / "sweep.json").exists():
+            store(name, folder, STUDIES[name])
+        elif not _STORE.value and not _DOCS.value:
             run(name)
     write_page()
 

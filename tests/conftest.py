@@ -76,6 +76,7 @@ models/weights/test_save_weights_as.py::test_there_and_back
 models/weights/test_what_does_not_fit.py
 ablation/test_compare_runs.py
 ablation/test_designs.py
+ablation/test_evidence.py
 ablation/test_plan_sweep.py
 ablation/test_run_sweep.py
 ablation/test_search.py
