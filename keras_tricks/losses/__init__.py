@@ -1,5 +1,17 @@
-"""Label smoothing and knowledge distillation, on logits, in float32."""
+"""Losses of smoothed, weighted and distilled labels, on logits, in float32."""
 
+from keras_tricks.losses.binary_crossentropy import (
+    LabelSmoothedBinaryCrossentropy as LabelSmoothedBinaryCrossentropy,
+)
+from keras_tricks.losses.binary_crossentropy import (
+    label_smoothed_binary_crossentropy as label_smoothed_binary_crossentropy,
+)
+from keras_tricks.losses.class_weights import (
+    balanced_weights as balanced_weights,
+)
+from keras_tricks.losses.class_weights import (
+    effective_number_weights as effective_number_weights,
+)
 from keras_tricks.losses.distillation import (
     KnowledgeDistillation as KnowledgeDistillation,
 )

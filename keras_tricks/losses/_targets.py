@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_tricks import _backend
-from keras_tricks._checks import labels_outside
+from keras_tricks._checks import check_int, labels_outside
 from keras_tricks._types import DType, Tensor
 
 # Rows looked at for a softmax at the end of a model: enough to find it, too few
@@ -12,6 +12,7 @@ from keras_tricks._types import DType, Tensor
 _ROWS = 8
 _SHOWN = 5
 _HALF = ("float16", "bfloat16")
+_MEANS = ("mean", "sum_over_batch_size")
 
 
 def check_logits(name, logits):
@@ -121,6 +122,22 @@ def check_label_values(labels, classes, kind):
     )
 
 
+def check_share_values(labels):
+    """Refuse targets of a sigmoid outside of [0, 1], see `_refuse`."""
+
+    def outside(values, family):
+        shares = family.float32(values)
+        fits = (shares > -1e-3) & (shares < 1.001)  # Nor does NaN.
+        return shares[..., :_SHOWN], family.any(~fits, axis=-1)
+
+    return _refuse(
+        labels,
+        outside,
+        "`y_true` must hold a share from 0 to 1 for each class. Received: a "
+        "row that begins with",
+    )
+
+
 def check_targets(name, labels, logits, packed=False):
     """Validate labels beside logits, as `kind_of_labels` names them.
 
@@ -214,6 +231,42 @@ def without_ignored(labels, logits, sample_weight):
     return family.where(sample_weight == 0, zeros, labels)
 
 
+def kept_weights(ignore_label, labels, logits, sample_weight):
+    """Give integer labels that are to count nowhere the weight 0.
+
+    Args:
+        ignore_label: That label.
+        labels: Labels of any kind; dense ones are all kept.
+        logits: Of shape (..., K).
+        sample_weight: Weights (...), of fewer axes or (..., 1), or None.
+
+    Returns:
+        `(kept, weights)`, float32 of shape (...): 1 or 0, and that times the
+        weights. `(None, sample_weight)` for labels that are not integers.
+    """
+    if kind_of_labels(labels, logits, packed=True) != "integer":
+        return None, sample_weight
+    lead = len(logits.shape) - 1
+    kept = ops.cast(ops.cast(labels, "float32") != ignore_label, "float32")
+    if len(kept.shape) > lead:
+        kept = ops.squeeze(kept, axis=-1)
+    if sample_weight is None:
+        return kept, kept
+    weights = ops.cast(sample_weight, "float32")
+    if len(weights.shape) > lead:
+        weights = ops.squeeze(weights, axis=-1)
+    for _ in range(lead - len(weights.shape)):
+        weights = ops.expand_dims(weights, -1)
+    return kept, kept * weights
+
+
+def check_ignore_label(ignore_label):
+    """Return an integer of any sign, or None."""
+    if ignore_label is None:
+        return None
+    return check_int("ignore_label", ignore_label, -(2**24), 2**24)
+
+
 def nan_where(found, loss):
     """Make a loss NaN where a check has found what cannot be meant.
 
@@ -237,7 +290,14 @@ def shifted(logits):
 class LogitsLoss(keras.losses.Loss):
     """A loss that looks at its inputs before they are cast to float32."""
 
-    def __init__(self, reduction: str | None, name: str, dtype: DType):
+    def __init__(
+        self,
+        reduction: str | None,
+        name: str,
+        dtype: DType,
+        ignore_label: int | None = None,
+    ):
+        self.ignore_label = check_ignore_label(ignore_label)
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         if self.dtype not in ("float32", "float64"):
             # A float16 label or T² times a float16 loss loses bits.
@@ -265,6 +325,9 @@ class LogitsLoss(keras.losses.Loss):
         y_pred = ops.convert_to_tensor(y_pred)
         if sample_weight is not None:
             sample_weight = ops.convert_to_tensor(sample_weight)
+        if self.ignore_label is not None:
+            sample_weight = self._without_label(y_true, y_pred, sample_weight)
+        if sample_weight is not None:
             y_true = without_ignored(y_true, y_pred, sample_weight)
         # An accelerator is waited for at the first batch alone.
         read = (lambda x: x) if self._called else _backend.on_host
@@ -272,3 +335,12 @@ class LogitsLoss(keras.losses.Loss):
         found = self.check(read(y_true), logits)
         self._called |= logits is not y_pred
         return nan_where(found, super().__call__(y_true, y_pred, sample_weight))
+
+    def _without_label(self, y_true, y_pred, sample_weight):
+        """Return weights of which Keras' mean is that of the other labels."""
+        kept, weights = kept_weights(
+            self.ignore_label, y_true, y_pred, sample_weight
+        )
+        if kept is None or self.reduction not in _MEANS:
+            return weights
+        return ops.divide_no_nan(weights, ops.mean(kept))

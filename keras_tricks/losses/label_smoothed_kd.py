@@ -1,9 +1,12 @@
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
 from keras_tricks import _backend, _checks
 from keras_tricks._types import DType, Tensor
 from keras_tricks.losses import _targets
+from keras_tricks.losses.class_weights import ClassBalance
 from keras_tricks.losses.distillation import (
     check_soft_term,
     soft_term,
@@ -125,6 +128,7 @@ def label_smoothed_kd(
         hard_weight,
         convention,
         form,
+        ClassBalance(),
     )
     return _targets.nan_where(found, loss)
 
@@ -148,12 +152,14 @@ def _both_terms(
     hard_weight,
     convention,
     form,
+    balance,
 ):
+    smoothing = label_smoothing, convention, balance
     if kind != "packed":
-        return hard_term(targets, logits, kind, label_smoothing, convention)
+        return hard_term(targets, logits, kind, *smoothing)
     classes = logits.shape[-1]
     labels, teacher_logits = targets[..., :classes], targets[..., classes:]
-    hard = hard_term(labels, logits, "dense", label_smoothing, convention)
+    hard = hard_term(labels, logits, "dense", *smoothing)
     soft = soft_term(teacher_logits, logits, temperature, form)
     if hard_weight is None:
         return hard + soft
@@ -166,6 +172,8 @@ class LabelSmoothedKD(_targets.LogitsLoss):
 
     Formula, with class weights p, teacher logits r and student logits z:
     `CE(smooth(p), softmax(z)) + T² CE(softmax(r / T), softmax(z / T))`.
+    Weights and priors of the classes belong to the first term alone, as in
+    `LabelSmoothedCrossentropy`: the teacher's knowledge is of all classes.
 
     Targets are made with `keras_tricks.losses.pack_targets` and have shape
     (B, 2K). Targets without teacher logits give the first term alone, so
@@ -184,6 +192,9 @@ class LabelSmoothedKD(_targets.LogitsLoss):
             `"sum_over_batch_size"`.
         name: Name of the loss.
         dtype: Kept for Keras' protocol; anything below float32 is float32.
+        class_weights: As of `LabelSmoothedCrossentropy`.
+        logit_adjustment: As there.
+        class_priors: As there.
 
     Call arguments:
         y_true: (B, 2K) packed targets, or labels (B,), (B, 1) or (B, K).
@@ -217,8 +228,14 @@ class LabelSmoothedKD(_targets.LogitsLoss):
         reduction: str | None = "sum_over_batch_size",
         name: str = "label_smoothed_kd",
         dtype: DType = None,
+        class_weights: Sequence[float] | None = None,
+        logit_adjustment: float = 0.0,
+        class_priors: Sequence[float] | None = None,
     ):
         super().__init__(reduction=reduction, name=name, dtype=dtype)
+        self.balance = ClassBalance(
+            class_weights, logit_adjustment, class_priors
+        )
         self.label_smoothing = _check_smoothing(label_smoothing, convention)
         self.temperature = check_soft_term(temperature, form)
         self.form = form
@@ -230,6 +247,7 @@ class LabelSmoothedKD(_targets.LogitsLoss):
     def check(self, y_true: Tensor, y_pred: Tensor) -> list:
         """Refuse targets and logits that do not fit, by their values too."""
         kind, found = _check_targets("y_pred", y_true, y_pred)
+        self.balance.check(y_pred.shape[-1])
         self.kinds.add(kind)
         return found
 
@@ -243,6 +261,7 @@ class LabelSmoothedKD(_targets.LogitsLoss):
             self.hard_weight,
             self.convention,
             self.form,
+            self.balance,
         )
 
     def get_config(self) -> dict:
@@ -253,4 +272,5 @@ class LabelSmoothedKD(_targets.LogitsLoss):
             "hard_weight": self.hard_weight,
             "convention": self.convention,
             "form": self.form,
+            **self.balance.get_config(),
         }

@@ -1,11 +1,15 @@
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
 from keras_tricks import _checks
 from keras_tricks._types import DType, Tensor
 from keras_tricks.losses import _targets
+from keras_tricks.losses.class_weights import ClassBalance
 
 CONVENTIONS = ("paper", "uniform")
+_EQUAL = ClassBalance()
 
 
 def smoothing_weights(
@@ -90,6 +94,9 @@ def label_smoothed_crossentropy(
     logits: Tensor,
     label_smoothing: float = 0.1,
     convention: str = "paper",
+    class_weights: Sequence[float] | None = None,
+    logit_adjustment: float = 0.0,
+    class_priors: Sequence[float] | None = None,
 ) -> Tensor:
     """Compute the cross-entropy of smoothed labels and logits, in float32.
 
@@ -97,12 +104,23 @@ def label_smoothed_crossentropy(
     For integer labels y no one-hot is made: with `q = a p + b`, it is
     `logsumexp(z) - a z_y - b Σ_i z_i`.
 
+    With weights w of the classes it is multiplied by `Σ_i p_i w_i` of the
+    labels p before smoothing: a mixed label has the mix of the weights. With
+    τ and priors π, `z + τ log π` takes the place of z.
+
     Args:
         labels: Integers of shape (...) or (..., 1), or class weights of
             shape (..., K).
         logits: Tensor of shape (..., K), any float dtype.
         label_smoothing: ε in [0, 1). Defaults to 0.1.
         convention: `"paper"` or `"uniform"`, see `smooth_labels`.
+        class_weights: w, K numbers of at least 0, not all 0, see
+            `balanced_weights` and `effective_number_weights`. Defaults to
+            None: all are 1.
+        logit_adjustment: τ of at least 0; 1 is that of the paper. Defaults
+            to 0: the logits are as they are.
+        class_priors: π, the shares of the K classes among the training
+            samples; for τ above 0.
 
     Returns:
         A float32 tensor of shape (...), NaN for values that are refused
@@ -120,24 +138,31 @@ def label_smoothed_crossentropy(
     Reference:
         - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.2
         - [Szegedy et al., 2015](https://arxiv.org/abs/1512.00567)
+        - Logit adjustment: [Menon et al.,
+          2020](https://arxiv.org/abs/2007.07314), equation 10
     """
+    balance = ClassBalance(class_weights, logit_adjustment, class_priors)
     labels = ops.convert_to_tensor(labels)
     logits = ops.convert_to_tensor(logits)
     kind, wrong = _targets.check_targets("logits", labels, logits)
+    balance.check(logits.shape[-1])
     found = [wrong, _targets.check_logit_values("logits", logits)]
-    loss = hard_term(labels, logits, kind, label_smoothing, convention)
+    loss = hard_term(labels, logits, kind, label_smoothing, convention, balance)
     return _targets.nan_where(found, loss)
 
 
-def hard_term(labels, logits, kind, label_smoothing, convention):
+def hard_term(
+    labels, logits, kind, label_smoothing, convention, balance=_EQUAL
+):
     """Compute `label_smoothed_crossentropy` of labels of a known kind."""
     classes = logits.shape[-1]
     a, b = smoothing_weights(label_smoothing, classes, convention)
-    z = _targets.shifted(logits)
+    z = _targets.shifted(balance.adjust(logits))
     normalizer = ops.logsumexp(z, axis=-1)
     if kind == "dense":
         q = a * ops.cast(labels, "float32") + b
-        return normalizer * ops.sum(q, axis=-1) - ops.sum(q * z, axis=-1)
+        loss = normalizer * ops.sum(q, axis=-1) - ops.sum(q * z, axis=-1)
+        return balance.weigh(loss, labels, dense=True)
     if len(labels.shape) == len(logits.shape):
         labels = ops.squeeze(labels, axis=-1)
     index = ops.cast(labels, "int32")
@@ -147,6 +172,7 @@ def hard_term(labels, logits, kind, label_smoothing, convention):
     loss = normalizer - a * ops.squeeze(picked, axis=-1)
     if b:
         loss = loss - b * ops.sum(z, axis=-1)
+    loss = balance.weigh(loss, index, dense=False)
     return ops.where(inside, loss, float("nan"))
 
 
@@ -166,6 +192,12 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
     `keras_tricks.losses.smooth_labels`. Computed in float32 under every
     dtype policy.
 
+    For classes of unequal size: with weights w of the classes, a sample of
+    label p, mixed or not, counts `Σ_i p_i w_i` times; the mean is over the
+    batch, not over the weights, so that it is the same in parts of a batch.
+    With τ and priors π the loss is that of `z + τ log π`, and the network is
+    used without: a validation loss has the same shift, metrics have not.
+
     Args:
         label_smoothing: ε in [0, 1). Defaults to 0.1.
         convention: `"paper"` gives the other classes `ε / (K - 1)` each;
@@ -177,6 +209,18 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
             `"sum_over_batch_size"`.
         name: Name of the loss.
         dtype: Kept for Keras' protocol; anything below float32 is float32.
+        class_weights: w, K numbers of at least 0, not all 0, see
+            `balanced_weights` and `effective_number_weights`. Defaults to
+            None: all are 1. In place of `class_weight` of `fit`, which takes
+            a mixed label for its largest part.
+        logit_adjustment: τ of at least 0; 1 is that of the paper. Defaults
+            to 0: the logits are as they are.
+        class_priors: π, the shares of the K classes among the training
+            samples; for τ above 0.
+        ignore_label: Integer labels of this value, such as -1 or 255, count
+            nowhere: neither in the sum nor in the number that the mean
+            divides by (of each replica, where the batch is split on
+            TensorFlow or PyTorch). Defaults to None: there is none.
 
     Call arguments:
         y_true: Integers (...) or (..., 1), or class weights (..., K).
@@ -198,6 +242,8 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
     Reference:
         - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.2
         - [Szegedy et al., 2015](https://arxiv.org/abs/1512.00567)
+        - Logit adjustment: [Menon et al.,
+          2020](https://arxiv.org/abs/2007.07314), equation 10
     """
 
     def __init__(
@@ -208,8 +254,15 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
         reduction: str | None = "sum_over_batch_size",
         name: str = "label_smoothed_crossentropy",
         dtype: DType = None,
+        class_weights: Sequence[float] | None = None,
+        logit_adjustment: float = 0.0,
+        class_priors: Sequence[float] | None = None,
+        ignore_label: int | None = None,
     ):
-        super().__init__(reduction=reduction, name=name, dtype=dtype)
+        super().__init__(reduction, name, dtype, ignore_label)
+        self.balance = ClassBalance(
+            class_weights, logit_adjustment, class_priors
+        )
         self.label_smoothing = _check_smoothing(label_smoothing, convention)
         self.convention = convention
         self.from_logits = bool(from_logits)
@@ -217,6 +270,7 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
     def check(self, y_true: Tensor, y_pred: Tensor) -> list:
         """Refuse targets and logits that do not fit, by their values too."""
         kind, wrong = _targets.check_targets("y_pred", y_true, y_pred)
+        self.balance.check(y_pred.shape[-1])
         self.kinds.add(kind)
         if not self.from_logits:
             found = _targets.check_probability_values("y_pred", y_pred)
@@ -228,7 +282,12 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
             y_pred = ops.log(ops.clip(y_pred, 1e-7, 1.0))
         kind = _targets.kind_of_labels(y_true, y_pred)
         return hard_term(
-            y_true, y_pred, kind, self.label_smoothing, self.convention
+            y_true,
+            y_pred,
+            kind,
+            self.label_smoothing,
+            self.convention,
+            self.balance,
         )
 
     def get_config(self) -> dict:
@@ -237,4 +296,6 @@ class LabelSmoothedCrossentropy(_targets.LogitsLoss):
             "label_smoothing": self.label_smoothing,
             "convention": self.convention,
             "from_logits": self.from_logits,
+            **self.balance.get_config(),
+            "ignore_label": self.ignore_label,
         }
