@@ -62,6 +62,12 @@ _VERBOSE = flags.DEFINE_enum(
     ["auto", "0", "1", "2"],
     "Progress: 0 silent, 1 bars, 2 a line for each epoch.",
 )
+_FIND_LEARNING_RATE = flags.DEFINE_bool(
+    "find_learning_rate",
+    False,
+    "Train a few steps with a rising rate in place of the run, and say which "
+    "--base_learning_rate to begin from.",
+)
 recipe_flags.define()
 flags.adopt_module_key_flags(recipe_flags)
 
@@ -83,6 +89,9 @@ def main(argv):
                 lambda: new_run_folder() if distribution.is_chief else None
             )
             folder = distribution.gather(made)[0]
+        if _FIND_LEARNING_RATE.value:
+            _find_learning_rate(recipe, folder, distribution)
+            return
         run = training.prepare(
             recipe,
             folder,
@@ -107,6 +116,22 @@ def main(argv):
             f"{result['epochs']} epochs, best "
             f"{result['best_val_accuracy']:.2%}\nReport: {folder}/report.html"
         )
+
+
+def _find_learning_rate(recipe, folder, distribution):
+    if distribution.num_processes > 1:
+        raise ValueError(
+            "`find_learning_rate` must be false with several processes. "
+            f"Received: {distribution.num_processes} processes"
+        )
+    found = training.find_learning_rate(recipe, folder)
+    lowest = found.rates[found.smoothed.argmin()]
+    print(
+        f"The smoothed loss is lowest at a learning rate of {lowest:.2g} "
+        f"(batches of {recipe.batch_size} images); a tenth of it:\n"
+        f"--base_learning_rate={found.base_learning_rate:.2g}\n"
+        f"Report: {folder}/learning_rate.html"
+    )
 
 
 def _say(run, folder):

@@ -2,6 +2,12 @@
 
 from keras_tricks.schedules.cosine_decay import CosineDecay as CosineDecay
 from keras_tricks.schedules.cosine_decay import cosine_decay as cosine_decay
+from keras_tricks.schedules.exponential_range import (
+    ExponentialRange as ExponentialRange,
+)
+from keras_tricks.schedules.exponential_range import (
+    exponential_range as exponential_range,
+)
 from keras_tricks.schedules.linear_scaling import (
     scale_learning_rate as scale_learning_rate,
 )

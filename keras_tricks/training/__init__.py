@@ -9,6 +9,10 @@ from keras_tricks.training.input import build_stages as build_stages
 from keras_tricks.training.input import load_data as load_data
 from keras_tricks.training.on_device import DeviceFinish as DeviceFinish
 from keras_tricks.training.on_device import finish_on_device as finish_on_device
+from keras_tricks.training.range_test import RangeTest as RangeTest
+from keras_tricks.training.range_test import (
+    find_learning_rate as find_learning_rate,
+)
 from keras_tricks.training.run import PreparedRun as PreparedRun
 from keras_tricks.training.run import prepare as prepare
 from keras_tricks.training.run import train as train

@@ -81,8 +81,17 @@ NETWORKS = {
 """By `Recipe.model`: the fields that only this family has."""
 
 
-def build_optimizer(recipe: Recipe, dataset_size: int) -> SGD:
+def build_optimizer(
+    recipe: Recipe,
+    dataset_size: int,
+    schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
+) -> SGD:
     """Return the optimizer of a recipe with its schedule.
+
+    Args:
+        recipe: The recipe.
+        dataset_size: Number of training samples.
+        schedule: Of the learning rate, in place of the recipe's.
 
     Example:
     >>> from keras_tricks import Recipe
@@ -93,7 +102,7 @@ def build_optimizer(recipe: Recipe, dataset_size: int) -> SGD:
     plan = make_plan(recipe, dataset_size)
     steps = recipe.gradient_accumulation_steps
     return SGD(
-        make_schedule(recipe, plan),
+        schedule or make_schedule(recipe, plan),
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
         momentum_form=recipe.momentum_form,
@@ -131,6 +140,7 @@ def compile_model(
     model: keras.Model,
     dataset_size: int,
     distribution: Distribution | None = None,
+    schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
 ) -> None:
     """Compile a model as a recipe says; the model may be the user's own.
 
@@ -142,6 +152,7 @@ def compile_model(
         model: The model.
         dataset_size: Number of training samples.
         distribution: On what is trained; one device by default.
+        schedule: Of the learning rate, in place of the recipe's.
 
     Raises:
         ValueError: If the model ends in a softmax or another activation: the
@@ -160,7 +171,7 @@ def compile_model(
     compiles = distribution is None or distribution.compiles
     fastest = _backend.fastest_settings()[1] if compiles else False
     jit = {"on": True, "off": False, "auto": fastest}
-    optimizer = build_optimizer(recipe, dataset_size)
+    optimizer = build_optimizer(recipe, dataset_size, schedule)
     if compute_dtypes(model)["float16"]:
         # Keras asks the policy of the model, not those of its layers.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)

@@ -193,6 +193,7 @@ def prepare(
     resume: str = "auto",
     backup_every_steps: int | None = None,
     distribution: Distribution | None = None,
+    schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
 ) -> PreparedRun:
     """Do all that can be refused before the first step of a run.
 
@@ -210,6 +211,7 @@ def prepare(
             `keras_tricks.distribute.distribute`. Where there are several
             processes each calls this, with a folder that they share, to
             which the first one writes. Defaults to `None`, one device.
+        schedule: Of the learning rate, in place of the recipe's.
 
     Returns:
         A `PreparedRun`, whose `fit` trains.
@@ -236,13 +238,15 @@ def prepare(
         lambda: open_folder(recipe, run_folder, resume, distribution.is_chief)
     )
     try:
-        return _prepare(recipe, lock, backup_every_steps, distribution)
+        return _prepare(
+            recipe, lock, backup_every_steps, distribution, schedule
+        )
     except BaseException:
         lock.release()
         raise
 
 
-def _prepare(recipe, lock, backup_every_steps, distribution):
+def _prepare(recipe, lock, backup_every_steps, distribution, schedule):
     """Do what `prepare` does in a folder that is kept for this process."""
     data = distribution.together(lambda: load_data(recipe), chief_first=True)
     distribution.check_batch_size(
@@ -250,7 +254,7 @@ def _prepare(recipe, lock, backup_every_steps, distribution):
     )
     with distribution.scope():
         model, stages, validation_batches, explanation = _build(
-            recipe, data, distribution
+            recipe, data, distribution, schedule
         )
     average = build_average(recipe)
     written = writing_folder(lock.folder, distribution)
@@ -285,7 +289,7 @@ def _prepare(recipe, lock, backup_every_steps, distribution):
     return run
 
 
-def _build(recipe, data, distribution):
+def _build(recipe, data, distribution, schedule):
     """Build the compiled model, its batches, and the text about them."""
     size = data.train_size
     image_shape = model_image_shape(recipe, data)
@@ -308,7 +312,7 @@ def _build(recipe, data, distribution):
         # Of the images as they are: mixed ones would say less.
         for report in model.measure_teacher(*validation_batches[0]):
             explanation += f"teacher   {report}\n"
-    compile_model(recipe, model, size, distribution)
+    compile_model(recipe, model, size, distribution, schedule)
     # Refuses a rule for the decay that matches nothing.
     model.optimizer.build(model.trainable_variables)
     if finishes_on_device(recipe, distribution):

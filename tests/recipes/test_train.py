@@ -309,6 +309,26 @@ def test_training_writes_a_report_and_says_where(run_script, tmp_path):
     assert values["accuracy"] == pytest.approx(result["val_accuracy"])
 
 
+def test_the_range_test_says_where_to_begin(run_script, tmp_path):
+    done = run_script(
+        "train.py",
+        "--find_learning_rate",
+        "--warmup_epochs=0",
+        "--width=2",
+        "--train_samples=128",
+        f"--run_folder={tmp_path}",
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    last = done.stdout.splitlines()[-3:]
+    assert last[0].startswith("The smoothed loss is lowest at")
+    assert re.fullmatch(r"--base_learning_rate=[0-9.e-]+", last[1])
+    assert last[2] == f"Report: {tmp_path}/learning_rate.html"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "learning_rate.csv",
+        "learning_rate.html",
+    ]
+
+
 MISTAKES = {
     "--label_smoothng=0": "Unknown command line flag 'label_smoothng'",
     "--data_dir=/nowhere": "`data_dir` must be .* Received: /nowhere",
