@@ -124,7 +124,9 @@ def _find_learning_rate(recipe, folder, distribution):
             "`find_learning_rate` must be false with several processes. "
             f"Received: {distribution.num_processes} processes"
         )
-    found = training.find_learning_rate(recipe, folder)
+    verbose = _VERBOSE.value
+    verbose = verbose if verbose == "auto" else int(verbose)
+    found = training.find_learning_rate(recipe, folder, verbose=verbose)
     lowest = found.rates[found.smoothed.argmin()]
     print(
         f"The smoothed loss is lowest at a learning rate of {lowest:.2g} "

@@ -313,6 +313,7 @@ def test_the_range_test_says_where_to_begin(run_script, tmp_path):
     done = run_script(
         "train.py",
         "--find_learning_rate",
+        "--verbose=0",
         "--warmup_epochs=0",
         "--width=2",
         "--train_samples=128",
