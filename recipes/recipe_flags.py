@@ -8,6 +8,7 @@ from absl import app, flags
 
 from keras_tricks import Recipe
 from keras_tricks.recipe import PRESETS
+from keras_tricks.training import Choice, fit_to_data
 
 FLAGFILES = Path(__file__).with_name("flags")
 """Folder of the flagfiles of the paper's tables."""
@@ -139,6 +140,27 @@ def recipe_from_flags(flag_values: flags.FlagValues = flags.FLAGS) -> Recipe:
     if flag_values.preset is not None:
         return Recipe.preset(flag_values.preset, **changes)
     return Recipe(**changes)
+
+
+def fitted_recipe(
+    flag_values: flags.FlagValues = flags.FLAGS,
+) -> tuple[Recipe, list[Choice]]:
+    """Return the recipe that the command line asks for, fitted to its data.
+
+    Data that are named without a preset or a recipe's file decide what no flag
+    says, see `keras_tricks.training.fit_to_data`.
+
+    Returns:
+        The recipe, and what was chosen.
+
+    Raises:
+        Exception: As `recipe_from_flags` and `fit_to_data`.
+    """
+    changes = given(flag_values)
+    whole = flag_values.recipe is not None or flag_values.preset is not None
+    if whole or not {"data_dir", "dataset"} & changes.keys():
+        return recipe_from_flags(flag_values), []
+    return fit_to_data(changes)
 
 
 def parse(argv: list[str]) -> list[str]:

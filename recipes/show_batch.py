@@ -68,7 +68,7 @@ def main(argv):
         sys.exit(f"Arguments must be flags. Received: {' '.join(argv[1:])}")
     path = pathlib.Path(_OUT.value)
     try:
-        recipe = recipe_flags.recipe_from_flags()
+        recipe, _ = recipe_flags.fitted_recipe()
         path.parent.mkdir(parents=True, exist_ok=True)
         data, stages = stages_of(recipe, _EPOCH.value, _STEP.value, _ROWS.value)
         title = f"{data.name}, epoch {_EPOCH.value}, step {_STEP.value}"

@@ -79,7 +79,7 @@ def main(argv):
     folder, made = _RUN_FOLDER.value, None
     verbose = _VERBOSE.value
     try:
-        recipe = recipe_flags.recipe_from_flags()
+        recipe, chosen = recipe_flags.fitted_recipe()
         distribution = distribute(
             _DISTRIBUTE.value, "sync" if recipe.sync_batch_norm else "local"
         )
@@ -105,6 +105,8 @@ def main(argv):
                 os.rmdir(made)
         one_line.stop(error)
     if distribution.is_chief:
+        for choice in chosen:
+            print(f"chosen    {choice}")
         _say(run, folder)
     try:
         result = run.fit(verbose if verbose == "auto" else int(verbose))

@@ -92,7 +92,7 @@ def has_branches(recipe):
     return recipe.model == "resnet"
 
 
-_OF_CROPS = (
+OF_CROPS = (
     "min_crop_area",
     "color_jitter",
     "jitter_convention",
@@ -102,7 +102,7 @@ _OF_CROPS = (
     "erasing",
     "progressive_sizes",
 )
-_OF_STREAMS = (
+OF_STREAMS = (
     "image_key",
     "label_key",
     "label_offset",
@@ -121,13 +121,13 @@ def _input_rules(recipe):
     engines = "input_engine='tf.data' or 'grain'"
     for names, used, condition, cure in (
         (
-            _OF_CROPS,
+            OF_CROPS,
             crop,
             f"augmentation={recipe.augmentation!r}",
             "augmentation='crop' does",
         ),
         (
-            _OF_STREAMS,
+            OF_STREAMS,
             recipe.streams,
             "images in memory",
             f"augmentation='crop' does, or {engines}",

@@ -4,6 +4,10 @@ from keras_tricks.training.build import build_loss as build_loss
 from keras_tricks.training.build import build_model as build_model
 from keras_tricks.training.build import build_optimizer as build_optimizer
 from keras_tricks.training.build import compile_model as compile_model
+from keras_tricks.training.fit_to_data import Choice as Choice
+from keras_tricks.training.fit_to_data import DataFacts as DataFacts
+from keras_tricks.training.fit_to_data import fit_to_data as fit_to_data
+from keras_tricks.training.fit_to_data import look_at_data as look_at_data
 from keras_tricks.training.input import build_data as build_data
 from keras_tricks.training.input import build_stages as build_stages
 from keras_tricks.training.input import load_data as load_data
