@@ -27,6 +27,10 @@ MODULES = {
     "layers.separable": ["SeparableBlock"],
     "layers.shortcut": ["Shortcut"],
     "layers.stem": ["Stem"],
+    "losses.binary_crossentropy": [
+        "LabelSmoothedBinaryCrossentropy",
+        "label_smoothed_binary_crossentropy",
+    ],
     "losses.distillation": ["KnowledgeDistillation", "distillation_loss"],
     "losses.label_smoothed_kd": ["LabelSmoothedKD", "label_smoothed_kd"],
     "losses.label_smoothing": [
@@ -44,6 +48,7 @@ MODULES = {
     "models._network": ["ClassifierModel"],
     "optimizers.sgd": ["SGD"],
     "schedules.cosine_decay": ["CosineDecay"],
+    "schedules.exponential_range": ["ExponentialRange"],
     "schedules.step_decay": ["StepDecay"],
     "schedules.warmup": ["Warmup"],
 }
