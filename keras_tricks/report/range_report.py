@@ -48,6 +48,10 @@ def write_range_report(
         axes.plot(rates, smoothed, color=figures.COLORS[1], label="smoothed")
         axes.axvline(suggested, color=figures.COLORS[2], label="suggested")
         axes.set_xscale("log")
+        # The style has no mathematical text, and a phone little room.
+        axes.xaxis.set_major_formatter(
+            lambda x, _: f"{x:g}" if x > 0.01 else f"1e{np.log10(x):.0f}"
+        )
         axes.set_xlabel("learning rate")
         top = 1.5 * float(np.nanmax(smoothed[: len(smoothed) // 4 + 1]))
         axes.set_ylim(top=max(top, 1.1 * float(np.nanmin(smoothed))))
@@ -56,7 +60,8 @@ def write_range_report(
     figure = {
         "title": "Training loss",
         "note": "Of each batch, over the rate it was trained with.",
-        "source": figures.as_svg(draw, (6.5, 3.6)),
+        "wide": figures.as_svg(draw, (7.5, 3.6)),
+        "narrow": figures.as_svg(draw, (3.4, 2.8)),
         "alt": f"Loss over the learning rate; suggested is {suggested:.3g}.",
     }
     keys = "label", "value", "note"

@@ -206,7 +206,7 @@ def _write(found, recipe, folder):
         found.suggested,
         [
             (
-                "--base_learning_rate",
+                "base_learning_rate",
                 f"{found.base_learning_rate:.2g}",
                 "for a batch of 256",
             ),
