@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_tricks._checks import check_int
 
-ORDER, AUGMENT, MIX, SPLIT, CUT, SWITCH, TRANSFORM = range(7)
+ORDER, AUGMENT, MIX, SPLIT, CUT, SWITCH, TRANSFORM, SAMPLE = range(8)
 
 
 def random_generator(

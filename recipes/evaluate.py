@@ -92,6 +92,8 @@ def print_table(result, facts, worst):
     for k in (1, 5):
         if result.num_classes > k:
             rows.append((f"top-{k}", result.accuracy(k)))
+    recall = f"{100 * result.balanced_accuracy:.2f} %, mean recall of classes"
+    rows.append(("balanced accuracy", recall))
     rows.append(("cross-entropy", f"{result.crossentropy:.4f}"))
     error = f"{100 * result.calibration_error():.2f} %, 15 bins"
     rows.append(("calibration error", error))

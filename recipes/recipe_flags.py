@@ -39,6 +39,18 @@ def _integers(text):
     return tuple(int(part) for part in parts)
 
 
+def _numbers_or(names):
+    """Return a parser of numbers or one of some names, and its syntax."""
+
+    def parse(text):
+        if text in names:
+            return text
+        parts = text if isinstance(text, (list, tuple)) else text.split(",")
+        return tuple(float(part) for part in parts)
+
+    return parse, f"{', '.join(names)}, numbers with commas between, or none"
+
+
 _PARSERS = {
     int: (int, "an integer or none"),
     float: (float, "a number or none"),
@@ -84,8 +96,10 @@ def _define(field, flag_values):
     kinds = get_args(field.type) or (field.type,)
     if type(None) in kinds:
         kind = tuple if get_args(kinds[0]) else kinds[0]
+        named = kind is tuple and choices
+        parser = _numbers_or(choices) if named else _PARSERS[kind]
         flags.DEFINE(
-            _OptionalParser(*_PARSERS[kind]),
+            _OptionalParser(*parser),
             field.name,
             field.default,
             help_,

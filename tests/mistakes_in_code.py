@@ -7,11 +7,14 @@ from keras_tricks.data import Batches
 from keras_tricks.layers import ConvNorm, MixUp
 from keras_tricks.losses import (
     KnowledgeDistillation,
+    LabelSmoothedBinaryCrossentropy,
     LabelSmoothedCrossentropy,
     LabelSmoothedKD,
+    balanced_weights,
     pack_targets,
     smooth_labels,
 )
+from keras_tricks.metrics import BalancedAccuracy
 from keras_tricks.models import ResNet
 from keras_tricks.optimizers import SGD, no_bias_decay
 from keras_tricks.schedules import (
@@ -229,5 +232,54 @@ MISTAKES = {
         lambda _: zero_gamma(pre_activation()),
         ValueError,
         "`model` must have no activation … Received: …activation='re_lu…'",
+    ),
+    "weights of another number of classes": (
+        lambda _: fit(LABELS, LabelSmoothedCrossentropy(class_weights=[1, 2])),
+        ValueError,
+        "`class_weights` must be as many as the model has outputs, 3. "
+        "Received: 2 in class_weights=[1.0, 2.0]",
+    ),
+    "weight of a class without samples": (
+        lambda _: balanced_weights([5, 0, 3]),
+        ValueError,
+        "`counts` must be at least 1, … Received: 0 samples of class 1",
+    ),
+    "logit adjustment without the shares of the classes": (
+        lambda _: LabelSmoothedCrossentropy(logit_adjustment=1),
+        ValueError,
+        "`class_priors` must be given with `logit_adjustment` above 0, … "
+        "Received: class_priors=None, logit_adjustment=1",
+    ),
+    "counts in the place of shares": (
+        lambda _: LabelSmoothedCrossentropy(
+            logit_adjustment=1, class_priors=[20, 10, 5]
+        ),
+        ValueError,
+        "`class_priors` must be the shares … sum to 1. Received: …20.0…",
+    ),
+    "several labels beside weights of classes": (
+        lambda _: LabelSmoothedBinaryCrossentropy(class_weights=[1, 2, 3])(
+            np.ones((4, 3), "float32"), LOGITS
+        ),
+        ValueError,
+        "`y_true` must hold rows of class weights that sum to 1, … Received: …",
+    ),
+    "scores as targets of a sigmoid": (
+        lambda _: fit(
+            10 * np.eye(3, dtype="float32")[LABELS],
+            LabelSmoothedBinaryCrossentropy(),
+        ),
+        ValueError,
+        "`y_true` must hold a share from 0 to 1 … Received: …10.0…",
+    ),
+    "sampler of batches in their order": (
+        lambda _: Batches(IMAGES, LABELS, 2, shuffle=False, sampler="sqrt"),
+        ValueError,
+        "`sampler` must be 'none' without shuffling. Received: sampler='sqrt'",
+    ),
+    "balanced accuracy of other classes": (
+        lambda _: BalancedAccuracy(5).update_state(LABELS, LOGITS),
+        ValueError,
+        "`num_classes` must be that of the logits, 3. Received: …=5",
     ),
 }

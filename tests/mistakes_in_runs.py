@@ -292,4 +292,56 @@ MISTAKES = {
         ValueError,
         "`runs` of b must have a seed in common … Received: [1] and [0]",
     ),
+    "threshold of a softmax": (
+        lambda _: Recipe(target_threshold=0.2),
+        ValueError,
+        "`target_threshold` must be None without loss='binary_crossentropy'. "
+        "Received: target_threshold=0.2",
+    ),
+    "sigmoids beside a teacher": (
+        lambda _: Recipe(loss="binary_crossentropy", teacher="t.keras"),
+        ValueError,
+        "`loss` must be 'crossentropy' with a teacher, … Received: loss='bin…",
+    ),
+    "misspelled weights of the classes": (
+        lambda _: Recipe(class_weights="balance"),
+        ValueError,
+        "`class_weights` must be 'balanced', 'effective_number' or a tuple of "
+        "numbers. Received: class_weights='balance'",
+    ),
+    "negative weight of a class": (
+        lambda _: Recipe(class_weights=(1, -1)),
+        ValueError,
+        "`class_weights` must be a number in [0, inf). Received: …=-1",
+    ),
+    "two ways to make classes equal": (
+        lambda _: Recipe(sampler="balanced", class_weights="balanced"),
+        ValueError,
+        "`sampler` must be 'none' with class_weights='balanced': … Received: "
+        "sampler='balanced'",
+    ),
+    "beta of no effective number": (
+        lambda _: Recipe(class_weights="balanced", effective_number_beta=0.9),
+        ValueError,
+        "`effective_number_beta` must be 0.999 without … Received: …=0.9",
+    ),
+    "three weights for ten classes": (
+        lambda path: training.prepare(
+            Recipe(class_weights=(1, 2, 3), width=2), path
+        ),
+        ValueError,
+        "`class_weights` must be as many as the model has outputs, 10. "
+        "Received: 3 in …",
+    ),
+    "ignored label of the digits": (
+        lambda _: Recipe(ignore_label=-1),
+        ValueError,
+        "`ignore_label` must be None without data_dir, … Received: …=-1",
+    ),
+    "ignored label of a folder": (
+        lambda path: load(data_dir=path, ignore_label=-1),
+        ValueError,
+        "`ignore_label` must be None where `data_dir` is no .npz: … Received: "
+        "ignore_label=-1",
+    ),
 }

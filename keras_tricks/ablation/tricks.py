@@ -121,15 +121,17 @@ def _read_value(field, text):
     if type(None) in kinds and text.lower() in ("none", ""):
         return None
     kind = get_args(kinds[0]) or kinds[0]
+    if isinstance(kind, tuple) and text in (field.metadata["choices"] or ()):
+        return text
     words = {"true": True, "false": False}
     try:
         if kind is bool:
             return words[text.lower()]
         if isinstance(kind, tuple):
-            return tuple(int(part) for part in text.split("+"))
+            return tuple(kind[0](part) for part in text.split("+"))
         return kind(text)
     except (ValueError, KeyError):
-        what = "integers" if isinstance(kind, tuple) else kind.__name__
+        what = "numbers" if isinstance(kind, tuple) else kind.__name__
         raise ValueError(
             f"`{field.name}` must be {what}. Received: {field.name}={text!r}"
         ) from None

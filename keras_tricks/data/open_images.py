@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 
+from keras_tricks._checks import labels_outside
 from keras_tricks._text import class_name, printable
 from keras_tricks.data.source_kinds import (
     check_unused,
@@ -18,7 +19,7 @@ from keras_tricks.data.sources.arrays import (
     stratified_split,
 )
 from keras_tricks.data.sources.folder_split import open_folder_splits
-from keras_tricks.data.sources.load import load, load_npz
+from keras_tricks.data.sources.load import check_is_npz, load, load_npz
 from keras_tricks.data.sources.records import (
     ArrayRecords,
     Records,
@@ -85,6 +86,19 @@ class ImageSet:
         """Number of training images."""
         return len(self.train)
 
+    @property
+    def class_counts(self) -> np.ndarray | None:
+        """Number of training records of each class, shape (K,).
+
+        `None` where only reading a record tells its label.
+        """
+        labels = self.train.labels
+        if labels is None:
+            return None
+        known = np.asarray(labels)
+        known = known[~labels_outside(known, self.num_classes)]
+        return np.bincount(known, minlength=self.num_classes)
+
     def __repr__(self):
         return (
             f"ImageSet(name={self.name!r}, train={len(self.train)}, "
@@ -104,6 +118,7 @@ def open_images(
     label_offset: int = 0,
     validation_share: float = 0.0,
     split_seed: int = 0,
+    ignore_label: int | None = None,
 ) -> ImageSet:
     """Open images of any source, without reading them yet.
 
@@ -131,6 +146,7 @@ def open_images(
         validation_share: Share of each class of the training images that
             takes the place of the test images.
         split_seed: Seed of that choice.
+        ignore_label: Of an `.npz`: images with this label are left out.
 
     Returns:
         An `ImageSet`.
@@ -145,12 +161,14 @@ def open_images(
     ImageSet(name='digits', train=100, test=359, num_classes=10)
     """  # noqa: E501
     options = given_options(image_key, label_key, label_offset)
+    if ignore_label is not None:
+        check_is_npz(data_dir, ignore_label)
     if data_dir is None:
         train, test = _named(dataset, options)
         name = dataset
     else:
         path = os.path.abspath(os.fspath(data_dir))
-        train, test = _at(path, options)
+        train, test = _at(path, options, ignore_label)
         name = os.path.basename(path)
     if validation_share:
         labels = train.labels  # Without them all are of one kind.
@@ -187,7 +205,7 @@ def _named(dataset, options):
     return _arrays(load(dataset))
 
 
-def _at(path, options):
+def _at(path, options, ignore_label):
     shards = shards_at(path) if os.path.isdir(path) else None
     if shards is not None:
         _, opener = shards
@@ -196,7 +214,7 @@ def _at(path, options):
         )
     check_unused(options, path)
     if not os.path.isdir(path):
-        return _arrays(load_npz(path))
+        return _arrays(load_npz(path, ignore_label))
     return open_folder_splits(path)
 
 

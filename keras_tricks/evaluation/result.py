@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_tricks._checks import check_int
 from keras_tricks.data.sources.class_names import ClassNames
+from keras_tricks.metrics.balanced_accuracy import balanced_accuracy
 from keras_tricks.metrics.calibration_error import (
     calibration_bins,
     calibration_error,
@@ -73,7 +74,7 @@ class ClassResult:
 
     Attributes:
         index: The class.
-        top_1: `Share` of its images that are classified as it.
+        top_1: `Share` of its images that are classified as it: its recall.
         top_5: `Share` of its images that have it among the first five.
         confused_with: The class that most of its other images are taken for,
             or `None`.
@@ -149,6 +150,11 @@ class Evaluation:
         """Mean of `-log p` of the label, in nats."""
         return float(-self.label_log_probabilities.mean())
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes, see `keras_tricks.metrics`."""
+        return balanced_accuracy(self.labels, self.predicted, self.num_classes)
+
     def accuracy(self, k: int = 1) -> Share:
         """Return the share of images with the label among the first k."""
         check_int("k", k, 1)
@@ -216,6 +222,7 @@ class Evaluation:
         if self.num_classes > 5:
             figures["top_5"] = share(self.accuracy(5))
         return figures | {
+            "balanced_accuracy": self.balanced_accuracy,
             "crossentropy": self.crossentropy,
             "calibration_error": self.calibration_error(),
             "mean_confidence": float(self.confidences.mean()),

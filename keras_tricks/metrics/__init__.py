@@ -1,5 +1,11 @@
 """Metrics that stay honest under mixed, smoothed and packed labels."""
 
+from keras_tricks.metrics.balanced_accuracy import (
+    BalancedAccuracy as BalancedAccuracy,
+)
+from keras_tricks.metrics.balanced_accuracy import (
+    balanced_accuracy as balanced_accuracy,
+)
 from keras_tricks.metrics.calibration_error import (
     CalibrationError as CalibrationError,
 )

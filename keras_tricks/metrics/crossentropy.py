@@ -1,12 +1,12 @@
 import keras
 
-from keras_tricks._types import DType, Tensor
+from keras_tricks._types import DType
 from keras_tricks.losses._targets import (
     check_logit_values,
     nan_where,
-    without_ignored,
 )
 from keras_tricks.losses.label_smoothing import hard_term
+from keras_tricks.metrics._label_mean import LabelMean
 from keras_tricks.metrics.dominant_label_accuracy import hard_targets
 
 
@@ -17,7 +17,7 @@ def _crossentropy(y_true, y_pred):
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
-class Crossentropy(keras.metrics.MeanMetricWrapper):
+class Crossentropy(LabelMean):
     """Mean cross-entropy of the labels as they are: no smoothing, no teacher.
 
     Formula: `-Σ_i p_i log softmax(z)_i`, in float32. Beside a smoothed or
@@ -28,6 +28,8 @@ class Crossentropy(keras.metrics.MeanMetricWrapper):
     Args:
         name: Name of the metric.
         dtype: As of every Keras metric.
+        ignore_label: Integer labels of this value count nowhere. Defaults to
+            None: there is none.
 
     Call arguments:
         y_true: Labels (B,), (B, 1), (B, K) or packed targets (B, 2K), whose
@@ -48,17 +50,11 @@ class Crossentropy(keras.metrics.MeanMetricWrapper):
         - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.4
     """
 
-    def __init__(self, name: str = "crossentropy", dtype: DType = None):
-        super().__init__(_crossentropy, name=name, dtype=dtype)
+    def __init__(
+        self,
+        name: str = "crossentropy",
+        dtype: DType = None,
+        ignore_label: int | None = None,
+    ):
+        super().__init__(_crossentropy, name, dtype, ignore_label)
         self._direction = "down"
-
-    def update_state(
-        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
-    ) -> None:
-        if sample_weight is not None:
-            y_true = keras.ops.convert_to_tensor(y_true)
-            y_true = without_ignored(y_true, y_pred, sample_weight)
-        super().update_state(y_true, y_pred, sample_weight)
-
-    def get_config(self) -> dict:
-        return {"name": self.name, "dtype": self.dtype}

@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_tricks._types import DType, Tensor
 from keras_tricks.losses import _targets
+from keras_tricks.metrics._label_mean import LabelMean
 
 
 def hard_targets(y_true, y_pred):
@@ -82,7 +83,7 @@ def dominant_label_accuracy(y_true: Tensor, y_pred: Tensor) -> Tensor:
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
-class DominantLabelAccuracy(keras.metrics.MeanMetricWrapper):
+class DominantLabelAccuracy(LabelMean):
     """Share of samples whose top logit is the label of the largest weight.
 
     On integer labels it is the usual accuracy. Under mixup it is the
@@ -92,6 +93,8 @@ class DominantLabelAccuracy(keras.metrics.MeanMetricWrapper):
     Args:
         name: Name of the metric.
         dtype: As of every Keras metric.
+        ignore_label: Integer labels of this value count nowhere. Defaults to
+            None: there is none.
 
     Call arguments:
         y_true: Labels (B,), (B, 1), (B, K) or packed targets (B, 2K).
@@ -108,10 +111,10 @@ class DominantLabelAccuracy(keras.metrics.MeanMetricWrapper):
     """
 
     def __init__(
-        self, name: str = "dominant_label_accuracy", dtype: DType = None
+        self,
+        name: str = "dominant_label_accuracy",
+        dtype: DType = None,
+        ignore_label: int | None = None,
     ):
-        super().__init__(dominant_label_accuracy, name=name, dtype=dtype)
+        super().__init__(dominant_label_accuracy, name, dtype, ignore_label)
         self._direction = "up"
-
-    def get_config(self) -> dict:
-        return {"name": self.name, "dtype": self.dtype}

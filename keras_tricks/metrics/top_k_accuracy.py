@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_tricks._checks import check_int
 from keras_tricks._types import DType, Tensor
+from keras_tricks.metrics._label_mean import LabelMean
 from keras_tricks.metrics.dominant_label_accuracy import dominant_labels
 
 
@@ -51,7 +52,7 @@ def top_k_accuracy(y_true: Tensor, y_pred: Tensor, k: int = 5) -> Tensor:
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
-class TopKAccuracy(keras.metrics.MeanMetricWrapper):
+class TopKAccuracy(LabelMean):
     """Share of samples whose label is among the k largest logits.
 
     See `top_k_accuracy`, also for ties and for mixed labels.
@@ -60,6 +61,8 @@ class TopKAccuracy(keras.metrics.MeanMetricWrapper):
         k: Integer of at least 1. Defaults to 5.
         name: Name of the metric. Defaults to `"top_<k>_accuracy"`.
         dtype: As of every Keras metric.
+        ignore_label: Integer labels of this value count nowhere. Defaults to
+            None: there is none.
 
     Call arguments:
         y_true: Labels (B,), (B, 1), (B, K) or packed targets (B, 2K).
@@ -73,13 +76,16 @@ class TopKAccuracy(keras.metrics.MeanMetricWrapper):
     """
 
     def __init__(
-        self, k: int = 5, name: str | None = None, dtype: DType = None
+        self,
+        k: int = 5,
+        name: str | None = None,
+        dtype: DType = None,
+        ignore_label: int | None = None,
     ):
         self.k = check_int("k", k, 1)
-        super().__init__(
-            top_k_accuracy, name=name or f"top_{k}_accuracy", dtype=dtype, k=k
-        )
+        name = name or f"top_{k}_accuracy"
+        super().__init__(top_k_accuracy, name, dtype, ignore_label, k=k)
         self._direction = "up"
 
     def get_config(self) -> dict:
-        return {"name": self.name, "dtype": self.dtype, "k": self.k}
+        return {**super().get_config(), "k": self.k}

@@ -24,8 +24,10 @@ def explain(recipe, model, dataset_size: int) -> str:
         *_decay(recipe, model),
         *_model(recipe, model),
         ("loss", _loss(recipe)),
+        *_loss_options(recipe),
         *_distillation(recipe),
         *_input(recipe),
+        *_sampler(recipe),
         ("mixing", _mixup(recipe)),
         ("weights", _average(recipe)),
     ]
@@ -143,12 +145,34 @@ def _count(variables):
 
 
 def _loss(recipe):
-    if not recipe.label_smoothing:
-        return "cross-entropy"
-    return (
-        f"cross-entropy with label smoothing {recipe.label_smoothing:g} "
-        f"({recipe.smoothing_convention} convention)"
-    )
+    binary = recipe.loss == "binary_crossentropy"
+    text = "cross-entropy"
+    if binary:
+        text = f"binary cross-entropy, {recipe.class_reduction} of the classes"
+    if recipe.label_smoothing:
+        text += (
+            f" with label smoothing {recipe.label_smoothing:g} "
+            f"({recipe.smoothing_convention} convention)"
+        )
+    return text
+
+
+def _loss_options(recipe):
+    if recipe.target_threshold is not None:
+        text = f"targets above {recipe.target_threshold:g} are 1, others 0"
+        if recipe.label_smoothing:
+            text += ", so that nothing is left of the smoothing"
+        yield "", text
+    if recipe.class_weights is not None:
+        how = {
+            "balanced": "N / (K n) of n of N images",
+            "effective_number": "effective numbers, beta "
+            f"{recipe.effective_number_beta:g}",
+        }.get(recipe.class_weights, "given")
+        yield "", f"times the weight of the label: {how}"
+    if recipe.logit_adjustment:
+        tau = recipe.logit_adjustment
+        yield "", f"logits plus {tau:g} x log of the share of their class"
 
 
 def _distillation(recipe):
@@ -178,6 +202,15 @@ def _mixup(recipe):
     if recipe.mixup_off_epochs:
         text += f", off for the last {recipe.mixup_off_epochs} epochs"
     return text
+
+
+def _sampler(recipe):
+    shares = {
+        "balanced": "each class as often",
+        "sqrt": "classes by the square roots of their sizes",
+    }
+    if recipe.sampler in shares:
+        yield "sampler", f"{shares[recipe.sampler]}, others in each epoch"
 
 
 def _input(recipe):

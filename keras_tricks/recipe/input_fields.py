@@ -102,6 +102,18 @@ class InputFields:
     repeated_augmentation: int = option(
         1, "Times that an image is in a batch, for as many fewer images.", low=1
     )
+    sampler: str = option(
+        "none",
+        "balanced: an epoch has as many images of each class; sqrt: by the "
+        "square roots of their sizes; none: each image once.",
+        choices=("none", "balanced", "sqrt"),
+    )
+    ignore_label: int | None = option(
+        None,
+        "Images with this label count nowhere: they are left out.",
+        low=-(2**24),
+        high=2**24,
+    )
     test_image_size: int | None = option(
         None,
         "Side of validation images; --image_size by default.",

@@ -17,13 +17,47 @@ class LossFields:
     'batch'
     """
 
+    loss: str = option(
+        "crossentropy",
+        "crossentropy: of a softmax; binary_crossentropy: of a sigmoid for "
+        "each class.",
+        choices=("crossentropy", "binary_crossentropy"),
+    )
+    target_threshold: float | None = option(
+        None,
+        "With binary_crossentropy: mixed targets above it count in full, the "
+        "others not at all.",
+        low=0,
+        below=1,
+    )
+    class_reduction: str = option(
+        "mean",
+        "With binary_crossentropy: mean or sum over the classes.",
+        choices=("mean", "sum"),
+    )
     label_smoothing: float = option(
         0.1, "Label smoothing.", low=0, below=1, search=(0.0, 0.2, False)
     )
     smoothing_convention: str = option(
         "paper",
-        "paper: e/(K-1) to each other class; uniform: e/K to all.",
-        choices=("paper", "uniform"),
+        "paper: e/(K-1) to each other class; uniform: e/K to all; binary, "
+        "with binary_crossentropy: e/2 to each.",
+        choices=("paper", "uniform", "binary"),
+    )
+    class_weights: tuple[float, ...] | str | None = option(
+        None,
+        "Weights of the classes in the loss: balanced or effective_number, "
+        "from the training labels, or a number for each class.",
+        choices=("balanced", "effective_number"),
+    )
+    effective_number_beta: float = option(
+        0.999, "Beta of effective_number.", low=0, below=1
+    )
+    logit_adjustment: float = option(
+        0.0,
+        "Tau of logit adjustment by the shares of the classes among the "
+        "training labels; 0 for none.",
+        low=0,
     )
     mixup_alpha: float = option(
         0.2,
@@ -57,3 +91,8 @@ class LossFields:
     hard_weight: float | None = option(
         None, "w of w*hard + (1-w)*soft; none for the sum.", low=0, high=1
     )
+
+    @property
+    def counts_classes(self) -> bool:
+        """Whether the loss is made from the counts of training labels."""
+        return isinstance(self.class_weights, str) or self.logit_adjustment > 0

@@ -55,6 +55,10 @@ class Recipe(RecipeFile, LossFields, OptimizerFields, ModelFields, InputFields):
         magnitude: Of RandAugment.
         erasing: Probability of random erasing.
         repeated_augmentation: Times that an image is in a batch.
+        sampler: `"none"`, `"balanced"` or `"sqrt"`, see
+            `keras_tricks.data.Batches`.
+        ignore_label: Training and test images with this label are left out
+            when the data are opened; None for none.
         test_image_size: Side of validation images; `image_size` by default.
         crop_ratio: Side of validation images over that of the resized ones.
         progressive_sizes: Sides of training images in equal parts of the
@@ -101,8 +105,19 @@ class Recipe(RecipeFile, LossFields, OptimizerFields, ModelFields, InputFields):
             `keras_tricks.distribute.distribute`.
         ema_decay: Decay per update of averaged weights; 0 for none.
         precision: A dtype policy.
+        loss: `"crossentropy"`, or `"binary_crossentropy"`, see
+            `keras_tricks.losses.LabelSmoothedBinaryCrossentropy`.
+        target_threshold: Of the latter: in [0, 1), or None.
+        class_reduction: Of the latter: `"mean"` or `"sum"`.
         label_smoothing: In [0, 1).
-        smoothing_convention: `"paper"` or `"uniform"`.
+        smoothing_convention: `"paper"` or `"uniform"`, or `"binary"` with
+            `loss="binary_crossentropy"`.
+        class_weights: `"balanced"` or `"effective_number"`, see
+            `keras_tricks.losses`, from the counts of the training labels; or a
+            number for each class; None for none.
+        effective_number_beta: β of `"effective_number"`, in [0, 1).
+        logit_adjustment: τ of logit adjustment, with the shares of the
+            classes among the training labels; 0 for none.
         mixup_alpha: Of the Beta distribution; 0 for no mixup.
         cutmix_alpha: Of CutMix, in every second batch, by chance, if there is
             mixup too; 0 for no CutMix.

@@ -5,6 +5,7 @@ import math
 from typing import get_args
 
 from keras_tricks import _checks
+from keras_tricks.recipe.loss_rules import loss_rules
 
 
 def check_names(recipe_class, values):
@@ -26,9 +27,11 @@ def check_field(field, value):
     kinds = get_args(field.type) or (field.type,)
     if value is None and type(None) in kinds:
         return None
-    if limits["choices"] is not None:
-        return _checks.check_choice(field.name, value, limits["choices"])
     kind = kinds[0]
+    if limits["choices"] is not None:
+        if get_args(kind):
+            return _check_numbers(field.name, value, limits["choices"])
+        return _checks.check_choice(field.name, value, limits["choices"])
     if kind is int:
         low = 0 if limits["low"] is None else limits["low"]
         return _checks.check_int(field.name, value, low, limits["high"])
@@ -50,6 +53,18 @@ def check_field(field, value):
             )
         return value
     return _check_increasing(field.name, value, limits["high"])
+
+
+def _check_numbers(name, value, names):
+    """Return one of some names as it is, and numbers as a tuple."""
+    if isinstance(value, str) and value in names:
+        return value
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(
+            f"`{name}` must be {', '.join(map(repr, names))} or a tuple of "
+            f"numbers. Received: {name}={value!r}"
+        )
+    return tuple(_checks.check_real(name, one, 0) for one in value)
 
 
 def _check_increasing(name, value, high):
@@ -75,6 +90,7 @@ def check_combinations(recipe):
         *_schedule_rules(recipe),
         *_mixup_rules(recipe),
         *_teacher_rules(recipe),
+        *loss_rules(recipe),
     ]
     for broken, name, expectation in rules:
         if broken:

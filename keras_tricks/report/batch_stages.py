@@ -140,7 +140,7 @@ def _files(batches, epoch, step, rows):
         read.close()
     names, stages = [], []
     for sample, found in zip(samples[:rows].tolist(), x, strict=False):
-        index = sample // batches.repeats
+        index = sample // batches.order.per_record
         name = batches.records.name(index)
         data, _ = batches.records.record(index)
         image = open_image(data, name) if isinstance(data, bytes) else data

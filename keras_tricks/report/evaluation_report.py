@@ -92,6 +92,8 @@ def _tiles(evaluation):
         if evaluation.num_classes > k:
             share = evaluation.accuracy(k)
             tiles.append((f"Top-{k}", _percent(share.value), _interval(share)))
+    recall = _percent(evaluation.balanced_accuracy)
+    tiles.append(("Balanced accuracy", recall, "mean recall of the classes"))
     error = evaluation.calibration_error()
     confidence = float(evaluation.confidences.mean())
     tiles.append(

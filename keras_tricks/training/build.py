@@ -1,15 +1,21 @@
 """One function for each arrow from a recipe to a compiled model."""
 
 import keras
+import numpy as np
 
 from keras_tricks import _backend, callbacks, metrics, models
 from keras_tricks._model_facts.last_activation import check_ends_in_logits
 from keras_tricks._model_facts.precision import compute_dtypes
 from keras_tricks.distribute import Distribution
-from keras_tricks.losses import LabelSmoothedCrossentropy, LabelSmoothedKD
+from keras_tricks.losses import (
+    LabelSmoothedBinaryCrossentropy,
+    LabelSmoothedCrossentropy,
+    LabelSmoothedKD,
+)
 from keras_tricks.optimizers import SGD
 from keras_tricks.recipe import Recipe
 from keras_tricks.recipe.plan import make_plan, make_schedule
+from keras_tricks.training.class_balance import class_balance
 from keras_tricks.training.input import choose_data_format
 
 
@@ -112,12 +118,21 @@ def build_optimizer(
     )
 
 
-def build_loss(recipe: Recipe, distill: bool = False) -> keras.losses.Loss:
+def build_loss(
+    recipe: Recipe,
+    distill: bool = False,
+    class_counts: np.ndarray | None = None,
+) -> keras.losses.Loss:
     """Return the loss of a recipe.
 
     Args:
         recipe: The recipe.
         distill: Whether a teacher's logits come beside the labels.
+        class_counts: Training images of each class, for the weights of the
+            classes and for logit adjustment.
+
+    Raises:
+        ValueError: If the recipe needs counts and there are none.
 
     Example:
     >>> from keras_tricks import Recipe
@@ -125,14 +140,23 @@ def build_loss(recipe: Recipe, distill: bool = False) -> keras.losses.Loss:
     20.0
     """
     smoothing = recipe.label_smoothing, recipe.smoothing_convention
-    if not distill:
-        return LabelSmoothedCrossentropy(*smoothing)
-    return LabelSmoothedKD(
-        smoothing[0],
-        recipe.temperature,
-        recipe.hard_weight,
-        convention=smoothing[1],
-    )
+    balance = class_balance(recipe, class_counts)
+    if distill:
+        return LabelSmoothedKD(
+            smoothing[0],
+            recipe.temperature,
+            recipe.hard_weight,
+            convention=smoothing[1],
+            **balance,
+        )
+    if recipe.loss == "binary_crossentropy":
+        return LabelSmoothedBinaryCrossentropy(
+            *smoothing,
+            recipe.target_threshold,
+            recipe.class_reduction,
+            **balance,
+        )
+    return LabelSmoothedCrossentropy(*smoothing, **balance)
 
 
 def compile_model(
@@ -141,6 +165,7 @@ def compile_model(
     dataset_size: int,
     distribution: Distribution | None = None,
     schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
+    class_counts: np.ndarray | None = None,
 ) -> None:
     """Compile a model as a recipe says; the model may be the user's own.
 
@@ -153,10 +178,12 @@ def compile_model(
         dataset_size: Number of training samples.
         distribution: On what is trained; one device by default.
         schedule: Of the learning rate, in place of the recipe's.
+        class_counts: As of `build_loss`: `class_counts` of the data.
 
     Raises:
         ValueError: If the model ends in a softmax or another activation: the
-            losses take logits.
+            losses take logits. If the recipe has weights for another number of
+            classes, or needs counts and there are none.
 
     Example:
     >>> import keras
@@ -175,17 +202,31 @@ def compile_model(
     if compute_dtypes(model)["float16"]:
         # Keras asks the policy of the model, not those of its layers.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    distill, classes = student is not model, student.output_shape[-1]
+    build_loss(recipe, distill, class_counts).balance.check(classes)
     # The student is what gets saved, ready for evaluation and fine-tuning.
     for part in {id(part): part for part in (model, student)}.values():
         part.compile(
             optimizer=optimizer,
-            loss=build_loss(recipe, distill=student is not model),
-            metrics=[
-                metrics.DominantLabelAccuracy(name="accuracy"),
-                metrics.Crossentropy(),
-            ],
+            loss=build_loss(recipe, distill, class_counts),
+            metrics=_build_metrics(recipe, classes),
             jit_compile=jit[recipe.jit_compile],
         )
+
+
+def _build_metrics(recipe, num_classes):
+    """Return what is logged; of unequal classes their mean recall too."""
+    logged = [
+        metrics.DominantLabelAccuracy(name="accuracy"),
+        metrics.Crossentropy(),
+    ]
+    if (
+        recipe.sampler != "none"
+        or recipe.class_weights is not None
+        or recipe.logit_adjustment
+    ):
+        logged.append(metrics.BalancedAccuracy(num_classes))
+    return logged
 
 
 def build_average(

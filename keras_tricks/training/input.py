@@ -38,6 +38,7 @@ def load_data(recipe: Recipe) -> ImageData | ImageSet:
         "seed": recipe.seed,
         "validation_share": recipe.validation_share,
         "split_seed": recipe.split_seed,
+        "ignore_label": recipe.ignore_label,
     }
     if recipe.streams:
         own = Preprocessing(
@@ -149,6 +150,7 @@ def build_stages(
         "seed": recipe.seed,
         "mix_up": build_mix_up(recipe, data.num_classes),
         "accumulation_steps": recipe.gradient_accumulation_steps,
+        "sampler": recipe.sampler,
     }
     if recipe.streams:
         return _streams(recipe, data, preprocessing, train, distribution)

@@ -22,6 +22,10 @@ from keras_tricks.training.build import (
     build_model,
     compile_model,
 )
+from keras_tricks.training.explain_run import (
+    explain_class_balance,
+    explain_devices,
+)
 from keras_tricks.training.finish_run import finish_run, last_backup
 from keras_tricks.training.input import (
     build_stages,
@@ -291,7 +295,7 @@ def _prepare(recipe, lock, backup_every_steps, distribution, schedule):
 
 def _build(recipe, data, distribution, schedule):
     """Build the compiled model, its batches, and the text about them."""
-    size = data.train_size
+    size, counts = data.train_size, data.class_counts
     image_shape = model_image_shape(recipe, data)
     model = student = build_model(recipe, image_shape, data.num_classes)
     pretrained = getattr(student, "preprocessing", None)
@@ -303,7 +307,7 @@ def _build(recipe, data, distribution, schedule):
         f"data      {data!r}\nclasses   {describe_classes(data.class_names)}\n"
     )
     if distribution.num_replicas > 1:
-        explanation += _devices(recipe, distribution)
+        explanation += explain_devices(recipe, distribution)
     first_batch = stages[0][1][0]
     if recipe.teacher is not None:
         model = build_distiller(
@@ -312,7 +316,7 @@ def _build(recipe, data, distribution, schedule):
         # Of the images as they are: mixed ones would say less.
         for report in model.measure_teacher(*validation_batches[0]):
             explanation += f"teacher   {report}\n"
-    compile_model(recipe, model, size, distribution, schedule)
+    compile_model(recipe, model, size, distribution, schedule, counts)
     # Refuses a rule for the decay that matches nothing.
     model.optimizer.build(model.trainable_variables)
     if finishes_on_device(recipe, distribution):
@@ -327,19 +331,8 @@ def _build(recipe, data, distribution, schedule):
         _backend.build_steps(model, first_batch)
     distribution.prepare(model)
     explanation += recipe.explain(student, size)
+    explanation += explain_class_balance(recipe, data)
     return model, stages, validation_batches, explanation
-
-
-def _devices(recipe, distribution):
-    """Say what each device sees, and that the rate does not depend on it."""
-    batch = recipe.batch_size // recipe.gradient_accumulation_steps
-    part = batch // distribution.num_replicas
-    scaled = ", as is the batch of the rate" * recipe.scale_learning_rate
-    return (
-        f"devices   {distribution.describe()}\n"
-        f"          each sees {part} of the {batch} images of a batch: "
-        f"{recipe.batch_size} for an update is that of all{scaled}\n"
-    )
 
 
 def _begin(run):

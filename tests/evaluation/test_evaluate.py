@@ -297,8 +297,11 @@ def test_classes_come_worst_first():
     assert [row.confused_with for row in rows] == [0, 2, None]
     assert [row.confusions for row in rows] == [1, 2, 0]
     assert rows[1].top_1 == Share(1, 3)
+    mean = np.mean([row.top_1.value for row in rows])
+    assert result.balanced_accuracy == pytest.approx(mean)
     content = json.loads(json.dumps(result.to_dict()))
     assert content["top_1"]["hits"] == 3 and "top_5" not in content
+    assert content["balanced_accuracy"] == result.balanced_accuracy
     assert [row["name"] for row in content["per_class"]] == ["2", "1", "0"]
 
 

@@ -8,34 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from keras_tricks._checks import check_callable, check_choice, check_int
-from keras_tricks._random import AUGMENT, ORDER, random_generator
+from keras_tricks._random import AUGMENT, random_generator
 from keras_tricks._types import Tensor
 from keras_tricks.data.pipeline.base import EpochBatches
+from keras_tricks.data.pipeline.sample_order import SampleOrder
 from keras_tricks.data.pipeline.sharding import check_batch_size
 from keras_tricks.data.transforms.preprocessing import (
     channel_statistics,
     check_images,
     normalize,
 )
-
-
-def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
-    """Return the order of the samples in one epoch.
-
-    Args:
-        seed: Integer, at least 0.
-        epoch: Integer, at least 0.
-        size: Number of samples.
-
-    Returns:
-        A permutation of 0 ... `size` - 1.
-
-    Example:
-    >>> from keras_tricks.data.pipeline.memory import epoch_order
-    >>> sorted(epoch_order(seed=0, epoch=3, size=4).tolist())
-    [0, 1, 2, 3]
-    """
-    return random_generator(seed, ORDER, epoch).permutation(size)
 
 
 class Batches(EpochBatches):
@@ -77,6 +59,9 @@ class Batches(EpochBatches):
             the batches; `images` are always channels last.
         workers: Threads that prepare the next batches. Defaults to 1, which
             prepares each when it is asked for.
+        sampler: `"none"` (default): an epoch has each sample once.
+            `"balanced"`: it has as many, as many of each class; `"sqrt"`: by
+            the square roots of the sizes of the classes.
 
     Returns:
         Item `i` is `(x, y)`: x float32 `(B, H, W, C)`, or `(B, C, H, W)` with
@@ -114,6 +99,7 @@ class Batches(EpochBatches):
         accumulation_steps: int = 1,
         data_format: str = "channels_last",
         workers: int = 1,
+        sampler: str = "none",
     ):
         super().__init__()
         self.images, self.labels = _check_data(images, labels)
@@ -127,7 +113,9 @@ class Batches(EpochBatches):
             "data_format", data_format, ("channels_last", "channels_first")
         )
         self.seed = check_int("seed", seed)
-        self.shuffle = shuffle
+        self.order = SampleOrder(
+            len(images), self.seed, shuffle, sampler, self.labels
+        )
         self.augment = check_callable("augment", augment)
         self.mix_up = check_callable("mix_up", mix_up)
         self.normalize = check_callable("normalize", normalize)
@@ -154,6 +142,11 @@ class Batches(EpochBatches):
         self.normalize = functools.partial(
             normalize, mean=self.mean, std=self.std
         )
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether the samples are in another order in each epoch."""
+        return self.order.shuffle
 
     @property
     def num_batches(self) -> int:
@@ -190,11 +183,7 @@ class Batches(EpochBatches):
     def _epoch_order(self, epoch):
         known = self._order
         if known is None or known[0] != epoch:
-            size = len(self.images)
-            if self.shuffle:
-                order = epoch_order(self.seed, epoch, size)
-            else:
-                order = np.arange(size)
+            order = self.order(epoch) // self.order.per_record
             self._order = known = (epoch, order)
         return known[1]
 

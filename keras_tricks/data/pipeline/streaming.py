@@ -12,9 +12,9 @@ from keras_tricks.data.pipeline.bad_records import BadRecords
 from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.data.pipeline.engines import choose_engine
 from keras_tricks.data.pipeline.engines.choose import make_engine
-from keras_tricks.data.pipeline.memory import epoch_order
 from keras_tricks.data.pipeline.read_ahead import ReadAhead
 from keras_tricks.data.pipeline.sample_loader import SampleLoader
+from keras_tricks.data.pipeline.sample_order import SampleOrder
 from keras_tricks.data.pipeline.sharding import (
     check_batch_room,
     check_batch_size,
@@ -89,6 +89,9 @@ class ImageBatches(EpochBatches):
             In an incomplete last batch a host may have no rows.
         max_bad_records: How many records may be bad. Defaults to 0.
         bad_records_path: File that lists them. Defaults to `None`, none.
+        sampler: `"none"` (default), `"balanced"` or `"sqrt"`, see `Batches`:
+            of records whose labels are known. A record that comes several
+            times in an epoch is transformed otherwise each time.
 
     Returns:
         Item `i` is `(x, y)`: x float32 `(B, H, W, C)`, or `(B, C, H, W)` with
@@ -131,14 +134,19 @@ class ImageBatches(EpochBatches):
         shard: tuple[int, int] = (0, 1),
         max_bad_records: int = 0,
         bad_records_path: PathLike | None = None,
+        sampler: str = "none",
     ):
         super().__init__()
         self.records = records
         self.preprocessing = preprocessing
         self.seed = check_int("seed", seed)
-        self.shuffle = transform is not None if shuffle is None else shuffle
         self.mix_up = mix_up
-        self.repeats = check_int("repeats", repeats, 1)
+        shuffle = transform is not None if shuffle is None else shuffle
+        repeats = check_int("repeats", repeats, 1)
+        self.order = SampleOrder(
+            len(records), self.seed, shuffle, sampler, records.labels, repeats
+        )
+        per_record = self.order.per_record
         self.drop_remainder = drop_remainder
         steps = check_int("accumulation_steps", accumulation_steps, 1)
         self.accumulation_steps = steps
@@ -153,7 +161,7 @@ class ImageBatches(EpochBatches):
         check_batch_size(len(records), self.batch_size, least, self.shard[1])
         self.bad = BadRecords(max_bad_records, bad_records_path)
         self.loader = SampleLoader(
-            records, transform or preprocessing, self.seed, self.repeats
+            records, transform or preprocessing, self.seed, per_record
         )
         check_int("workers", workers or 0)
         check_batch_room(self.local_batch_size, self.loader.output_shape)
@@ -163,7 +171,7 @@ class ImageBatches(EpochBatches):
         self.deterministic = deterministic
         self._iterator = self._next = self.error = None
         for index in wrong_labels(records):  # Now, and not in hours.
-            self._tried_again(0, index * self.repeats)
+            self._tried_again(0, index * per_record)
 
     @property
     def local_batch_size(self) -> int:
@@ -181,20 +189,13 @@ class ImageBatches(EpochBatches):
     def samples(self, epoch: int) -> np.ndarray:
         """Return this host's sample numbers of an epoch, in their order.
 
-        Sample `i` is record `i // repeats`. Records known to be bad are not
-        among them.
+        Sample `i` is record `i // order.per_record`, none known to be bad.
         """
-        size = len(self.records)
-        if self.shuffle:
-            order = epoch_order(self.seed, epoch, size)
-        else:
-            order = np.arange(size)
-        order = order[: -(-size // self.repeats), None] * self.repeats
-        order = (order + np.arange(self.repeats)).ravel()[:size]
-        order = order[host_slots(size, self.local_batch_size, self.shard)]
+        order = self.order(epoch)
+        order = order[host_slots(len(order), self.local_batch_size, self.shard)]
         if self.bad:
             known = np.fromiter(self.bad.reasons, "int64")
-            order = order[~np.isin(order // self.repeats, known)]
+            order = order[~np.isin(order // self.order.per_record, known)]
         return order
 
     def batch(self, epoch: int, step: int) -> tuple[Tensor | dict, Tensor]:
@@ -361,7 +362,7 @@ class ImageBatches(EpochBatches):
 
     def _tried_again(self, epoch, sample):
         """Return a list of a batch of one sample, or note why there is none."""
-        index = int(sample) // self.repeats
+        index = int(sample) // self.order.per_record
         if index in self.bad:
             return []
         try:

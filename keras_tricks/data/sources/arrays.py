@@ -61,9 +61,9 @@ class ImageData:
                 f"Received: x_train.shape={self.x_train.shape}, "
                 f"x_test.shape={self.x_test.shape}"
             )
-        counts = np.bincount(self.y_train, minlength=len(names))
-        if not counts.all():
-            empty = [names[i] for i in np.flatnonzero(counts == 0)[:5]]
+        if not self.class_counts.all():
+            none = np.flatnonzero(self.class_counts == 0)
+            empty = [names[i] for i in none[:5]]
             raise ValueError(
                 "`y_train` must hold every class at least once. "
                 f"Received: no training image of {', '.join(empty)}"
@@ -78,6 +78,11 @@ class ImageData:
     def train_size(self) -> int:
         """Number of training images."""
         return len(self.x_train)
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """Number of training images of each class, shape (K,)."""
+        return np.bincount(self.y_train, minlength=self.num_classes)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -45,6 +45,7 @@ def load(
     max_bad_records: int = 0,
     validation_share: float = 0.0,
     split_seed: int = 0,
+    ignore_label: int | None = None,
 ) -> ImageData:
     """Load a data set by name, or from a path, which wins.
 
@@ -65,6 +66,7 @@ def load(
         validation_share: Share of each class of the training images that
             takes the place of the test images.
         split_seed: Seed of that choice.
+        ignore_label: Of an `.npz`: images with this label are left out.
 
     Returns:
         An `ImageData`.
@@ -80,6 +82,8 @@ def load(
     >>> load("digits", train_samples=100).x_train.shape
     (100, 8, 8, 1)
     """
+    if ignore_label is not None:
+        check_is_npz(data_dir, ignore_label)
     if data_dir is None:
         check_choice("dataset", dataset, DATASETS)
         digits = dataset == "digits"
@@ -97,7 +101,7 @@ def load(
             max_bad_records=max_bad_records,
         )
     else:
-        data = load_npz(data_dir)
+        data = load_npz(data_dir, ignore_label)
     if image_size is not None and data.image_shape[:2] != (image_size,) * 2:
         raise ValueError(
             f"`image_size` must be None or the size of {data.name}'s images, "
@@ -181,7 +185,26 @@ def load_keras_dataset(name: str) -> ImageData:
     )
 
 
-def load_npz(path: str | os.PathLike) -> ImageData:
+def check_is_npz(data_dir: str | os.PathLike | None, ignore_label: int) -> None:
+    """Refuse a label that is to be ignored where all labels are classes.
+
+    Raises:
+        ValueError: If `data_dir` is none, or a folder.
+
+    Example:
+    >>> check_is_npz("images.npz", -1)
+    """
+    if data_dir is None or os.path.isdir(data_dir):
+        raise ValueError(
+            "`ignore_label` must be None where `data_dir` is no .npz: all "
+            "labels of folders, shards and named data sets are classes. "
+            f"Received: ignore_label={ignore_label}"
+        )
+
+
+def load_npz(
+    path: str | os.PathLike, ignore_label: int | None = None
+) -> ImageData:
     """Load arrays from a NumPy archive.
 
     Args:
@@ -189,6 +212,8 @@ def load_npz(path: str | os.PathLike) -> ImageData:
             `(N, H, W, C)`; `y_train` and `y_test`, integers, `(N,)` or
             `(N, 1)`; and, if you like, `class_names`, strings. Pickled
             objects are refused.
+        ignore_label: Images with this label, such as -1, are left out.
+            Defaults to None: there are none.
 
     Returns:
         An `ImageData` named after the file.
@@ -217,6 +242,8 @@ def load_npz(path: str | os.PathLike) -> ImageData:
             f"Received: a file without {', '.join(missing)}"
         )
     try:
+        if ignore_label is not None:
+            arrays |= _without_label(arrays, ignore_label)
         y_train = _without_column(arrays["y_train"])
         names = arrays.get("class_names")
         if names is None:
@@ -247,6 +274,21 @@ def _read_npz(path):
         raise ValueError(
             f"Could not read {path} as an .npz of plain arrays: {reason}"
         ) from error
+
+
+def _without_label(arrays, ignore_label):
+    """Return the images and labels of both splits without those of a label."""
+    kept = {}
+    for split in ("train", "test"):
+        labels = _without_column(arrays[f"y_{split}"])
+        images = arrays[f"x_{split}"]
+        if labels.shape == (len(images),):  # Else `ImageData` says so.
+            chosen = labels != ignore_label
+            kept |= {
+                f"x_{split}": images[chosen],
+                f"y_{split}": labels[chosen],
+            }
+    return kept
 
 
 def _numbers_of_classes(labels):

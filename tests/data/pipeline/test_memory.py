@@ -4,7 +4,7 @@ import pytest
 
 from keras_tricks.callbacks import SetEpoch
 from keras_tricks.data import Batches, Preprocessing
-from keras_tricks.data.pipeline.memory import epoch_order
+from keras_tricks.data.pipeline.sample_order import epoch_order
 from keras_tricks.data.transforms import (
     augmentation,
     channel_statistics,
