@@ -64,30 +64,36 @@ def train_teacher(recipe, folder):
     return folder / "last.keras"
 
 
-def _compile_alone(student, teacher, recipe, size):
-    training.compile_model(recipe, student, size)
+def _compile(recipe, model, data):
+    training.compile_model(
+        recipe, model, data.train_size, class_counts=data.class_counts
+    )
+
+
+def _compile_alone(student, teacher, recipe, data):
+    _compile(recipe, student, data)
     return student
 
 
-def _compile_core(student, teacher, recipe, size):
+def _compile_core(student, teacher, recipe, data):
     """Compile core Keras' Distiller with its default distillation loss."""
     model = keras.distillation.Distiller(
         teacher=teacher,
         student=student,
         distillation_losses=keras.distillation.LogitsDistillation(),
     )
-    training.compile_model(recipe, student, size)
+    _compile(recipe, student, data)
     model.compile(
-        optimizer=training.build_optimizer(recipe, size),
+        optimizer=training.build_optimizer(recipe, data.train_size),
         loss=student.loss,
         jit_compile=student.jit_compile,
     )
     return model
 
 
-def _compile_ours(student, teacher, recipe, size):
+def _compile_ours(student, teacher, recipe, data):
     model = Distiller(student, teacher)
-    training.compile_model(recipe, model, size)
+    _compile(recipe, model, data)
     return model
 
 
@@ -102,9 +108,8 @@ def train_student(method, recipe, teacher):
     """Train one student; return its accuracy and agreement."""
     data, train, validation = training.build_data(recipe)
     print_classes(data.class_names)
-    size = len(data.x_train)
     student = training.build_model(recipe, data.image_shape, data.num_classes)
-    model = METHODS[method](student, teacher, recipe, size)
+    model = METHODS[method](student, teacher, recipe, data)
     start = time.perf_counter()
     model.fit(
         train,

@@ -40,6 +40,7 @@ data/pipeline/engines/test_choose.py
 data/pipeline/engines/test_grain_data.py
 data/pipeline/test_bad_records.py
 data/pipeline/test_read_ahead.py
+data/pipeline/test_sample_order.py
 data/shards
 data/sources
 data/transforms/test_colors.py
@@ -126,6 +127,8 @@ test_mistakes.py::test_a_wrong_flag
 test_signals.py
 test_text.py
 test_untrusted.py
+training/test_class_balance.py::test_a_sampled_run_continues_within_an_epoch[str
+training/test_imbalanced_benchmark.py
 training/test_interruption.py::test_a_full_disk
 training/test_interruption.py::test_a_run_whose_process_died_loses_nothing[by
 training/test_interruption.py::test_a_run_whose_process_died_loses_nothing[in a b

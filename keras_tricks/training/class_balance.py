@@ -33,11 +33,10 @@ def class_balance(
     if recipe.counts_classes and class_counts is None:
         name = "logit_adjustment" if recipe.logit_adjustment else None
         name = name or "class_weights"
-        value = getattr(recipe, name)
         raise ValueError(
-            f"`{name}` must not need the counts of the classes where only "
-            "reading a record tells its label, as of shards without an index. "
-            f"Received: {name}={value!r}"
+            f"`{name}` must not need the counts of the training labels where "
+            "`class_counts` are unknown, as those of shards without an index. "
+            f"Received: {name}={getattr(recipe, name)!r}"
         )
     balance: dict[str, Any] = {}
     if recipe.class_weights == "balanced":

@@ -35,7 +35,7 @@ def explain_class_balance(recipe: Recipe, data: ImageData | ImageSet) -> str:
     >>> from keras_tricks.data import load
     >>> recipe = Recipe(logit_adjustment=1)
     >>> print(explain_class_balance(recipe, load("digits"))[:42])
-    balance   shares of the classes 0.0988, 0.
+    balance   shares of the classes 0.09875, 0
     """
     counts = data.class_counts
     balance = class_balance(recipe, counts)
