@@ -155,7 +155,7 @@ flags.adopt_module_key_flags(recipe_flags)
 # with the batch, or it would be four times as high for 64 images.
 # So many times the seeds are worth a question that is open.
 _FAR = 4
-_BASE = {"batch_size": 64, "scale_learning_rate": True}
+_BASE = {"batch_size": 64, "learning_rate_scaling": "linear"}
 
 
 def base_recipe(changes: dict, epochs: int | None = None) -> Recipe:

@@ -15,7 +15,7 @@ def _short_warmup(epochs: int) -> float:
 
 
 TRICKS: dict[str, dict[str, Any]] = {
-    "linear_scaling": {"scale_learning_rate": True},
+    "linear_scaling": {"learning_rate_scaling": "linear"},
     "warmup": {"warmup_epochs": _short_warmup},
     "zero_gamma": {"zero_gamma": True},
     "no_bias_decay": {"decay": "kernels"},

@@ -4,7 +4,9 @@ import math
 import keras
 
 from keras_tricks import _backend
-from keras_tricks.optimizers.sgd import SGD, decays
+from keras_tricks.optimizers._by_role import ByRole
+from keras_tricks.optimizers._roles import decays
+from keras_tricks.optimizers.muon import Muon
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +18,8 @@ class DecayReport:
         excluded: The same for the others.
         weight_decay: The weight decay, as the optimizer holds it; the
             largest of the parts of a `keras.optimizers.MultiOptimizer`.
+        by_adam: The same as `decayed` for what `keras_tricks.optimizers.Muon`
+            leaves to Adam; None with other optimizers.
 
     Example:
     >>> kernel, bias = ("dense/kernel", 40), ("dense/bias", 4)
@@ -28,14 +32,18 @@ class DecayReport:
     decayed: tuple[tuple[str, int], ...]
     excluded: tuple[tuple[str, int], ...]
     weight_decay: float
+    by_adam: tuple[tuple[str, int], ...] | None = None
 
     def summary(self) -> str:
-        """Return two lines with the counts."""
+        """Return lines with the counts."""
         lines = []
         for name, rows in (
             ("decayed", self.decayed),
             ("not decayed", self.excluded),
+            ("left to Adam", self.by_adam),
         ):
+            if rows is None:
+                continue
             values = sum(size for _, size in rows)
             lines.append(f"{name}: {len(rows)} variables, {values:,} values")
         return "\n".join(lines)
@@ -44,6 +52,8 @@ class DecayReport:
         lines = [f"weight decay {self.weight_decay:g}"]
         for mark, rows in (("decay", self.decayed), ("-", self.excluded)):
             lines += [f"{mark:>6}  {size:>12,}  {p}" for p, size in rows]
+        for path, size in self.by_adam or ():
+            lines.append(f"{'adam':>6}  {size:>12,}  {path}")
         return "\n".join([*lines, self.summary()])
 
 
@@ -68,16 +78,32 @@ def make_report(optimizer, model) -> DecayReport:
     largest = 0.0
     decayed: list[tuple[str, int]] = []
     excluded: list[tuple[str, int]] = []
-    for variable, part in parts(optimizer, model):
+    pairs = parts(optimizer, model)
+    for variable, part in pairs:
         weight_decay = part.weight_decay or 0.0
         largest = max(largest, weight_decay)
-        if isinstance(part, SGD):
+        if isinstance(part, ByRole):
             chosen = decays(variable, part.decay)
         else:
             chosen = part._use_weight_decay(_backend.native_variable(variable))
         row = (variable.path, math.prod(variable.shape))
         (decayed if chosen and weight_decay else excluded).append(row)
-    return DecayReport(tuple(decayed), tuple(excluded), largest)
+    return DecayReport(
+        tuple(decayed), tuple(excluded), largest, _left_to_adam(pairs)
+    )
+
+
+def _left_to_adam(pairs):
+    """Return what parts that are `Muon` leave to Adam, or None without any."""
+    rows = None
+    for part in {id(part): part for _, part in pairs}.values():
+        if isinstance(part, Muon):
+            mine = [variable for variable, its in pairs if its is part]
+            left = zip(mine, part.left_to_adam(mine), strict=True)
+            rows = (rows or []) + [
+                (v.path, math.prod(v.shape)) for v, adam in left if adam
+            ]
+    return None if rows is None else tuple(rows)
 
 
 def decay_report(
@@ -86,7 +112,7 @@ def decay_report(
     """Print and return what an optimizer decays and what it does not.
 
     Args:
-        optimizer: A `keras_tricks.optimizers.SGD`, any core Keras
+        optimizer: One of `keras_tricks.optimizers`, any core Keras
             optimizer, a `MultiOptimizer` of them, or a
             `LossScaleOptimizer` around one.
         model: A built Keras model; its trainable variables are listed.

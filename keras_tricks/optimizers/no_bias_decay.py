@@ -1,11 +1,12 @@
 import keras
 
+from keras_tricks.optimizers._by_role import ByRole
+from keras_tricks.optimizers._roles import decays
 from keras_tricks.optimizers.decay_report import (
     DecayReport,
     make_report,
     parts,
 )
-from keras_tricks.optimizers.sgd import SGD, decays
 
 
 def no_bias_decay(
@@ -17,7 +18,8 @@ def no_bias_decay(
     the same on every backend, also through a `LossScaleOptimizer` and in each
     part of a `MultiOptimizer` that has a weight decay. Core Keras
     does not save exclusions: call this again after loading a model.
-    `keras_tricks.optimizers.SGD` saves its rule and needs no call.
+    The optimizers of `keras_tricks.optimizers` save their rule and need no
+    call.
 
     Args:
         optimizer: A core Keras optimizer with `weight_decay` set, or a
@@ -51,10 +53,10 @@ def no_bias_decay(
         )
     used = {id(part): part for _, part in pairs}.values()
     for part in used:
-        if isinstance(part, SGD):
+        if isinstance(part, ByRole):
             raise ValueError(
-                "`optimizer` must be a core Keras optimizer; "
-                'keras_tricks.optimizers.SGD takes decay="kernels" instead. '
+                "`optimizer` must be a core Keras optimizer; those of "
+                'keras_tricks.optimizers take decay="kernels" instead. '
                 f"Received: optimizer={part.name!r}"
             )
     if not any(part.weight_decay for part in used):

@@ -7,8 +7,12 @@ from keras import ops
 
 from keras_tricks._model_facts.precision import compute_dtypes
 from keras_tricks.optimizers.decay_report import make_report
-from keras_tricks.optimizers.sgd import SGD
-from keras_tricks.recipe.plan import make_plan, make_schedule
+from keras_tricks.recipe.optimizer_fields import OWN_FIELDS
+from keras_tricks.recipe.plan import (
+    make_optimizer,
+    make_plan,
+    make_schedule,
+)
 from keras_tricks.recipe.rules import has_branches
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -21,6 +25,7 @@ def explain(recipe, model, dataset_size: int) -> str:
     rows = [
         *_steps(recipe, plan, dataset_size),
         *_learning_rate(recipe, plan),
+        *_optimizer(recipe),
         *_decay(recipe, model),
         *_model(recipe, model),
         ("loss", _loss(recipe)),
@@ -56,11 +61,12 @@ def _steps(recipe, plan, dataset_size):
 
 
 def _learning_rate(recipe, plan):
-    scaled = (
-        f"{recipe.base_learning_rate:g} x {recipe.batch_size} / 256"
-        if recipe.scale_learning_rate
-        else "not scaled with the batch"
-    )
+    ratio = f"{recipe.batch_size} / 256"
+    scaled = {
+        "linear": f"{recipe.base_learning_rate:g} x {ratio}",
+        "sqrt": f"{recipe.base_learning_rate:g} x sqrt({ratio})",
+        "none": "not scaled with the batch",
+    }[recipe.scaling]
     yield "rate", f"peak {recipe.learning_rate:g} ({scaled})"
     if plan.warmup_updates:
         first = recipe.learning_rate / plan.warmup_updates
@@ -73,6 +79,8 @@ def _learning_rate(recipe, plan):
     if recipe.schedule == "step":
         epochs = ", ".join(str(epoch) for epoch in recipe.boundaries)
         yield "", f"divided by 10 at epochs {epochs or '(none)'}"
+    elif recipe.schedule == "constant":
+        yield "", "then constant"
     elif plan.updates > plan.warmup_updates:
         rest = plan.updates - plan.warmup_updates
         yield "", f"then a cosine to 0 over {rest} updates"
@@ -86,22 +94,50 @@ def _learning_rate(recipe, plan):
     yield "", f"{''.join(bars)}  first {rates[0]:.3g}, last {rates[-1]:.3g}"
 
 
-def _decay(recipe, model):
-    if not recipe.weight_decay:
-        yield "decay", "none"
-        return
-    optimizer = SGD(0.0, weight_decay=recipe.weight_decay, decay=recipe.decay)
-    report = make_report(optimizer, model)
-    yield (
-        "decay",
-        f"{recipe.weight_decay:g}, coupled, of {recipe.decay!r}",
-    )
-    for line in report.summary().splitlines():
-        yield "", line
-    for name, rows in (
-        ("decayed", report.decayed),
-        ("not decayed", report.excluded),
+def _optimizer(recipe):
+    optimizer = make_optimizer(recipe, 0.0)
+    own = {name: getattr(recipe, name) for name in OWN_FIELDS[recipe.optimizer]}
+    config = optimizer.get_config()
+    values = [
+        f"{name} {config.get(name, config.get(f'adam_{name}'))}" for name in own
+    ]
+    yield "optimizer", f"{recipe.optimizer}: {', '.join(values)}"
+    for name, text in (
+        ("clipnorm", "gradients of each variable clipped to norm"),
+        ("global_clipnorm", "all gradients together clipped to norm"),
+        (
+            "agc_clipping",
+            "gradients of each unit, but of the last layer, "
+            "clipped to the norm of the weights x",
+        ),
     ):
+        if getattr(recipe, name):
+            yield "", f"{text} {getattr(recipe, name):g}"
+
+
+_KINDS_OF_DECAY = {
+    "sgd": "coupled",
+    "lamb": "inside of the trust ratio",
+    "schedule_free_adamw": "of the fast weights, scaled with the rate",
+}
+
+
+def _decay(recipe, model):
+    report = make_report(make_optimizer(recipe, 0.0), model)
+    listed = [("left to Adam", report.by_adam)]
+    if recipe.weight_decay:
+        kind = _KINDS_OF_DECAY.get(recipe.optimizer, "decoupled")
+        yield "decay", f"{recipe.weight_decay:g}, {kind}, of {recipe.decay!r}"
+        for line in report.summary().splitlines():
+            yield "", line
+        listed = [
+            ("decayed", report.decayed),
+            ("not decayed", report.excluded),
+            *listed,
+        ]
+    else:
+        yield "decay", "none"
+    for name, rows in listed:
         if rows:
             paths = ", ".join(path for path, _ in rows[:3])
             yield "", f"{name}: {paths}{', ...' if len(rows) > 3 else ''}"

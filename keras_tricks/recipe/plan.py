@@ -1,8 +1,10 @@
-"""How many steps a recipe takes, and with which learning rate."""
+"""How many steps a recipe takes, and what moves the weights in them."""
 
 import dataclasses
 import functools
 
+from keras_tricks import optimizers
+from keras_tricks.recipe.optimizer_fields import OWN_FIELDS
 from keras_tricks.schedules import CosineDecay, StepDecay, Warmup
 
 
@@ -58,8 +60,45 @@ def make_schedule(recipe, plan: Plan):
             for epoch in recipe.boundaries
         ]
         main = StepDecay(recipe.learning_rate, boundaries)
-    elif rest:
+    elif rest and recipe.schedule == "cosine":
         main = CosineDecay(recipe.learning_rate, rest)
     else:
         main = recipe.learning_rate
     return Warmup(main, plan.warmup_updates)
+
+
+OPTIMIZERS = {
+    "sgd": optimizers.SGD,
+    "adamw": optimizers.AdamW,
+    "lamb": optimizers.Lamb,
+    "muon": optimizers.Muon,
+    "lion": optimizers.Lion,
+    "schedule_free_adamw": optimizers.ScheduleFreeAdamW,
+}
+"""The classes behind `Recipe.optimizer`."""
+
+_NAMES_OF_MUON = {"beta_1": "adam_beta_1", "beta_2": "adam_beta_2"}
+
+
+def make_optimizer(recipe, schedule):
+    """Return the optimizer of a recipe with a learning rate or schedule."""
+    names = _NAMES_OF_MUON if recipe.optimizer == "muon" else {}
+    own = {
+        names.get(name, name): getattr(recipe, name)
+        for name in OWN_FIELDS[recipe.optimizer]
+        if getattr(recipe, name) is not None
+    }
+    clipping = None
+    if recipe.agc_clipping:
+        clipping = optimizers.AdaptiveGradientClipping(recipe.agc_clipping)
+    steps = recipe.gradient_accumulation_steps
+    return OPTIMIZERS[recipe.optimizer](
+        schedule,
+        weight_decay=recipe.weight_decay,
+        decay=recipe.decay,
+        clipnorm=recipe.clipnorm,
+        global_clipnorm=recipe.global_clipnorm,
+        adaptive_clipping=clipping,
+        gradient_accumulation_steps=steps if steps > 1 else None,
+        **own,
+    )

@@ -85,18 +85,31 @@ class Recipe(RecipeFile, LossFields, OptimizerFields, ModelFields, InputFields):
             If the weights know how images are normalized, it is done so.
         skip_head: Whether the last layer starts random all the same.
         data_format: `"auto"` takes the fastest for backend and device.
+        optimizer: `"sgd"`, the paper's, or `"adamw"`, `"lamb"`, `"muon"`,
+            `"lion"` or `"schedule_free_adamw"`, see `keras_tricks.optimizers`.
         epochs: Length of the run.
         batch_size: The global batch of one update.
         base_learning_rate: Peak rate for a batch of 256.
-        scale_learning_rate: Whether the peak is scaled with `batch_size`.
+        learning_rate_scaling: How the peak grows with `batch_size / 256`:
+            `"linear"`, `"sqrt"`, `"none"`, or `"auto"`, which is linear for
+            SGD and the square root for the adaptive optimizers.
         warmup_epochs: Length of the linear warmup, may be a fraction.
-        schedule: `"cosine"` or `"step"`.
+        schedule: `"cosine"`, `"step"` or `"constant"`.
         step_epochs: Absolute epochs at which the step schedule divides by
             10. Defaults to the quarters: 30, 60 and 90 of 120.
-        momentum: In [0, 1).
-        nesterov: Whether to use Nesterov momentum.
-        momentum_form: `"pytorch"` or `"keras"`.
-        weight_decay: Coupled L2.
+        momentum: Of SGD, in [0, 1).
+        nesterov: Whether SGD has Nesterov momentum.
+        momentum_form: Of SGD, `"pytorch"` or `"keras"`.
+        beta_1: Of the adaptive optimizers; None for the optimizer's own.
+        beta_2: Likewise.
+        epsilon: Likewise, but Lion has none.
+        trust_ratio: Of LAMB, `"all"` or `"decayed"`.
+        clipnorm: Largest norm of the gradient of each variable, or None.
+        global_clipnorm: Largest norm of all gradients together, or None.
+        agc_clipping: Of `keras_tricks.optimizers.AdaptiveGradientClipping`,
+            which leaves the head out; 0 for none.
+        weight_decay: Coupled L2 with SGD, inside of the ratio with LAMB,
+            decoupled with the others.
         decay: `"kernels"`, `"all"` or a regular expression on paths.
         gradient_accumulation_steps: Batches in one update; `batch_size`
             counts all of them.
@@ -218,9 +231,11 @@ class Recipe(RecipeFile, LossFields, OptimizerFields, ModelFields, InputFields):
     @property
     def learning_rate(self) -> float:
         """The peak learning rate, scaled with the global batch or not."""
-        if not self.scale_learning_rate:
+        if self.scaling == "none":
             return self.base_learning_rate
-        return scale_learning_rate(self.base_learning_rate, self.batch_size)
+        return scale_learning_rate(
+            self.base_learning_rate, self.batch_size, scaling=self.scaling
+        )
 
     @property
     def boundaries(self) -> tuple[int, ...]:

@@ -6,12 +6,24 @@ from typing import get_args
 
 from keras_tricks import _checks
 from keras_tricks.recipe.loss_rules import loss_rules
+from keras_tricks.recipe.optimizer_fields import OWN_FIELDS
+
+REPLACED = {
+    "scale_learning_rate": "learning_rate_scaling='linear' stands for "
+    "scale_learning_rate=True, 'none' for False"
+}
+"""Fields that there were, and what to write in their place."""
 
 
 def check_names(recipe_class, values):
     """Return values by field, if all the fields exist."""
     known = {field.name for field in dataclasses.fields(recipe_class)}
     unknown = sorted(set(values) - known)
+    for name in REPLACED.keys() & set(unknown):
+        raise ValueError(
+            f"A field must be one of `keras_tricks.Recipe`: {REPLACED[name]}. "
+            f"Received: {name}"
+        )
     if unknown:
         raise ValueError(
             "A field must be one of `keras_tricks.Recipe`"
@@ -232,7 +244,52 @@ def _model_rules(recipe):
     yield recipe.weights == "", "weights", "a file, a name on the hub or None"
 
 
+_USUAL_RATES = {
+    "adamw": 1e-3,
+    "lamb": 2e-3,
+    "muon": 1e-3,
+    "lion": 1e-4,
+    "schedule_free_adamw": 2.5e-3,
+}
+
+
 def _optimizer_rules(recipe):
+    defaults = {
+        field.name: field.default for field in dataclasses.fields(recipe)
+    }
+    optimizer = recipe.optimizer
+    for name in {name for own in OWN_FIELDS.values() for name in own}:
+        changed = getattr(recipe, name) != defaults[name]
+        yield (
+            changed and name not in OWN_FIELDS[optimizer],
+            name,
+            f"{defaults[name]!r} with optimizer={optimizer!r}, which does not "
+            "use it",
+        )
+    rate = defaults["base_learning_rate"]
+    yield (
+        optimizer != "sgd" and recipe.base_learning_rate >= rate,
+        "base_learning_rate",
+        f"below {rate:g}, a rate of SGD, with optimizer={optimizer!r}, say "
+        f"{_USUAL_RATES.get(optimizer, 0):g}",
+    )
+    yield (
+        optimizer == "schedule_free_adamw" and recipe.schedule != "constant",
+        "schedule",
+        "'constant' with optimizer='schedule_free_adamw', whose average "
+        "stands for a schedule",
+    )
+    yield (
+        optimizer in ("lion", "schedule_free_adamw") and recipe.beta_1 == 0,
+        "beta_1",
+        f"above 0 with optimizer={optimizer!r}",
+    )
+    for name in ("clipnorm", "global_clipnorm"):
+        yield getattr(recipe, name) == 0, name, "above 0, or None for none"
+    clips = ("clipnorm", "global_clipnorm", "agc_clipping")
+    used = [name for name in clips if getattr(recipe, name)]
+    for name in used[1:]:
+        yield True, name, f"{defaults[name]!r} with {used[0]}, which clips too"
     steps = recipe.gradient_accumulation_steps
     yield (
         recipe.batch_size % steps,

@@ -12,9 +12,8 @@ from keras_tricks.losses import (
     LabelSmoothedCrossentropy,
     LabelSmoothedKD,
 )
-from keras_tricks.optimizers import SGD
 from keras_tricks.recipe import Recipe
-from keras_tricks.recipe.plan import make_plan, make_schedule
+from keras_tricks.recipe.plan import make_optimizer, make_plan, make_schedule
 from keras_tricks.training.class_balance import class_balance
 from keras_tricks.training.input import choose_data_format
 
@@ -91,7 +90,7 @@ def build_optimizer(
     recipe: Recipe,
     dataset_size: int,
     schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
-) -> SGD:
+) -> keras.optimizers.Optimizer:
     """Return the optimizer of a recipe with its schedule.
 
     Args:
@@ -106,16 +105,7 @@ def build_optimizer(
     0.025
     """
     plan = make_plan(recipe, dataset_size)
-    steps = recipe.gradient_accumulation_steps
-    return SGD(
-        schedule or make_schedule(recipe, plan),
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        momentum_form=recipe.momentum_form,
-        weight_decay=recipe.weight_decay,
-        decay=recipe.decay,
-        gradient_accumulation_steps=steps if steps > 1 else None,
-    )
+    return make_optimizer(recipe, schedule or make_schedule(recipe, plan))
 
 
 def build_loss(

@@ -19,7 +19,7 @@ def explain_devices(recipe: Recipe, distribution: Distribution) -> str:
     """
     batch = recipe.batch_size // recipe.gradient_accumulation_steps
     part = batch // distribution.num_replicas
-    scaled = ", as is the batch of the rate" * recipe.scale_learning_rate
+    scaled = ", as is the batch of the rate" * (recipe.scaling != "none")
     return (
         f"devices   {distribution.describe()}\n"
         f"          each sees {part} of the {batch} images of a batch: "

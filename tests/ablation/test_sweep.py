@@ -40,7 +40,7 @@ def test_a_trick_changes_its_own_fields(name):
     fields = changed(sweep.recipes[name], base)
     expected = {k: v for k, v in TRICKS[name].items() if not callable(v)}
     if name == "linear_scaling":
-        expected = {"scale_learning_rate": True}
+        expected = {"learning_rate_scaling": "linear"}
     assert expected.items() <= fields.items()
     assert fields.keys() == TRICKS[name].keys()
     if name in CHANGES:

@@ -16,7 +16,7 @@ FIRST_ROW = {
     "zero_gamma": False,
     "epochs": 120,
     "batch_size": 256,
-    "scale_learning_rate": False,
+    "learning_rate_scaling": "none",
     "warmup_epochs": 0.0,
     "schedule": "step",
     "decay": "all",
@@ -28,7 +28,7 @@ ADDED = {
         "variant": "D",
         "batch_size": 1024,
         "precision": "mixed_float16",
-        "scale_learning_rate": True,
+        "learning_rate_scaling": "linear",
         "warmup_epochs": 5.0,
         "zero_gamma": True,
         "decay": "kernels",
@@ -73,6 +73,8 @@ BAD_JSON = {
     "{": r"`text` must be a JSON object \(.*\)\. Received: '\{'",
     "[1]": r"`text` must be a JSON object\. Received: '\[1\]'",
     '{"epoch": 3}': r"is it 'epochs'\?.*Received: epoch$",
+    '{"scale_learning_rate": true}': "learning_rate_scaling='linear' stands.*"
+    "Received: scale_learning_rate$",
     '{"epochs": 0}': "`epochs` must be .* at least 1. Received: epochs=0",
 }
 
@@ -163,8 +165,10 @@ def test_a_preset_takes_changes_and_no_other_name():
 def test_the_peak_is_linear_in_the_batch(base, batch):
     recipe = Recipe(base_learning_rate=base, batch_size=batch)
     assert recipe.learning_rate == pytest.approx(base * batch / 256, rel=1e-15)
-    unscaled = recipe.replace(scale_learning_rate=False)
+    unscaled = recipe.replace(learning_rate_scaling="none")
     assert unscaled.learning_rate == base
+    root = recipe.replace(learning_rate_scaling="sqrt")
+    assert root.learning_rate == pytest.approx(base * (batch / 256) ** 0.5)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +187,9 @@ def reference_rates(recipe, size):
     warmup = round(per_epoch * recipe.warmup_epochs)
     step = np.arange(updates, dtype="float64")
     peak = recipe.base_learning_rate * recipe.batch_size / 256
-    if recipe.schedule == "cosine":
+    if recipe.schedule == "constant":
+        main = np.full(updates, peak)
+    elif recipe.schedule == "cosine":
         progress = (step - warmup) / max(updates - warmup, 1)
         main = peak * (1 + np.cos(np.pi * progress)) / 2
     else:
@@ -198,6 +204,7 @@ SCHEDULES = {
     "cosine": {},
     "cosine, no warmup": {"warmup_epochs": 0},
     "cosine, part of an epoch": {"warmup_epochs": 0.4},
+    "constant after a warmup": {"schedule": "constant"},
     "warmup alone": {"warmup_epochs": 8},
     "steps": {"schedule": "step", "warmup_epochs": 0},
     "steps after a warmup": {"schedule": "step", "warmup_epochs": 1.5},
@@ -268,6 +275,7 @@ def test_explain_counts_what_will_happen():
         "peak 0.0125 (0.1 x 32 / 256)",
         f"warmup from {0.0125 / 9:g} over 9 updates",
         "then a cosine to 0 over 39 updates",
+        "sgd: momentum 0.9, nesterov True, momentum_form pytorch",
         "0.0001, coupled, of 'kernels'",
         "decayed: 3 variables, 220 values",
         "not decayed: 6 variables, 30 values",
@@ -302,6 +310,28 @@ def test_explain_says_what_is_off():
     )
 
 
+def test_explain_says_what_an_adaptive_optimizer_does():
+    recipe = Recipe(
+        optimizer="muon",
+        base_learning_rate=0.001,
+        beta_2=0.95,
+        global_clipnorm=1.0,
+    )
+    lines = explained(recipe)
+    assert "peak 0.0005 (0.001 x sqrt(64 / 256))" in lines
+    assert "muon: beta_1 0.9, beta_2 0.95, epsilon 1e-07" in lines
+    assert "all gradients together clipped to norm 1" in lines
+    assert "0.0001, decoupled, of 'kernels'" in lines
+    assert "left to Adam: 7 variables, 70 values" in lines
+    lines = explained(recipe.replace(weight_decay=0))
+    assert any(line.startswith("left to Adam: small/norm/g") for line in lines)
+    free = {"base_learning_rate": 0.001, "schedule": "constant"}
+    lines = explained(Recipe(optimizer="schedule_free_adamw", **free))
+    assert "then constant" in lines
+    lines = explained(Recipe(agc_clipping=0.01))
+    assert any("of the weights x 0.01" in line for line in lines)
+
+
 def test_explain_says_what_else_is_on():
     lines = explained(Recipe(gradient_accumulation_steps=4, mixup_off_epochs=3))
     assert "in 4 batches of 16, whose gradients are averaged" in lines
@@ -318,9 +348,38 @@ def test_explain_says_that_float16_has_float32_logits_and_loss_scaling():
 
 # `tests/mistakes_in_runs.py` has more of them.
 STEP = {"schedule": "step"}
+ADAMW = {"optimizer": "adamw", "base_learning_rate": 0.001}
 CLASHES = [
     ({"width": 15}, "`width` must be even. Received: width=15"),
     ({"momentum": 0}, "`nesterov` must be False with momentum=0"),
+    (ADAMW | {"momentum": 0.8}, "`momentum` must be 0.9 with .*'adamw'"),
+    (ADAMW | {"nesterov": False}, "`nesterov` must be True with .*'adamw'"),
+    (ADAMW | {"trust_ratio": "decayed"}, "`trust_ratio` must be 'all' with"),
+    ({"beta_1": 0.9}, "`beta_1` must be None with optimizer='sgd', which does"),
+    (
+        ADAMW | {"optimizer": "lion", "epsilon": 1e-3},
+        "`epsilon` must be None with optimizer='lion'",
+    ),
+    (
+        {"optimizer": "adamw"},
+        "`base_learning_rate` must be below 0.1, a rate of SGD, with .*'adamw'"
+        ", say 0.001. Received: base_learning_rate=0.1, the default",
+    ),
+    (
+        ADAMW | {"optimizer": "schedule_free_adamw"},
+        "`schedule` must be 'constant' .* Received: schedule='cosine'",
+    ),
+    (ADAMW | {"optimizer": "lion", "beta_1": 0}, "`beta_1` must be above 0"),
+    ({"optimizer": "adam"}, "`optimizer` must be one of 'sgd', 'adamw'"),
+    ({"clipnorm": 0}, "`clipnorm` must be above 0, or None"),
+    (
+        {"clipnorm": 1, "global_clipnorm": 1},
+        "`global_clipnorm` must be None with clipnorm, which clips too",
+    ),
+    (
+        {"clipnorm": 1, "agc_clipping": 0.01},
+        "`agc_clipping` must be 0.0 with clipnorm",
+    ),
     ({"step_epochs": (5,)}, "`step_epochs` must be None with schedule='cos"),
     ({"step_epochs": 5}, "`step_epochs` must be a tuple of integers"),
     (STEP | {"step_epochs": (7, 5)}, "`step_epochs` must be strictly incr"),

@@ -28,7 +28,7 @@ def test_the_baseline_is_the_preset_in_small(ablate):
     small = {
         "epochs": Recipe().epochs,
         "batch_size": 64,
-        "scale_learning_rate": True,
+        "learning_rate_scaling": "linear",
     }
     assert ablate.base_recipe({}) == Recipe.preset("baseline", **small)
     # The paper's own batch: the peak is the paper's.

@@ -58,16 +58,24 @@ GIVEN = {
     "weights": ("--weights=w.npz", "w.npz"),
     "skip_head": ("--skip_head", True),
     "data_format": ("--data_format=channels_first", "channels_first"),
+    "optimizer": ("--optimizer=lamb", "lamb"),
     "epochs": ("--epochs=7", 7),
     "batch_size": ("--batch_size=128", 128),
     "base_learning_rate": ("--base_learning_rate=0.05", 0.05),
-    "scale_learning_rate": ("--noscale_learning_rate", False),
+    "learning_rate_scaling": ("--learning_rate_scaling=none", "none"),
     "warmup_epochs": ("--warmup_epochs=0.5", 0.5),
     "schedule": ("--schedule=step", "step"),
     "step_epochs": ("--step_epochs=4,8", (4, 8)),
     "momentum": ("--momentum=0.5", 0.5),
     "nesterov": ("--nonesterov", False),
     "momentum_form": ("--momentum_form=keras", "keras"),
+    "beta_1": ("--beta_1=0.8", 0.8),
+    "beta_2": ("--beta_2=0.95", 0.95),
+    "epsilon": ("--epsilon=0.001", 0.001),
+    "trust_ratio": ("--trust_ratio=decayed", "decayed"),
+    "clipnorm": ("--clipnorm=2", 2.0),
+    "global_clipnorm": ("--global_clipnorm=1", 1.0),
+    "agc_clipping": ("--agc_clipping=0.01", 0.01),
     "weight_decay": ("--weight_decay=0.01", 0.01),
     "decay": ("--decay=kernel$", "kernel$"),
     "gradient_accumulation_steps": ("--gradient_accumulation_steps=2", 2),
@@ -100,6 +108,7 @@ OF_CROPS = """
     image_key label_key label_offset
 """.split()
 
+SLOW = {"base_learning_rate": 0.001}
 FIRST_ROW = {
     "depth": 50,
     "width": 64,
@@ -109,7 +118,7 @@ FIRST_ROW = {
     "variant": "A",
     "epochs": 120,
     "batch_size": 256,
-    "scale_learning_rate": False,
+    "learning_rate_scaling": "none",
     "warmup_epochs": 0,
     "schedule": "step",
     "step_epochs": (30, 60, 90),
@@ -123,7 +132,7 @@ ROWS = {
     "efficiency_0_baseline": {},
     "efficiency_1_linear_scaling": {
         "batch_size": 1024,
-        "scale_learning_rate": True,
+        "learning_rate_scaling": "linear",
     },
     "efficiency_2_warmup": {"warmup_epochs": 5},
     "efficiency_3_zero_gamma": {"zero_gamma": True},
@@ -206,6 +215,11 @@ def test_a_flag_sets_its_field_and_no_other(name, parse):
         "ignore_label": {"data_dir": "a.npz"},
         "magnitude": {"augmentation": "crop", "policy": "rand_augment"},
         "progressive_sizes": {"augmentation": "crop", "image_size": 32},
+        "optimizer": SLOW,
+        **dict.fromkeys(
+            ("beta_1", "beta_2", "epsilon", "trust_ratio"),
+            {"optimizer": "lamb", **SLOW},
+        ),
         **dict.fromkeys(OF_CROPS, {"augmentation": "crop"}),
     }.get(name, {})
     assert value != getattr(Recipe(), name)

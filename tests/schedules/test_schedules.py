@@ -129,3 +129,12 @@ def test_scale_learning_rate():
     assert schedules.scale_learning_rate(0.1, 256) == 0.1
     assert schedules.scale_learning_rate(0.1, 1024) == pytest.approx(0.4)
     assert schedules.scale_learning_rate(0.2, 64, 128) == pytest.approx(0.1)
+    for scaling, want in (
+        ("sqrt", 0.2 * 3),
+        ("linear", 0.2 * 9),
+        ("none", 0.2),
+    ):
+        rate = schedules.scale_learning_rate(0.2, 576, 64, scaling)
+        assert rate == pytest.approx(want, rel=1e-15)
+    with pytest.raises(ValueError, match="`scaling` must be one of.*'root'"):
+        schedules.scale_learning_rate(0.2, 576, scaling="root")

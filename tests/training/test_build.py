@@ -4,7 +4,7 @@ import pytest
 from keras import layers, ops
 from PIL import Image
 
-from keras_tricks import Recipe, _backend, data, models
+from keras_tricks import Recipe, _backend, data, models, optimizers
 from keras_tricks.recipe.plan import make_plan, make_schedule
 from keras_tricks.training import (
     build_data,
@@ -177,6 +177,57 @@ def test_the_optimizer_is_as_the_recipe_says():
     assert optimizer.decay == "kernel$"
     assert optimizer.gradient_accumulation_steps == 4
     assert build_optimizer(Recipe(), 640).gradient_accumulation_steps is None
+
+
+OPTIMIZERS = {
+    "adamw": (optimizers.AdamW, {"beta_1": 0.8, "beta_2": 0.9, "epsilon": 0.1}),
+    "lamb": (optimizers.Lamb, {"beta_1": 0.8, "trust_ratio": "decayed"}),
+    "muon": (optimizers.Muon, {"beta_1": 0.8, "beta_2": 0.9, "epsilon": 0.1}),
+    "lion": (optimizers.Lion, {"beta_1": 0.8, "beta_2": 0.9}),
+    "schedule_free_adamw": (optimizers.ScheduleFreeAdamW, {"epsilon": 0.1}),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_other_optimizers_are_as_the_recipe_says(name):
+    kind, fields = OPTIMIZERS[name]
+    recipe = Recipe(
+        optimizer=name,
+        schedule="constant",
+        base_learning_rate=0.002,
+        weight_decay=0.3,
+        decay="all",
+        global_clipnorm=2.0,
+        gradient_accumulation_steps=2,
+        **fields,
+    )
+    optimizer = build_optimizer(recipe, 640)
+    assert type(optimizer) is kind
+    config = optimizer.get_config()
+    adam = "adam_" if name == "muon" else ""
+    for field, value in fields.items():
+        assert config[f"{adam if 'beta' in field else ''}{field}"] == value
+    assert (config["weight_decay"], config["decay"]) == (0.3, "all")
+    assert config["global_clipnorm"] == 2.0
+    assert config["gradient_accumulation_steps"] == 2
+    # The square root of a quarter of 256 images.
+    assert float(optimizer.learning_rate_at(100)) == pytest.approx(0.001)
+    # What the recipe leaves open is the optimizer's own.
+    plain = build_optimizer(Recipe(optimizer=name, **CONSTANT), 640)
+    for field in fields:
+        own = kind().get_config()[f"{adam if 'beta' in field else ''}{field}"]
+        got = plain.get_config()[f"{adam if 'beta' in field else ''}{field}"]
+        assert own == got
+
+
+CONSTANT = {"schedule": "constant", "base_learning_rate": 0.002}
+
+
+def test_clipping_reaches_the_optimizer():
+    assert build_optimizer(Recipe(clipnorm=2), 640).clipnorm == 2
+    optimizer = build_optimizer(Recipe(agc_clipping=0.02), 640)
+    assert optimizer.adaptive_clipping.clipping == 0.02
+    assert build_optimizer(Recipe(), 640).adaptive_clipping is None
 
 
 def test_the_optimizer_has_the_schedule_of_the_plan():

@@ -289,7 +289,7 @@ def test_a_rule_that_decays_nothing_is_refused_before_training(tmp_path):
 
 def test_a_run_that_diverges_says_so(tmp_path):
     recipe = PLAIN.replace(
-        base_learning_rate=1e38, scale_learning_rate=False, warmup_epochs=0
+        base_learning_rate=1e38, learning_rate_scaling="none", warmup_epochs=0
     )
     message = "The loss became (nan|inf) in epoch 1: .*learning_rate"
     with pytest.raises(FloatingPointError, match=message):
