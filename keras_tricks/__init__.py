@@ -18,6 +18,7 @@ if _TYPE_CHECKING:
     from keras_tricks import losses as losses
     from keras_tricks import metrics as metrics
     from keras_tricks import models as models
+    from keras_tricks import networks as networks
     from keras_tricks import optimizers as optimizers
     from keras_tricks import recipe as recipe
     from keras_tricks import report as report
@@ -40,6 +41,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "networks",
     "optimizers",
     "recipe",
     "report",

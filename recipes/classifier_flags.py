@@ -12,15 +12,16 @@ from keras_tricks.evaluation import read_preprocessing_file
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "A .keras file, the folder of a training run, or the name of a model in "
-    "keras_tricks.models, such as ResNet50D.",
+    "A .keras file, the folder of a training run, the name of a model in "
+    "keras_tricks.models, such as ResNet50D, applications/NAME of Keras, "
+    "hub/PRESET of KerasHub, or module:function.",
     required=True,
 )
 _WEIGHTS = flags.DEFINE_string(
     "weights",
     None,
-    "Weights of a model that is given by name: a file, or a name on the "
-    "Hugging Face hub.",
+    "Weights of a model that is given by name: a file, a name on the "
+    "Hugging Face hub, or imagenet for applications/NAME.",
 )
 _MODEL_ARGS = flags.DEFINE_list(
     "model_args",

@@ -75,6 +75,13 @@ models/weights/test_load_weights_from.py::test_timm[resnet50]
 models/weights/test_load_weights_from.py::test_timm[resnet50c]
 models/weights/test_save_weights_as.py::test_there_and_back
 models/weights/test_what_does_not_fit.py
+networks/test_build_network.py::test_a_module
+networks/test_build_network.py::test_a_name_says
+networks/test_build_network.py::test_an_application_gets
+networks/test_build_network.py::test_every_application
+networks/test_build_network.py::test_keras_hub_may
+networks/test_build_network.py::test_names_of_imagenet
+networks/test_build_network.py::test_what_an_application
 ablation/test_compare_runs.py
 ablation/test_designs.py
 ablation/test_evidence.py

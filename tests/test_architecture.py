@@ -20,6 +20,7 @@ schedules  losses  optimizers  layers
 metrics
 data
 models  surgery
+networks
 distillation  distribute
 callbacks
 recipe

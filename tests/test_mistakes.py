@@ -12,7 +12,12 @@ from absl import flags
 from keras_tricks import Recipe
 from keras_tricks.losses import LabelSmoothedCrossentropy
 
-from . import mistakes_in_code, mistakes_in_distillation, mistakes_in_runs
+from . import (
+    mistakes_in_code,
+    mistakes_in_distillation,
+    mistakes_in_networks,
+    mistakes_in_runs,
+)
 from .mistakes_in_code import LABELS, LOGITS
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -20,6 +25,7 @@ PACKAGE = Path(__file__).parents[1] / "keras_tricks"
 MISTAKES = (
     mistakes_in_code.MISTAKES
     | mistakes_in_distillation.MISTAKES
+    | mistakes_in_networks.MISTAKES
     | mistakes_in_runs.MISTAKES
 )
 

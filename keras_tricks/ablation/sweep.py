@@ -16,6 +16,7 @@ from keras_tricks.ablation.tricks import (
     find_tricks,
     settle,
 )
+from keras_tricks.networks.names import OF_OURS, brings_weights, is_ours
 from keras_tricks.recipe import Recipe
 from keras_tricks.report.contrasts import Contrast, Rule, versus
 from keras_tricks.training.run_folder import check_equal
@@ -278,23 +279,25 @@ def _with_teacher(base, tricks):
 
 
 def _without_held(base, tricks, own):
-    """Leave out what the weights of the base fix, and say so."""
-    if base.weights is None:
-        return tricks, []
+    """Leave out what weights or the network of the base fix, and say so."""
+    has_weights = base.weights is not None or brings_weights(base.model)
+    fixed = dict.fromkeys(FIXED_BY_WEIGHTS if has_weights else (), "weights")
+    if not is_ours(base.model):
+        fixed = {**fixed, **dict.fromkeys(OF_OURS, "network")}
     kept, notes = {}, []
     for name, fields in tricks.items():
-        held = [field for field in fields if field in FIXED_BY_WEIGHTS]
-        if held and name in own:
-            raise ValueError(
-                f"Trick {name}: `{held[0]}` must stay as it is, since the "
-                f"weights fix it. Received: {held[0]}={fields[held[0]]!r}"
-            )
-        if held:
-            notes.append(
-                f"{name} is left out: the weights fix {', '.join(held)}."
-            )
-        else:
+        held = [field for field in fields if field in fixed]
+        if not held:
             kept[name] = fields
+            continue
+        what = fixed[held[0]]
+        fix = "the weights fix" if what == "weights" else "the network fixes"
+        if name in own:
+            raise ValueError(
+                f"Trick {name}: `{held[0]}` must stay as it is, since {fix} "
+                f"it. Received: {held[0]}={fields[held[0]]!r}"
+            )
+        notes.append(f"{name} is left out: {fix} {', '.join(held)}.")
     return kept, notes
 
 

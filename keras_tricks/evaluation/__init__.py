@@ -1,5 +1,8 @@
 """A trained classifier, with its images and its names, and how good it is."""
 
+from keras_tricks.data.preprocessing_file import (
+    read_preprocessing_file as read_preprocessing_file,
+)
 from keras_tricks.evaluation.classifier import Classifier as Classifier
 from keras_tricks.evaluation.evaluate import evaluate as evaluate
 from keras_tricks.evaluation.evaluate import merge_crops as merge_crops
@@ -10,9 +13,6 @@ from keras_tricks.evaluation.images import (
 from keras_tricks.evaluation.images import load_images as load_images
 from keras_tricks.evaluation.load_classifier import (
     load_classifier as load_classifier,
-)
-from keras_tricks.evaluation.load_classifier import (
-    read_preprocessing_file as read_preprocessing_file,
 )
 from keras_tricks.evaluation.result import Evaluation as Evaluation
 from keras_tricks.evaluation.result import Share as Share

@@ -11,14 +11,16 @@ from keras_tricks import _backend
 from keras_tricks._checks import first_line
 from keras_tricks._untrusted import load_model
 from keras_tricks.data import Preprocessing
+from keras_tricks.data.preprocessing_file import read_preprocessing
 from keras_tricks.data.sources.class_names import ClassNames, read_class_names
 from keras_tricks.evaluation.classifier import Classifier
 from keras_tricks.models._constructors import CONSTRUCTORS
+from keras_tricks.networks import build_network
+from keras_tricks.networks.names import is_built
 from keras_tricks.recipe import Recipe
 from keras_tricks.training import load_data
 
 CLASSES_FILE = "classes.json"
-PREPROCESSING_FILE = "preprocessing.json"
 
 
 def load_classifier(
@@ -37,11 +39,13 @@ def load_classifier(
 
     Args:
         model: A `.keras` file, the folder of a training run (its
-            `last.keras` is taken), or the name of a model in
-            `keras_tricks.models`, such as `"ResNet50D"`.
+            `last.keras` is taken), the name of a model in
+            `keras_tricks.models`, such as `"ResNet50D"`, or a name of
+            `keras_tricks.networks.build_network`, such as
+            `"applications/VGG16"`.
         weights: What a named model is filled with: a file, or a name on the
-            hub, see `keras_tricks.models.load_weights_from`. Defaults to
-            `None`.
+            hub, see `keras_tricks.models.load_weights_from`; of
+            `applications/NAME` also `"imagenet"`. Defaults to `None`.
         classes: A file of class names, see `read_class_names`. Defaults to
             the class names of the training run, if there is one.
         model_args: Arguments of a named model, such as `activation`. Defaults
@@ -55,6 +59,8 @@ def load_classifier(
     Raises:
         ValueError: If a file is missing or not as described, weights do not
             belong to the model, or the preprocessing is unknown.
+        ImportError: If KerasHub is needed and missing.
+        RuntimeError: If a download fails.
 
     Example:
     >>> import tempfile
@@ -70,13 +76,19 @@ def load_classifier(
     names = None if classes is None else read_class_names(classes)
     if str(model) in CONSTRUCTORS:
         return _named(str(model), weights, names, model_args or {}, changes)
-    for name, value in (("weights", weights), ("model_args", model_args)):
+    built = is_built(str(model))
+    unused = {"model_args": model_args} | (
+        {} if built else {"weights": weights}
+    )
+    for name, value in unused.items():
         if value is not None:
             raise ValueError(
                 f"`{name}` must be None unless `model` is the name of one in "
                 f"keras_tricks.models. Received: model={str(model)!r}, "
                 f"{name}={value!r}"
             )
+    if built:
+        return _of_others(str(model), weights, names, changes)
     path = _model_file(Path(model))
     network = _load(path)
     recipe = read_recipe(path.parent)
@@ -94,41 +106,6 @@ def read_recipe(folder: Path) -> Recipe | None:
     """Return the recipe of the training run in a folder, if there is one."""
     file = folder / "recipe.json"
     return Recipe.load(file) if file.is_file() else None
-
-
-def read_preprocessing(folder: Path) -> Preprocessing | None:
-    """Return what preprocessing.json in a folder says, if there is one."""
-    file = folder / PREPROCESSING_FILE
-    return read_preprocessing_file(file) if file.is_file() else None
-
-
-def read_preprocessing_file(file: str | os.PathLike) -> Preprocessing:
-    """Read a file that holds what `Preprocessing.to_json` gives.
-
-    Args:
-        file: Path of the file.
-
-    Returns:
-        A `keras_tricks.data.Preprocessing`.
-
-    Raises:
-        ValueError: If it is missing or holds something else.
-
-    Example:
-    >>> import tempfile
-    >>> file = Path(tempfile.mkdtemp()) / "preprocessing.json"
-    >>> _ = file.write_text(Preprocessing(64).to_json())
-    >>> read_preprocessing_file(file).image_size
-    64
-    """
-    try:
-        return Preprocessing.from_json(Path(file).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            "`preprocessing` must be a file of what `Preprocessing.to_json` "
-            f"gives ({first_line(error)}). Received: "
-            f"preprocessing={str(file)!r}"
-        ) from None
 
 
 def _model_file(path):
@@ -201,6 +178,28 @@ def _named(name, weights, names, model_args, changes):
     model = _fast(build(model, **options))
     preprocessing = _complete(known, changes, model)
     return Classifier(model, preprocessing, names, None, f"{name}, {weights}")
+
+
+def _of_others(name, weights, names, changes):
+    if weights is None and name.startswith("applications/"):
+        raise ValueError(
+            f"`weights` must be given for {name}. Received: weights=None"
+        )
+    size, channels = changes.get("image_size"), changes.get("channels", "RGB")
+    model = build_network(
+        name,
+        (size, size, len(channels)),
+        None if names is None else len(names),
+        weights=weights,
+    )
+    if model.network_report.fresh_head:
+        raise ValueError(
+            f"`classes` must be as many as {name} was trained for. "
+            f"Received: {model.output_shape[1]}"
+        )
+    known = _complete(model.preprocessing, changes, model)
+    source = name if weights is None else f"{name}, {weights}"
+    return Classifier(_fast(model), known, names, None, source)
 
 
 def _complete_run(recipe, known, names, changes, path):

@@ -5,4 +5,4 @@ from keras_tricks.export.export_model import ExportReport as ExportReport
 from keras_tricks.export.export_model import export_model as export_model
 from keras_tricks.export.formats import FORMATS as FORMATS
 from keras_tricks.export.formats import check_format as check_format
-from keras_tricks.export.with_precision import with_precision as with_precision
+from keras_tricks.surgery.with_precision import with_precision as with_precision

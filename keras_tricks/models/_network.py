@@ -15,12 +15,14 @@ class ClassifierModel(keras.Model):
     core Keras' functional models take the global one, and again when they
     are loaded. `preprocessing` is what its weights expect to be done to
     images, a `keras_tricks.data.Preprocessing`, or None. `weights_report` is
-    what `load_weights_from` said last; it is not saved.
+    what `load_weights_from` said last, `network_report` what was done to a
+    network of others; they are not saved.
     """
 
     pyramid_layers: dict[str, str] = {}
     preprocessing = None
     weights_report = None
+    network_report = None
 
     @property
     def pyramid(self):

@@ -7,13 +7,13 @@ from keras import ops
 
 from keras_tricks._model_facts.precision import compute_dtypes
 from keras_tricks.optimizers.decay_report import make_report
+from keras_tricks.recipe.model_rules import has_branches
 from keras_tricks.recipe.optimizer_fields import OWN_FIELDS
 from keras_tricks.recipe.plan import (
     make_optimizer,
     make_plan,
     make_schedule,
 )
-from keras_tricks.recipe.rules import has_branches
 
 _BARS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 48
@@ -161,10 +161,11 @@ def _model(recipe, model):
     if recipe.zero_gamma and not has_branches(recipe):
         note = "; no residual branch to start silent"
     yield "", f"gamma is 0 in {zero} of {len(norms)} batch norms{note}"
-    report = getattr(model, "weights_report", None)
-    if report is not None:
-        for line in str(report).splitlines():
-            yield "", line.strip()
+    for name in ("network_report", "weights_report"):
+        report = getattr(model, name, None)
+        if report is not None:
+            for line in str(report).splitlines():
+                yield "", line.strip()
     computes = compute_dtypes(model).most_common(1)[0][0]
     weights = " and ".join(sorted({w.dtype for w in model.trainable_weights}))
     logits = keras.backend.standardize_dtype(model.outputs[0].dtype)

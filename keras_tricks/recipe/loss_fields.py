@@ -82,7 +82,9 @@ class LossFields:
     )
 
     teacher: str | None = option(
-        None, "Saved .keras model to learn from, or the name of a model."
+        None,
+        "Saved .keras model to learn from, or the name of a model, such as "
+        "ResNet50D or applications/VGG16.",
     )
     teacher_weights: str | None = option(
         None, "Weights of a teacher that is given by name."

@@ -19,8 +19,9 @@ class ModelFields:
 
     model: str = option(
         "resnet",
-        "Family of the network.",
-        choices=("resnet", "inception_v3", "mobilenet"),
+        "Network: resnet, inception_v3, mobilenet; applications/NAME of "
+        "Keras, hub/PRESET of KerasHub, a .keras file, or module:function, "
+        "your own code.",
     )
     depth: int = option(
         18, "Depth of a ResNet.", choices=(18, 34, 50, 101, 152)
@@ -53,7 +54,9 @@ class ModelFields:
     )
     frozen_norm: bool = option(False, "Keep the batch norms as they are.")
     weights: str | None = option(
-        None, "Weights to start from: a file, or a name on the hub."
+        None,
+        "Weights to start from: a file, a name on the hub, or imagenet for "
+        "applications/NAME.",
     )
     skip_head: bool = option(
         False, "Keep the last layer random, say for other classes."

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_tricks import _checks
+from keras_tricks.networks.names import OF_OURS, is_ours
 from keras_tricks.recipe.explain import explain
 from keras_tricks.recipe.fields import option
 from keras_tricks.recipe.input_fields import InputFields
@@ -68,7 +69,10 @@ class Recipe(RecipeFile, LossFields, OptimizerFields, ModelFields, InputFields):
         finish_on: Where images are normalized and mixed: `"host"`,
             `"device"` or `"auto"`.
         max_bad_records: How many unreadable images to skip.
-        model: `"resnet"`, `"inception_v3"` or `"mobilenet"`.
+        model: `"resnet"`, `"inception_v3"` or `"mobilenet"`, the paper's; or
+            a network of others, see `keras_tricks.networks.build_network`:
+            `"applications/NAME"`, `"hub/PRESET"`, a .keras file, or
+            `"module:function"`.
         depth: Of a ResNet: 18, 34, 50, 101 or 152.
         variant: Of a ResNet: `"A"`, `"B"`, `"C"` or `"D"`.
         width: Channels of the first stage of a ResNet; 64 is the paper's. The
@@ -76,15 +80,18 @@ class Recipe(RecipeFile, LossFields, OptimizerFields, ModelFields, InputFields):
         small_images: Whether the stem keeps the resolution.
         activation: In place of every ReLU.
         zero_gamma: Whether residual branches start silent; where there are
-            none it does nothing.
+            none, or the weights are trained, it does nothing.
         dropout: Rate before the logits; None for the network's own.
-        drop_path: Stochastic depth of a ResNet, see `models.ResNet`.
+        drop_path: Stochastic depth of residual branches, see
+            `models.ResNet`.
         frozen_norm: Whether batch norms keep what they are.
         weights: What the network starts from, see
             `keras_tricks.models.load_weights_from`; None for random weights.
+            Of `applications/NAME` `"imagenet"` or a file.
             If the weights know how images are normalized, it is done so.
         skip_head: Whether the last layer starts random all the same.
-        data_format: `"auto"` takes the fastest for backend and device.
+        data_format: `"auto"` takes the fastest for backend and device, and
+            channels last for networks of others.
         optimizer: `"sgd"`, the paper's, or `"adamw"`, `"lamb"`, `"muon"`,
             `"lion"` or `"schedule_free_adamw"`, see `keras_tricks.optimizers`.
         epochs: Length of the run.
@@ -136,9 +143,10 @@ class Recipe(RecipeFile, LossFields, OptimizerFields, ModelFields, InputFields):
             mixup too; 0 for no CutMix.
         mixup_per: `"batch"` or `"sample"`.
         mixup_off_epochs: Last epochs without mixup and CutMix.
-        teacher: A saved .keras model, or the name of one in
-            `keras_tricks.models` together with `teacher_weights`, that the
-            student learns from; None for no distillation.
+        teacher: A saved .keras model, the name of one in
+            `keras_tricks.models` together with `teacher_weights`, or another
+            name that `model` may be, that the student learns from; None for
+            no distillation.
         teacher_weights: Weights of a teacher that is given by name, as
             `weights`.
         temperature: T of distillation, above 0.
@@ -222,7 +230,11 @@ class Recipe(RecipeFile, LossFields, OptimizerFields, ModelFields, InputFields):
                 f"`teacher` must be given with the preset {name!r}. "
                 "Received: teacher=None"
             )
-        return cls(**check_names(cls, {**SETTINGS[name], **changes}))
+        settings = SETTINGS[name]
+        if not is_ours(str(changes.get("model", cls.model))):
+            # Of the paper's networks, with which the rows were made.
+            settings = {k: v for k, v in settings.items() if k not in OF_OURS}
+        return cls(**check_names(cls, {**settings, **changes}))
 
     def replace(self, **changes: Any) -> "Recipe":
         """Return a copy with other values, checked as at construction."""

@@ -6,6 +6,7 @@ from typing import get_args
 
 from keras_tricks import _checks
 from keras_tricks.recipe.loss_rules import loss_rules
+from keras_tricks.recipe.model_rules import model_rules
 from keras_tricks.recipe.optimizer_fields import OWN_FIELDS
 
 REPLACED = {
@@ -95,9 +96,8 @@ def _check_increasing(name, value, high):
 def check_combinations(recipe):
     """Refuse values that are right alone and wrong together."""
     rules = [
-        (recipe.width % 2, "width", "even"),
         *_input_rules(recipe),
-        *_model_rules(recipe),
+        *model_rules(recipe),
         *_optimizer_rules(recipe),
         *_schedule_rules(recipe),
         *_mixup_rules(recipe),
@@ -113,11 +113,6 @@ def check_combinations(recipe):
                 f"`{name}` must be {expectation}. Received: {name}={value!r}"
                 f"{', the default' if default else ''}"
             )
-
-
-def has_branches(recipe):
-    """Return whether the network of a recipe has residual branches."""
-    return recipe.model == "resnet"
 
 
 OF_CROPS = (
@@ -218,30 +213,6 @@ def _input_rules(recipe):
         "finish_on",
         "'auto' or 'host' with a teacher, which sees finished images",
     )
-
-
-def _model_rules(recipe):
-    yield (
-        recipe.drop_path and not has_branches(recipe),
-        "drop_path",
-        f"0 with model={recipe.model!r}, which has no residual branches",
-    )
-    yield (
-        recipe.frozen_norm and recipe.zero_gamma and has_branches(recipe),
-        "zero_gamma",
-        "False with frozen_norm=True, where branches would stay silent",
-    )
-    yield (
-        recipe.frozen_norm and recipe.weights is None,
-        "frozen_norm",
-        "False without weights to start from",
-    )
-    yield (
-        recipe.skip_head and recipe.weights is None,
-        "skip_head",
-        "False without weights to start from",
-    )
-    yield recipe.weights == "", "weights", "a file, a name on the hub or None"
 
 
 _USUAL_RATES = {

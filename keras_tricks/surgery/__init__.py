@@ -7,6 +7,8 @@ from keras_tricks.surgery.batch_norm import (
     freeze_batch_norm as freeze_batch_norm,
 )
 from keras_tricks.surgery.batch_norm import swap_batch_norm as swap_batch_norm
+from keras_tricks.surgery.drop_path import add_drop_path as add_drop_path
+from keras_tricks.surgery.head import change_head as change_head
 from keras_tricks.surgery.report import SurgeryReport as SurgeryReport
 from keras_tricks.surgery.variant import (
     change_resnet_variant as change_resnet_variant,

@@ -1,9 +1,11 @@
 """One function for each arrow from a recipe to a compiled model."""
 
+import functools
+
 import keras
 import numpy as np
 
-from keras_tricks import _backend, callbacks, metrics, models
+from keras_tricks import _backend, callbacks, metrics, models, networks
 from keras_tricks._model_facts.last_activation import check_ends_in_logits
 from keras_tricks._model_facts.precision import compute_dtypes
 from keras_tricks.distribute import Distribution
@@ -12,6 +14,8 @@ from keras_tricks.losses import (
     LabelSmoothedCrossentropy,
     LabelSmoothedKD,
 )
+from keras_tricks.networks.names import split_name
+from keras_tricks.networks.sources import SOURCES
 from keras_tricks.recipe import Recipe
 from keras_tricks.recipe.plan import make_optimizer, make_plan, make_schedule
 from keras_tricks.training.class_balance import class_balance
@@ -30,7 +34,8 @@ def build_model(
 
     Raises:
         ValueError: If weights do not fit, see
-            `keras_tricks.models.load_weights_from`.
+            `keras_tricks.models.load_weights_from`, or the network of others
+            does not, see `keras_tricks.networks.build_network`.
 
     Example:
     >>> from keras_tricks import Recipe
@@ -40,50 +45,69 @@ def build_model(
     'mobilenet'
     """
     keras.utils.set_random_seed(recipe.seed)
-    data_format = choose_data_format(recipe)
-    if data_format == "channels_first":
-        image_shape = (image_shape[2], *image_shape[:2])
     options = {} if recipe.dropout is None else {"dropout": recipe.dropout}
-    return NETWORKS[recipe.model](
+    return NETWORKS[split_name(recipe.model)[0]](
         recipe,
+        image_shape,
         num_classes=num_classes,
         activation=recipe.activation,
-        small_images=recipe.small_images,
         frozen_norm=recipe.frozen_norm,
         weights=recipe.weights,
         skip_head=recipe.skip_head,
-        input_shape=image_shape,
-        data_format=data_format,
+        data_format=choose_data_format(recipe),
         dtype=recipe.precision,
         **options,
     )
 
 
-def _resnet(recipe, **options):
-    return models.ResNet(
+def _ours(recipe, image_shape, constructor, **options):
+    """Build a network of ours, which takes images in its own layout."""
+    if options["data_format"] == "channels_first":
+        image_shape = (image_shape[2], *image_shape[:2])
+    return constructor(
+        input_shape=image_shape, small_images=recipe.small_images, **options
+    )
+
+
+def _resnet(recipe, image_shape, **options):
+    constructor = functools.partial(
+        models.ResNet,
         recipe.depth,
         recipe.variant,
         width=recipe.width,
+        zero_gamma=recipe.zero_gamma,
+        drop_path=recipe.drop_path,
+    )
+    return _ours(recipe, image_shape, constructor, **options)
+
+
+def _scaled(name):
+    def build(recipe, image_shape, **options):
+        constructor = functools.partial(
+            getattr(models, name), width_multiplier=recipe.width / 64
+        )
+        return _ours(recipe, image_shape, constructor, **options)
+
+    return build
+
+
+def _of_others(recipe, image_shape, **options):
+    return networks.build_network(
+        recipe.model,
+        image_shape,
         zero_gamma=recipe.zero_gamma,
         drop_path=recipe.drop_path,
         **options,
     )
 
 
-def _inception_v3(recipe, **options):
-    return models.InceptionV3(width_multiplier=recipe.width / 64, **options)
-
-
-def _mobilenet(recipe, **options):
-    return models.MobileNet(width_multiplier=recipe.width / 64, **options)
-
-
 NETWORKS = {
     "resnet": _resnet,
-    "inception_v3": _inception_v3,
-    "mobilenet": _mobilenet,
+    "inception_v3": _scaled("InceptionV3"),
+    "mobilenet": _scaled("MobileNet"),
+    **dict.fromkeys(SOURCES, _of_others),
 }
-"""By `Recipe.model`: the fields that only this family has."""
+"""By the kind of `Recipe.model`: the fields that only this kind has."""
 
 
 def build_optimizer(

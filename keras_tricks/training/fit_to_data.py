@@ -13,6 +13,7 @@ from keras_tricks.data.shards.files import holds_shards
 from keras_tricks.data.shards.records import is_record_shard
 from keras_tricks.data.shards.tar import is_tar_shard
 from keras_tricks.data.transforms.crops import import_pillow
+from keras_tricks.networks.names import is_ours
 from keras_tricks.recipe import Recipe
 from keras_tricks.recipe.rules import (
     OF_CROPS,
@@ -135,8 +136,8 @@ def fit_to_data(
     | field | value |
     |---|---|
     | `image_size` | of files: the short side of the middle image, at most 224, and 128 without an accelerator; a multiple of 32, of 8 up to 64 pixels |
-    | `small_images` | whether the side is at most 64 |
-    | `width` | 64 (32 without an accelerator) above 64 pixels |
+    | `small_images` | whether the side is at most 64; not of networks of others |
+    | `width` | 64 (32 without an accelerator) above 64 pixels; likewise |
     | `augmentation` | crops above 64 pixels and for shards; below, shifts, with flips if the images have colors |
     | `epochs` | so many that 150,000 images are seen, 20 to 100; 120 from 500,000 images on |
     | `batch_size` | 64 (256 from 50,000 images on), at most a sixteenth of the images |
@@ -218,9 +219,10 @@ def _choose_images(choose, facts, fields):
             side, reason = sizes[-1], "the last of --progressive_sizes"
         side = choose("image_size", side, reason)
     pixels = f"{side} pixels"
-    small = choose("small_images", side <= _SMALL, pixels)
-    if not small and "weights" not in fields:
-        choose("width", _WIDTH if fast else _WIDTH_ON_CPU, pixels + where)
+    if is_ours(fields.get("model", Recipe.model)):
+        small = choose("small_images", side <= _SMALL, pixels)
+        if not small and "weights" not in fields:
+            choose("width", _WIDTH if fast else _WIDTH_ON_CPU, pixels + where)
     needs = [name for name in (*OF_CROPS, *OF_STREAMS) if name in fields]
     if "input_engine" in fields and fields["input_engine"] != "memory":
         needs.append("input_engine")

@@ -18,6 +18,8 @@ from keras_tricks.data import (
 from keras_tricks.data.transforms import augmentation, channel_statistics
 from keras_tricks.distribute import Distribution
 from keras_tricks.layers import CutMix, MixUp, MixUpOrCutMix
+from keras_tricks.networks.names import split_name
+from keras_tricks.networks.sources import SOURCES
 from keras_tricks.recipe import Recipe
 from keras_tricks.recipe.plan import make_plan
 
@@ -353,5 +355,8 @@ def choose_data_format(recipe: Recipe) -> str:
     'channels_first'
     """
     if recipe.data_format == "auto":
+        if split_name(recipe.model)[0] in SOURCES:
+            # Networks of others are made for it, and some for nothing else.
+            return "channels_last"
         return _backend.fastest_settings()[0]
     return recipe.data_format

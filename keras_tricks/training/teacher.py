@@ -8,6 +8,8 @@ from keras_tricks._untrusted import load_model
 from keras_tricks.data import Preprocessing
 from keras_tricks.distillation import AdaptImages, Distiller
 from keras_tricks.models._constructors import CONSTRUCTORS
+from keras_tricks.networks import build_network
+from keras_tricks.networks.names import is_built
 from keras_tricks.recipe import Recipe
 
 
@@ -17,9 +19,10 @@ def load_teacher(
     """Load the teacher of a recipe.
 
     Args:
-        recipe: `teacher` is the path of a saved model, or the name of one in
+        recipe: `teacher` is the path of a saved model, the name of one in
             `keras_tricks.models` whose weights are `teacher_weights`, see
-            `keras_tricks.models.load_weights_from`.
+            `keras_tricks.models.load_weights_from`, or a name of
+            `keras_tricks.networks.build_network`.
         image_shape: Height, width and channels of the images.
         num_classes: Number of logits of a named model.
 
@@ -41,6 +44,8 @@ def load_teacher(
     """
     if recipe.teacher in CONSTRUCTORS:
         return _named(recipe, image_shape, num_classes)
+    if is_built(recipe.teacher):
+        return _of_others(recipe, image_shape, num_classes)
     try:
         teacher = load_model(recipe.teacher)
     except ValueError as error:
@@ -79,6 +84,27 @@ def _named(recipe, image_shape, num_classes):
             f"`teacher_weights` must be the weights of {recipe.teacher} with "
             f"{num_classes} classes: {error}"
         ) from None
+
+
+def _of_others(recipe, image_shape, num_classes):
+    name, weights = recipe.teacher, recipe.teacher_weights
+    if weights is None and name.startswith("applications/"):
+        raise ValueError(
+            f"`teacher_weights` must be the weights of {name}. "
+            "Received: teacher_weights=None"
+        )
+    try:
+        teacher = build_network(name, image_shape, num_classes, weights=weights)
+    except ValueError as error:
+        text = str(error).replace("`model`", "`teacher`")
+        text = text.replace("`weights`", "`teacher_weights`")
+        raise ValueError(text) from error
+    if teacher.network_report.fresh_head:
+        raise ValueError(
+            f"`teacher` must be trained for the {num_classes} classes of the "
+            f"data. Received: teacher={name!r}, whose last layer is random"
+        )
+    return teacher
 
 
 def adapt_to(
