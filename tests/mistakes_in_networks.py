@@ -29,12 +29,6 @@ def application(name="MobileNetV3Small", **options):
     return build_network(f"applications/{name}", (32, 32, 3), 3, **options)
 
 
-def other_weights(path):
-    model = networks_of_others.residual((16, 16, 3), 3)
-    model.save_weights(path / "other.weights.h5")
-    return application(weights=str(path / "other.weights.h5"))
-
-
 # The mistake, its error, and the message, in which an ellipsis stands for
 # any text.
 MISTAKES = {
@@ -83,12 +77,6 @@ MISTAKES = {
         ValueError,
         "`weights` must be 'imagenet' or a file for "
         "applications/MobileNetV3Small. Received: weights='timm/…'",
-    ),
-    "weights of another network": (
-        other_weights,
-        ValueError,
-        "`weights` must be those of applications/MobileNetV3Small, in an .h5 "
-        "of Keras (its layers are others). Received: weights='…'",
     ),
     "images that are too small": (
         lambda _: build_network("applications/VGG16", (16, 16, 3), 3),

@@ -48,7 +48,8 @@ def split_name(
         if rest not in APPLICATIONS:
             raise ValueError(
                 f"`{name}` must be applications/ and a network of "
-                f"keras.applications{near(rest, APPLICATIONS)}. Received: {name}={value!r}"
+                f"keras.applications{near(rest, APPLICATIONS)}. "
+                f"Received: {name}={value!r}"
             )
         return kind, rest
     if kind == "hub" and rest:

@@ -239,7 +239,7 @@ def small(name="MobileNetV3Small", num_classes=K, **options):
     return build_network(f"applications/{name}", SHAPE, num_classes, **options)
 
 
-def test_an_application_of_random_weights(tmp_path):
+def test_an_application_of_random_weights(tmp_path, numpy_kernels):
     model = small(zero_gamma=True, drop_path=0.2, dropout=0.4, dtype="float32")
     assert model.output_shape == (None, K)
     assert model.preprocessing == Preprocessing(32, mean=(0,) * 3, std=(1,) * 3)
@@ -248,13 +248,17 @@ def test_an_application_of_random_weights(tmp_path):
     assert layers.BatchNormalization not in kinds
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(logits(loaded), logits(model))
+    assert [type(layer) for layer in loaded.layers] == kinds
+    for old, new in zip(model.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(numbers(old), numbers(new))
     drops = [x for x in loaded.layers if type(x) is layers.Dropout]
     assert [x.rate for x in drops] == [0.4]
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_an_application_gets_the_weights_of_a_file(whole, tmp_path):
+def test_an_application_gets_the_weights_of_a_file(
+    whole, tmp_path, numpy_kernels
+):
     options = {"input_shape": SHAPE, "weights": None}
     if whole:
         options |= {"classes": K}
@@ -275,7 +279,17 @@ def test_an_application_gets_the_weights_of_a_file(whole, tmp_path):
         np.testing.assert_allclose(logits(source), p, rtol=1e-3, atol=1e-5)
 
 
-def test_names_of_imagenet_go_to_keras(monkeypatch):
+def test_an_application_gets_no_weights_of_another_network(
+    tmp_path, numpy_kernels
+):
+    path = str(tmp_path / "other.weights.h5")
+    networks_of_others.residual(SHAPE, K).save_weights(path)
+    expected = "^`weights` must be those of .*its layers are others.*Received: "
+    with pytest.raises(ValueError, match=expected):
+        small(weights=path)
+
+
+def test_names_of_imagenet_go_to_keras(monkeypatch, numpy_kernels):
     """What Keras would download is made here, and its arguments kept."""
     calls = []
     build = keras.applications.MobileNetV3Small

@@ -120,7 +120,9 @@ def test_an_interrupted_run_continues_bit_for_bit(photos, tmp_path):
 @pytest.mark.filterwarnings("ignore:The teacher is no better than chance")
 @pytest.mark.parametrize("name", ["normalized", "softmax"])
 def test_a_function_is_a_teacher(name, photos, tmp_path):
-    recipe = recipe_of(photos, width=2, epochs=1, teacher=MINE + name)
+    recipe = recipe_of(
+        photos, model=MINE + "residual", epochs=1, teacher=MINE + name
+    )
     run = training.prepare(recipe, tmp_path)
     assert "teacher   mine: " in run.explanation
     assert run.fit(verbose=0)["epochs"] == 1
