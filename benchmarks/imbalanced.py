@@ -99,7 +99,12 @@ def write_data(recipe, counts, seed, folder):
     """Write the cut data set, unless it is there, and return its path."""
     path = folder / f"data_seed{seed}.npz"
     if not path.exists():
-        loaded = training.load_data(recipe.replace(augmentation="none"))
+        loaded = data.load(
+            recipe.dataset,
+            recipe.data_dir,
+            recipe.image_size,
+            test_samples=recipe.test_samples,
+        )
         x, y = cut_classes(loaded, counts, seed)
         names = np.array(loaded.class_names)
         test = {"x_test": loaded.x_test, "y_test": loaded.y_test}
@@ -146,9 +151,10 @@ def table(rows):
             cells.append(cell)
         lines.append(" | ".join(["", *cells, ""]))
     lines = [line.strip() for line in lines]
+    over = f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed"
     note = (
         f"Percent of the test images, means and standard deviations over "
-        f"{len(seeds)} seeds; recalls of the largest and the smallest class."
+        f"{over}; recalls of the largest and the smallest class."
     )
     return "\n".join([*lines, "", note]) + "\n"
 

@@ -37,6 +37,7 @@ MODULES = {
         "LabelSmoothedCrossentropy",
         "label_smoothed_crossentropy",
     ],
+    "metrics.balanced_accuracy": ["BalancedAccuracy"],
     "metrics.calibration_error": ["CalibrationError"],
     "metrics.crossentropy": ["Crossentropy"],
     "metrics.dominant_label_accuracy": [

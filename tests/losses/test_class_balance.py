@@ -145,6 +145,19 @@ def test_binary_crossentropy(labels, convention, threshold):
 
 
 @pytest.mark.parametrize(
+    "threshold, targets",
+    [(0.2, [1, 1, 0]), (0.25, [1, 0, 0]), (0.7, [1, 0, 0]), (0.75, [0, 0, 0])],
+)
+def test_targets_above_the_threshold_count_in_full(threshold, targets):
+    """Above it, not at it."""
+    labels = np.array([[0.75, 0.25, 0.0]], "float32")
+    z = np.array([[1.0, -2.0, 0.5]], "float32")
+    loss = losses.LabelSmoothedBinaryCrossentropy(target_threshold=threshold)
+    want = binary(np.array([targets], "float64"), z).mean()
+    assert float(loss(labels, z)) == pytest.approx(want, rel=1e-6)
+
+
+@pytest.mark.parametrize(
     "eps, threshold", [(0.0, None), (0.1, 0.2), (0.1, 0.8)]
 )
 def test_binary_crossentropy_agrees_with_timm(eps, threshold):

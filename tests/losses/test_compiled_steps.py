@@ -6,6 +6,7 @@ import pytest
 
 from keras_tricks.losses import (
     KnowledgeDistillation,
+    LabelSmoothedBinaryCrossentropy,
     LabelSmoothedCrossentropy,
     LabelSmoothedKD,
     distillation_loss,
@@ -43,6 +44,11 @@ MISTAKES = {
         LABELS,
     ),
     "several classes": (LabelSmoothedCrossentropy(), MULTI_HOT, ROWS),
+    "scores as targets of a sigmoid": (
+        LabelSmoothedBinaryCrossentropy(),
+        5 * ONE_HOT,
+        "`y_true` must hold a share from 0 to 1 for each class",
+    ),
     "NaN": (LabelSmoothedCrossentropy(), np.nan * ONE_HOT, ROWS),
     "logits that are not packed": (LabelSmoothedKD(), LOGITS, ROWS),
     "one-hot labels for a teacher": (
@@ -145,6 +151,11 @@ def test_what_is_right_trains_as_before(jit_compile):
         (LabelSmoothedCrossentropy(), 0.5 * ONE_HOT + 0.5 * ONE_HOT[::-1]),
         (LabelSmoothedKD(), pack_targets(Y, LOGITS)),
         (LabelSmoothedCrossentropy(from_logits=False), Y),
+        (LabelSmoothedBinaryCrossentropy(0.1), np.minimum(MULTI_HOT, 1)),
+        (
+            LabelSmoothedCrossentropy(class_weights=[1, 2, 3], ignore_label=-1),
+            np.where(Y == 1, -1, Y),
+        ),
     ]:
         last = None if getattr(loss, "from_logits", True) else "softmax"
         model = compiled(loss, last, jit_compile=jit_compile)
