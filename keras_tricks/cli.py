@@ -12,6 +12,7 @@ from keras_tricks._version import __version__
 
 COMMANDS = (
     "train",
+    "recipes",
     "evaluate",
     "predict",
     "export",

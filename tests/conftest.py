@@ -98,6 +98,7 @@ recipes/test_evaluate.py::test_an_evaluation_counts
 recipes/test_launch.py
 recipes/test_make_records.py
 recipes/test_one_line.py
+recipes/test_recipes.py
 recipes/test_output_streams.py
 recipes/test_train.py::test_a_
 recipes/test_train.py::test_an_unknown_backend
