@@ -137,6 +137,7 @@ test_text.py
 test_untrusted.py
 training/test_class_balance.py::test_a_sampled_run_continues_within_an_epoch[str
 training/test_imbalanced_benchmark.py
+training/test_freezing.py::test_a_stopped_run_continues_bit_for_bit[float32
 training/test_interruption.py::test_a_full_disk
 training/test_interruption.py::test_a_run_whose_process_died_loses_nothing[by
 training/test_interruption.py::test_a_run_whose_process_died_loses_nothing[in a b

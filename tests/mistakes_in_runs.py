@@ -22,6 +22,8 @@ from keras_tricks.distillation import (
 from keras_tricks.layers import MixUp
 from keras_tricks.losses import LabelSmoothedKD
 from keras_tricks.metrics import teacher_agreement
+from keras_tricks.models import ResNet
+from keras_tricks.surgery import freeze, split_head
 from keras_tricks.training.teacher import adapt_to, load_teacher
 
 from .mistakes_in_code import IMAGES, LABELS, LOGITS, dense, fit
@@ -84,6 +86,11 @@ class Points(keras.utils.PyDataset):
         order = np.arange(4) if self.rng is None else self.rng.permutation(4)
         x = np.stack([order, order**2], 1).astype("float32")
         return x[2 * index : 2 * index + 2], np.zeros(2, int)
+
+
+def small_resnet():
+    options = {"small_images": True, "input_shape": (8, 8, 3), "width": 2}
+    return ResNet(18, num_classes=3, **options, **LAST)
 
 
 def logits_of(data, path):
@@ -343,5 +350,55 @@ MISTAKES = {
         ValueError,
         "`ignore_label` must be None where `data_dir` is no .npz: … Received: "
         "ignore_label=-1",
+    ),
+    "freezing a group that is misspelled": (
+        lambda _: freeze(small_resnet(), "stag1"),
+        ValueError,
+        "`freeze` must be backbone, …'stag1', … nothing: is it stage1 or …?",
+    ),
+    "freezing all there is": (
+        lambda _: freeze(small_resnet(), "."),
+        ValueError,
+        "`freeze` must leave something … Received: freeze='.', … 'resnet18_d'",
+    ),
+    "freezing a pattern that is none": (
+        lambda _: freeze(small_resnet(), "stage[1"),
+        ValueError,
+        "`freeze` must be … Received: freeze='stage[1', which is none …",
+    ),
+    "freezing what does not train": (
+        lambda _: freeze(small_resnet(), "moving_mean"),
+        ValueError,
+        "`freeze` must name what trains …'moving_mean', … frozen already",
+    ),
+    "freezing random weights": (
+        lambda _: Recipe(freeze="backbone"),
+        ValueError,
+        "`freeze` must be None without weights … Received: freeze='backbone'",
+    ),
+    "freezing a head that starts anew": (
+        lambda _: Recipe(weights="w", skip_head=True, freeze="head"),
+        ValueError,
+        "`freeze` must be without head with skip_head=True, …'head'",
+    ),
+    "unfreezing what is not frozen": (
+        lambda _: Recipe(unfreeze_epoch=3),
+        ValueError,
+        "`unfreeze_epoch` must be None without freeze. Received: …=3",
+    ),
+    "unfreezing at the end": (
+        lambda _: Recipe(weights="w", freeze="norms", unfreeze_epoch=20),
+        ValueError,
+        "`unfreeze_epoch` must be below epochs=20, … Received: …=20",
+    ),
+    "features of augmented images": (
+        lambda _: Recipe(weights="w", freeze="backbone", cache_features="on"),
+        ValueError,
+        "`cache_features` must be 'auto' or 'off' with augmentation='shift', …",
+    ),
+    "features in front of a network that trains": (
+        lambda _: split_head(small_resnet()),
+        ValueError,
+        "`model` must be frozen up to a place … Received: model='resnet18_d'",
     ),
 }

@@ -2,7 +2,7 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,9 @@ class Backup(keras.callbacks.Callback):
         parts: Dict of other objects by name, with `get_state` and
             `set_state` of what fits into JSON. If they have `check_state`,
             `restore` calls it before it changes anything.
+        before_restore: Function of epochs and steps done, which `restore`
+            calls before it compares the model with a backup, say to let train
+            what trained then. Defaults to `None`.
         distribution: The `keras_tricks.distribute.Distribution` of the run:
             where there are several processes, each has this callback with
             the same folder, on a disk that they share. Process 0 writes.
@@ -94,6 +97,7 @@ class Backup(keras.callbacks.Callback):
         logs: Sequence[PathLike] = (),
         parts: Mapping[str, Any] | None = None,
         distribution: Distribution | None = None,
+        before_restore: Callable[[int, int], None] | None = None,
     ):
         super().__init__()
         self.folder = Path(folder)
@@ -104,6 +108,7 @@ class Backup(keras.callbacks.Callback):
         self.every_steps = every_steps
         self.logs = [Path(log) for log in logs]
         self.parts = parts or {}
+        self.before_restore = before_restore
         self.distribution = distribution or Distribution()
         self.step = 0
         self._at: tuple[int, int] | None = None
@@ -143,6 +148,8 @@ class Backup(keras.callbacks.Callback):
             )
         if path is None:
             return 0
+        if self.before_restore is not None:
+            self.before_restore(*_saved_state.place(path))
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         variables = _saved_state.variables(model)

@@ -22,3 +22,4 @@ from keras_tricks.optimizers.schedule_free_adamw import (
     ScheduleFreeAdamW as ScheduleFreeAdamW,
 )
 from keras_tricks.optimizers.sgd import SGD as SGD
+from keras_tricks.optimizers.take_over import take_over as take_over

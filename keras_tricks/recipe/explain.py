@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_tricks._model_facts.precision import compute_dtypes
 from keras_tricks.optimizers.decay_report import make_report
+from keras_tricks.recipe.explain_fine_tuning import explain_fine_tuning
 from keras_tricks.recipe.model_rules import has_branches
 from keras_tricks.recipe.optimizer_fields import OWN_FIELDS
 from keras_tricks.recipe.plan import (
@@ -28,6 +29,7 @@ def explain(recipe, model, dataset_size: int) -> str:
         *_optimizer(recipe),
         *_decay(recipe, model),
         *_model(recipe, model),
+        *explain_fine_tuning(recipe, model),
         ("loss", _loss(recipe)),
         *_loss_options(recipe),
         *_distillation(recipe),

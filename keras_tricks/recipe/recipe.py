@@ -9,6 +9,7 @@ from keras_tricks import _checks
 from keras_tricks.networks.names import OF_OURS, is_ours
 from keras_tricks.recipe.explain import explain
 from keras_tricks.recipe.fields import option
+from keras_tricks.recipe.fine_tuning_fields import FineTuningFields
 from keras_tricks.recipe.input_fields import InputFields
 from keras_tricks.recipe.loss_fields import LossFields
 from keras_tricks.recipe.model_fields import ModelFields
@@ -24,7 +25,14 @@ from keras_tricks.schedules import scale_learning_rate
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe(RecipeFile, LossFields, OptimizerFields, ModelFields, InputFields):
+class Recipe(
+    RecipeFile,
+    LossFields,
+    OptimizerFields,
+    FineTuningFields,
+    ModelFields,
+    InputFields,
+):
     """Everything that decides a training run, checked at construction.
 
     The defaults are the whole bag of tricks on scikit-learn's handwritten
@@ -92,6 +100,12 @@ class Recipe(RecipeFile, LossFields, OptimizerFields, ModelFields, InputFields):
         skip_head: Whether the last layer starts random all the same.
         data_format: `"auto"` takes the fastest for backend and device, and
             channels last for networks of others.
+        freeze: What of the network does not train, see
+            `keras_tricks.surgery.freeze`; None for nothing.
+        unfreeze_epoch: After how many epochs all trains; None for never.
+        cache_features: Whether what is in front of a head that trains alone
+            is computed once: `"auto"` where it is the same in each epoch,
+            `"on"` refuses where it is not, `"off"`.
         optimizer: `"sgd"`, the paper's, or `"adamw"`, `"lamb"`, `"muon"`,
             `"lion"` or `"schedule_free_adamw"`, see `keras_tricks.optimizers`.
         epochs: Length of the run.

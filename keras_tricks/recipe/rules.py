@@ -5,6 +5,7 @@ import math
 from typing import get_args
 
 from keras_tricks import _checks
+from keras_tricks.recipe.fine_tuning_rules import fine_tuning_rules
 from keras_tricks.recipe.loss_rules import loss_rules
 from keras_tricks.recipe.model_rules import model_rules
 from keras_tricks.recipe.optimizer_fields import OWN_FIELDS
@@ -98,6 +99,7 @@ def check_combinations(recipe):
     rules = [
         *_input_rules(recipe),
         *model_rules(recipe),
+        *fine_tuning_rules(recipe),
         *_optimizer_rules(recipe),
         *_schedule_rules(recipe),
         *_mixup_rules(recipe),

@@ -140,12 +140,7 @@ def freeze_batch_norm(model: keras.Model) -> SurgeryReport:
         if hasattr(layer, "frozen_norm"):
             layer.frozen_norm = True
     notes = []
-    if model.compiled:
-        # So that `fit` and `evaluate` ask for it.
-        model.compiled = False
-        model.train_function = None
-        model.test_function = None
-        model.predict_function = None
+    if forget_compile(model):
         notes.append("compile the model again before training")
     lost = [path for _, path, saved in active if not saved]
     if lost:
@@ -155,6 +150,17 @@ def freeze_batch_norm(model: keras.Model) -> SurgeryReport:
         )
     changed = tuple((path, "trainable", "frozen") for _, path, _ in active)
     return SurgeryReport("froze batch norms", changed, notes=tuple(notes))
+
+
+def forget_compile(model: keras.Model) -> bool:
+    """Let `fit` and `evaluate` of a model ask for `compile`, if it was."""
+    was = model.compiled
+    if was:
+        model.compiled = False
+        model.train_function = None
+        model.test_function = None
+        model.predict_function = None
+    return was
 
 
 def _norms(layer, path="", saved=True):

@@ -8,6 +8,7 @@ import numpy as np
 from keras_tricks import _backend, callbacks, metrics, models, networks
 from keras_tricks._model_facts.last_activation import check_ends_in_logits
 from keras_tricks._model_facts.precision import compute_dtypes
+from keras_tricks.distillation import Distiller
 from keras_tricks.distribute import Distribution
 from keras_tricks.losses import (
     LabelSmoothedBinaryCrossentropy,
@@ -213,13 +214,14 @@ def compile_model(
     fastest = _backend.fastest_settings()[1] if compiles else False
     jit = {"on": True, "off": False, "auto": fastest}
     optimizer = build_optimizer(recipe, dataset_size, schedule)
-    if compute_dtypes(model)["float16"]:
+    parts = {id(part): part for part in (model, student)}.values()
+    if any(compute_dtypes(part)["float16"] for part in parts):
         # Keras asks the policy of the model, not those of its layers.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    distill, classes = student is not model, student.output_shape[-1]
+    distill, classes = isinstance(model, Distiller), student.output_shape[-1]
     build_loss(recipe, distill, class_counts).balance.check(classes)
     # The student is what gets saved, ready for evaluation and fine-tuning.
-    for part in {id(part): part for part in (model, student)}.values():
+    for part in parts:
         part.compile(
             optimizer=optimizer,
             loss=build_loss(recipe, distill, class_counts),

@@ -58,3 +58,15 @@ def explain_class_balance(recipe: Recipe, data: ImageData | ImageSet) -> str:
 def _some(values):
     shown = ", ".join(f"{value:.4g}" for value in values[:_SHOWN])
     return shown + ", ..." * (len(values) > _SHOWN)
+
+
+def explain_features(why_not):
+    """Say whether features are computed once, or why they are not."""
+    if why_not is None:
+        text = (
+            "computed once, without augmentation, and kept in the run folder: "
+            "the head alone trains, on them"
+        )
+    else:
+        text = f"computed in each epoch: {why_not}"
+    return f"features  {text}\n"

@@ -9,6 +9,7 @@ import keras
 from keras_tricks._files import replace_durably, write_atomically
 from keras_tricks._version import __version__
 from keras_tricks.report import read_run, write_run_report
+from keras_tricks.training.features import FEATURES
 from keras_tricks.training.kept_files import UNFINISHED
 
 
@@ -49,10 +50,11 @@ def finish_run(prepared, seconds):
     }
     if prepared.distribution.is_chief:
         write_run_report(folder, result=result)
-    # Last: with it the run is complete, and the backups have no use.
+    # Last: with it the run is complete; backups and features have no use.
     write_atomically(
         folder / "result.json", json.dumps(result, indent=2) + "\n"
     )
     if prepared.distribution.is_chief:
         shutil.rmtree(prepared.backup.folder, ignore_errors=True)
+        (folder / FEATURES).unlink(missing_ok=True)
     return result

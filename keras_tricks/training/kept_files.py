@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from keras_tricks._files import remove_partial, write_atomically
+from keras_tricks._files import remove_partial, storage_error, write_atomically
 
 HISTORY = "history.csv"
 UNFINISHED = "unfinished"
@@ -74,3 +74,15 @@ class HistoryLogger(keras.callbacks.CSVLogger):
             self.on_train_begin()
         super().on_epoch_end(epoch, logs)
         self.files.remember(HISTORY)
+
+
+def begin_run(run):
+    """Write what is known before the first step."""
+    try:
+        run.kept.begin()
+        if not run.backup.backups():
+            # The log of an epoch that ended, but not with a backup.
+            (run.folder / HISTORY).unlink(missing_ok=True)
+        run.kept.remember(HISTORY)
+    except OSError as error:
+        raise storage_error(error, run.folder, "Nothing was changed") from None

@@ -102,6 +102,8 @@ def finish_on_device(
     """
     check_keras_version()
     _backend.build_steps(model, finish(first_batch))
+    if "train_step" in vars(model):  # It was compiled anew.
+        return
     train_step, test_step = model.train_step, model.test_step
 
     def finished_train_step(*args):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras
 
-from keras_tricks import _backend, callbacks
+from keras_tricks import callbacks
 from keras_tricks._files import storage_error
 from keras_tricks._lock import FolderLock
 from keras_tricks.data import ImageData, ImageSet, RestOfEpoch
@@ -17,26 +17,28 @@ from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.data.sources.class_names import describe_classes
 from keras_tricks.distribute import Distribution
 from keras_tricks.recipe import Recipe
-from keras_tricks.training.build import (
-    build_average,
-    build_model,
-    compile_model,
-)
+from keras_tricks.surgery import freeze
+from keras_tricks.training.build import build_average, build_model
 from keras_tricks.training.explain_run import (
     explain_class_balance,
     explain_devices,
+    explain_features,
 )
+from keras_tricks.training.features import (
+    features_part,
+    on_features,
+    why_no_features,
+)
+from keras_tricks.training.fine_tuning import Steps, Unfreezing
 from keras_tricks.training.finish_run import finish_run, last_backup
 from keras_tricks.training.input import (
     build_stages,
     choose_data_format,
-    finishes_on_device,
     load_data,
     model_image_shape,
     run_preprocessing,
 )
-from keras_tricks.training.kept_files import HISTORY, KeptFiles
-from keras_tricks.training.on_device import DeviceFinish, finish_on_device
+from keras_tricks.training.kept_files import HISTORY, KeptFiles, begin_run
 from keras_tricks.training.run_callbacks import close_logs, run_callbacks
 from keras_tricks.training.run_folder import open_folder, writing_folder
 from keras_tricks.training.run_state import (
@@ -59,7 +61,9 @@ class PreparedRun:
             begin; more than one with `progressive_sizes`.
         validation_batches: Validation batches.
         model: The compiled model, restored if the run was interrupted; a
-            `keras_tricks.distillation.Distiller` if there is a teacher.
+            `keras_tricks.distillation.Distiller` if there is a teacher, and
+            the head where it trains on cached features: then the network is
+            `model.student`.
         average: The callback that averages the weights, or None.
         backup: The callback that saves all that a resume needs.
         distribution: On what is trained.
@@ -68,6 +72,7 @@ class PreparedRun:
         explanation: What `Recipe.explain` says.
         lock: Keeps the folder for this process until `fit` ends, or this
             object is gone.
+        unfreezing: Lets all train when it is time.
 
     Example:
     >>> import tempfile
@@ -93,6 +98,7 @@ class PreparedRun:
     epochs_done: int
     explanation: str
     lock: FolderLock
+    unfreezing: Unfreezing
 
     @property
     def train_batches(self) -> EpochBatches:
@@ -120,8 +126,11 @@ class PreparedRun:
         if self.distribution.is_chief:
             self.lock.acquire()
         try:
+            for part in features_part(self.validation_batches).values():
+                part.compute()
             parts = list(self._parts())
             for done, end, batches in parts:
+                self.unfreezing.before(done)
                 self._fit(batches, done, end, verbose, extra_callbacks or [])
                 if self.model.stop_training:
                     break
@@ -256,12 +265,12 @@ def _prepare(recipe, lock, backup_every_steps, distribution, schedule):
     distribution.check_batch_size(
         recipe.batch_size, recipe.gradient_accumulation_steps
     )
+    written = writing_folder(lock.folder, distribution)
     with distribution.scope():
-        model, stages, validation_batches, explanation = _build(
-            recipe, data, distribution, schedule
+        model, stages, validation_batches, unfreezing, explanation = _build(
+            recipe, data, distribution, written, schedule
         )
     average = build_average(recipe)
-    written = writing_folder(lock.folder, distribution)
     backup = callbacks.Backup(
         lock.folder / "backup",
         average,
@@ -271,8 +280,10 @@ def _prepare(recipe, lock, backup_every_steps, distribution, schedule):
             "recipe": SameRecipe(recipe, lock.folder),
             "devices": SameDevices(recipe, distribution),
             **bad_records(written, stages, validation_batches, distribution),
+            **features_part(validation_batches),
         },
         distribution=distribution,
+        before_restore=unfreezing.before_restore,
     )
     epochs_done = backup.restore(model)
     run = PreparedRun(
@@ -288,16 +299,18 @@ def _prepare(recipe, lock, backup_every_steps, distribution, schedule):
         epochs_done,
         explanation,
         lock,
+        unfreezing,
     )
-    distribution.together(lambda: _begin(run))
+    distribution.together(lambda: begin_run(run))
     return run
 
 
-def _build(recipe, data, distribution, schedule):
+def _build(recipe, data, distribution, folder, schedule):
     """Build the compiled model, its batches, and the text about them."""
     size, counts = data.train_size, data.class_counts
     image_shape = model_image_shape(recipe, data)
-    model = student = build_model(recipe, image_shape, data.num_classes)
+    student = build_model(recipe, image_shape, data.num_classes)
+    frozen = recipe.freeze and freeze(student, recipe.freeze)
     pretrained = getattr(student, "preprocessing", None)
     stages, validation_batches = build_stages(
         recipe, data, pretrained, distribution
@@ -308,7 +321,12 @@ def _build(recipe, data, distribution, schedule):
     )
     if distribution.num_replicas > 1:
         explanation += explain_devices(recipe, distribution)
-    first_batch = stages[0][1][0]
+    why_not = why_no_features(recipe, student, distribution)
+    if recipe.freeze == "backbone":
+        explanation += explain_features(why_not)
+    model, stages, validation_batches, first_batch = on_features(
+        why_not, student, stages, validation_batches, folder
+    )
     if recipe.teacher is not None:
         model = build_distiller(
             recipe, student, image_shape, choose_data_format(recipe)
@@ -316,35 +334,22 @@ def _build(recipe, data, distribution, schedule):
         # Of the images as they are: mixed ones would say less.
         for report in model.measure_teacher(*validation_batches[0]):
             explanation += f"teacher   {report}\n"
-    compile_model(recipe, model, size, distribution, schedule, counts)
-    # Refuses a rule for the decay that matches nothing.
-    model.optimizer.build(model.trainable_variables)
-    if finishes_on_device(recipe, distribution):
-        finish = DeviceFinish(
-            student.preprocessing,
-            data.num_classes if recipe.mixup_alpha else None,
-            choose_data_format(recipe),
-        )
-        finish_on_device(model, finish, first_batch)
-    else:
-        # Within an epoch a backup goes on with metrics.
-        _backend.build_steps(model, first_batch)
-    distribution.prepare(model)
+    steps = Steps(
+        recipe,
+        model,
+        size,
+        data.num_classes,
+        first_batch,
+        distribution,
+        schedule,
+        counts,
+    )
+    steps.compile()
+    unfreezing = Unfreezing(recipe.unfreeze_epoch, frozen, steps)
     explanation += recipe.explain(student, size)
     explanation += explain_class_balance(recipe, data)
-    return model, stages, validation_batches, explanation
-
-
-def _begin(run):
-    """Write what is known before the first step."""
-    try:
-        run.kept.begin()
-        if not run.backup.backups():
-            # The log of an epoch that ended, but not with a backup.
-            (run.folder / HISTORY).unlink(missing_ok=True)
-        run.kept.remember(HISTORY)
-    except OSError as error:
-        raise storage_error(error, run.folder, "Nothing was changed") from None
+    stages = unfreezing.split(stages)
+    return model, stages, validation_batches, unfreezing, explanation
 
 
 def train(

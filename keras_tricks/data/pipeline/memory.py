@@ -180,6 +180,18 @@ class Batches(EpochBatches):
         chosen = slice(step * self.batch_size, (step + 1) * self.batch_size)
         return self._epoch_order(epoch)[chosen]
 
+    def in_order(self) -> "Batches":
+        """Return batches of all images in their order, none of them changed."""
+        return Batches(
+            self.images,
+            self.labels,
+            self.batch_size,
+            shuffle=False,
+            normalize=self.normalize,
+            drop_remainder=False,
+            data_format=self.data_format,
+        )
+
     def _epoch_order(self, epoch):
         known = self._order
         if known is None or known[0] != epoch:

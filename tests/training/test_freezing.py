@@ -1,0 +1,169 @@
+"""Runs that freeze a part of their network, for some epochs or for all."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_tricks import Recipe, training
+from keras_tricks.report import run_report
+
+
+class Stop(keras.callbacks.Callback):
+    """Ends `fit` with an error behind a batch of an epoch."""
+
+    def __init__(self, epoch, batch):
+        super().__init__()
+        self.at = epoch, batch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.at:
+            raise RuntimeError
+
+
+def network(recipe, image_shape, num_classes):
+    """Two convolutions and a head, in groups as those of a ResNet."""
+    keras.utils.set_random_seed(recipe.seed)
+    options = {"dtype": recipe.precision, "use_bias": False, "strides": 2}
+    images = x = keras.Input(image_shape)
+    for name in ("stem", "stage1"):
+        x = layers.Conv2D(4, 3, name=f"{name}_conv", **options)(x)
+        x = layers.BatchNormalization(
+            name=f"{name}_norm", dtype=recipe.precision
+        )(x)
+        x = layers.ReLU(dtype=recipe.precision)(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(0.3)(x)
+    x = layers.Dense(num_classes, name="logits", dtype="float32")(x)
+    return keras.Model(images, x)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    """Puts the network in the place of every recipe's; no pictures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.run, "build_model", network)
+        patch.setattr(run_report, "_figures", lambda run: [])
+        yield
+
+
+def recipe_of(**changes):
+    fields = {
+        "train_samples": 96,
+        "test_samples": 32,
+        "epochs": 3,
+        "warmup_epochs": 1,
+        "batch_size": 32,
+        "weights": "those of the seed",
+        "freeze": "backbone",
+        "ema_decay": 0.9,
+        "data_format": "channels_last",
+    }
+    return Recipe(**{**fields, **changes})
+
+
+def arrays(model):
+    return [np.array(keras.ops.convert_to_numpy(w)) for w in model.weights]
+
+
+def equal(ours, theirs):
+    return [
+        np.array_equal(one, other)
+        for one, other in zip(ours, theirs, strict=True)
+    ]
+
+
+def saved(folder):
+    model = keras.saving.load_model(folder / "last.keras", compile=False)
+    return arrays(model)
+
+
+def test_the_head_alone_changes(tmp_path):
+    recipe = recipe_of(epochs=2)
+    run = training.prepare(recipe, tmp_path / "run")
+    before = arrays(run.model)
+    # Not even the statistics of batch norms, nor the momentum of others.
+    assert len(run.model.optimizer.momentums) == 2
+    run.fit(verbose=0)
+    same = equal(before, saved(tmp_path / "run"))
+    assert same == [True] * (len(same) - 2) + [False] * 2
+    for text in (
+        "frozen    backbone, in all epochs",
+        "stem to stage1_conv, 2 groups: 0 of 212 values train",
+        "head: 50 of 50 values train",
+        "computed in each epoch: augmentation='shift'",
+    ):
+        assert text in run.explanation
+
+
+def test_all_trains_from_the_epoch_on(tmp_path):
+    class Weights(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(arrays(self.model))
+            moments = self.model.optimizer.momentums
+            counts.append((len(moments), int(self.model.optimizer.iterations)))
+
+    seen, counts = [], []
+    recipe = recipe_of(unfreeze_epoch=1, ema_decay=0.0)
+    run = training.prepare(recipe, tmp_path / "run")
+    seen.append(arrays(run.model))
+    run.fit(verbose=0, extra_callbacks=[Weights()])
+    variables = len(run.model.trainable_variables)
+    assert counts == [(2, 3), (variables, 6), (variables, 9)]
+    same = equal(seen[0], seen[1])
+    assert same == [True] * (len(same) - 2) + [False] * 2
+    assert not any(equal(seen[1], seen[2]))
+    assert "until epoch 1, then all trains" in run.explanation
+
+
+@pytest.mark.parametrize(
+    "precision, at",
+    [
+        ("float32", (0, 1)),
+        ("float32", (1, 0)),
+        ("float32", (2, 1)),
+        ("mixed_float16", (1, 1)),
+    ],
+)
+def test_a_stopped_run_continues_bit_for_bit(tmp_path, precision, at):
+    recipe = recipe_of(unfreeze_epoch=1, precision=precision)
+    whole = training.prepare(recipe, tmp_path / "whole").fit(verbose=0)
+    folder = tmp_path / "stopped"
+    run = training.prepare(recipe, folder, backup_every_steps=1)
+    with pytest.raises(RuntimeError):
+        run.fit(verbose=0, extra_callbacks=[Stop(*at)])
+    run = training.prepare(recipe, folder, resume="must")
+    result = run.fit(verbose=0)
+    assert all(equal(saved(tmp_path / "whole"), saved(folder)))
+    assert result["val_crossentropy"] == whole["val_crossentropy"]
+
+
+def test_with_gradient_accumulation_and_a_frozen_stage(tmp_path):
+    recipe = recipe_of(
+        freeze="stem",
+        unfreeze_epoch=2,
+        gradient_accumulation_steps=2,
+    )
+    run = training.prepare(recipe, tmp_path / "run")
+    before = arrays(run.model)
+    names = [weight.path for weight in run.model.weights]
+    frozen = [name.startswith("stem") for name in names]
+    with pytest.raises(RuntimeError):
+        run.fit(verbose=0, extra_callbacks=[Stop(1, 2)])
+    assert equal(before, arrays(run.model)) == frozen
+    run = training.prepare(recipe, tmp_path / "run", resume="must")
+    assert run.fit(verbose=0)["epochs"] == 3
+    assert int(run.model.optimizer.iterations) == 9
+
+
+def test_frozen_norms_keep_what_they_have(tmp_path):
+    recipe = recipe_of(freeze="norms", epochs=1, warmup_epochs=0)
+    run = training.prepare(recipe, tmp_path / "run")
+    before = arrays(run.model)
+    names = [weight.path for weight in run.model.weights]
+    run.fit(verbose=0)
+    same = equal(before, saved(tmp_path / "run"))
+    assert same == ["_norm/" in name for name in names]
