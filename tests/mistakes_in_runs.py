@@ -369,7 +369,7 @@ MISTAKES = {
     "freezing what does not train": (
         lambda _: freeze(small_resnet(), "moving_mean"),
         ValueError,
-        "`freeze` must name what trains …'moving_mean', … frozen already",
+        "`freeze` must name weights that …'moving_mean', … none of them",
     ),
     "freezing random weights": (
         lambda _: Recipe(freeze="backbone"),

@@ -29,8 +29,8 @@ class FreezeReport:
     ...     keras.layers.Dense(2, name="logits"),
     ... ])
     >>> report = freeze(model, "backbone")
-    >>> report.frozen, report.trained_values
-    (('body/kernel', 'body/bias'), 8)
+    >>> len(report.frozen), report.trained_values
+    (2, 8)
     >>> report.unfreeze(model)
     >>> len(model.trainable_variables)
     4
@@ -94,7 +94,7 @@ def freeze(model: keras.Model, what: str) -> FreezeReport:
 
     Raises:
         ValueError: If there is nothing of that name, nothing is left to
-            train, or what is named is frozen already.
+            train, or what is named cannot train.
 
     Example:
     >>> from keras_tricks.models import ResNet
@@ -109,8 +109,6 @@ def freeze(model: keras.Model, what: str) -> FreezeReport:
     """
     check_built(model)
     before = _state(model)
-    trained = _trained(model)
-    norms = _active_norms(model)
     names = what.split(",")
     groups = find_groups(model) if has_graph(model) else ()
     try:
@@ -119,14 +117,13 @@ def freeze(model: keras.Model, what: str) -> FreezeReport:
                 _freeze_named(model, groups, name)
         else:
             _freeze_matching(model, groups, what)
-        _check(model, what, len(trained), norms)
+        frozen = _frozen(model)
+        _check(model, what, frozen)
     except ValueError:
         for part, name, value in before:
             setattr(part, name, value)
         raise
-    left = {id(variable) for variable in _trained(model)}
-    frozen = [variable for variable in trained if id(variable) not in left]
-    kept = [variable for variable in trained if id(variable) in left]
+    kept = model.trainable_variables
     notes = []
     if forget_compile(model):
         notes.append("compile the model again before training")
@@ -136,7 +133,11 @@ def freeze(model: keras.Model, what: str) -> FreezeReport:
         tuple(variable.path for variable in kept),
         _values(frozen),
         _values(kept),
-        norms - _active_norms(model),
+        sum(
+            isinstance(layer, keras.layers.BatchNormalization)
+            and not layer.trainable
+            for layer in model._flatten_layers()
+        ),
         tuple(notes),
         before,
     )
@@ -164,7 +165,7 @@ def _freeze_named(model, groups, name):
         freeze_batch_norm(model)
     for group in in_groups(groups, name):
         for layer in group.layers:
-            layer.trainable = False
+            _freeze_layer(layer)
 
 
 def _freeze_matching(model, groups, pattern):
@@ -185,8 +186,16 @@ def _freeze_matching(model, groups, pattern):
     for layer in model._flatten_layers():
         weights = layer.weights
         if weights and all(id(weight) in found for weight in weights):
-            layer.trainable = False
+            _freeze_layer(layer)
     for weight in chosen:
+        weight.trainable = False
+
+
+def _freeze_layer(layer):
+    # TensorFlow ignores a value that a layer has, whatever is inside of it.
+    for part in layer._flatten_layers():
+        part.trainable = False
+    for weight in layer.weights:
         weight.trainable = False
 
 
@@ -197,19 +206,28 @@ def _refusal(what, why):
     )
 
 
-def _check(model, what, trained, norms):
+def _check(model, what, frozen):
     """Refuse what freezes everything, or nothing."""
-    left = len(model.trainable_variables)
-    if not left:
+    if not model.trainable_variables:
         raise ValueError(
             "`freeze` must leave something to train. "
             f"Received: freeze={what!r}, which is all of {model.name!r}"
         )
-    if left == trained and norms == _active_norms(model):
+    if not frozen:
         raise ValueError(
-            "`freeze` must name what trains without it. "
-            f"Received: freeze={what!r}, which is frozen already"
+            "`freeze` must name weights that could train. "
+            f"Received: freeze={what!r}, which names none of them"
         )
+
+
+def _frozen(model):
+    """Return what could train, by the layers it is in, and does not."""
+    return [
+        variable
+        for layer in model._flatten_layers()
+        for variable in layer._trainable_variables
+        if not variable.trainable
+    ]
 
 
 def _state(model):
@@ -223,17 +241,6 @@ def _state(model):
     parts = (*layers, *model.weights)  # A layer sets what is in it.
     state += [(part, "trainable", part.trainable) for part in parts]
     return tuple(state)
-
-
-def _trained(model):
-    return list(model.trainable_variables)
-
-
-def _active_norms(model):
-    return sum(
-        isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
-        for layer in model._flatten_layers()
-    )
 
 
 def _values(variables):

@@ -163,7 +163,7 @@ class FeatureBatches(TransformedBatches):
     >>> import tempfile
     >>> features = CachedFeatures(front, (batches,), tempfile.mkdtemp())
     >>> x, y = FeatureBatches(batches, features, 0)[0]
-    >>> (x[:, 0] == 4 * y).all()
+    >>> bool((x[:, 0] == 4 * y).all())
     True
     """  # noqa: E501
 
