@@ -22,4 +22,10 @@ from keras_tricks.optimizers.schedule_free_adamw import (
     ScheduleFreeAdamW as ScheduleFreeAdamW,
 )
 from keras_tricks.optimizers.sgd import SGD as SGD
+from keras_tricks.optimizers.sharpness_aware import (
+    sharpest_step as sharpest_step,
+)
+from keras_tricks.optimizers.sharpness_aware import (
+    sharpness_aware as sharpness_aware,
+)
 from keras_tricks.optimizers.take_over import take_over as take_over

@@ -107,6 +107,7 @@ def _optimizer(recipe):
     for name, text in (
         ("clipnorm", "gradients of each variable clipped to norm"),
         ("global_clipnorm", "all gradients together clipped to norm"),
+        ("sam_rho", "gradients where the loss is the sharpest, at distance"),
         (
             "agc_clipping",
             "gradients of each unit, but of the last layer, "

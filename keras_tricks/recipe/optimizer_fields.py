@@ -101,6 +101,12 @@ class OptimizerFields:
         "of the weights, of each unit; 0 for none.",
         low=0,
     )
+    sam_rho: float = option(
+        0.0,
+        "Sharpness-aware minimization: how far to climb before the gradient "
+        "is taken, at twice the time; 0 for none.",
+        low=0,
+    )
     weight_decay: float = option(
         1e-4,
         "Weight decay: coupled with sgd, decoupled with the others.",

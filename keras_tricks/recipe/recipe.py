@@ -129,6 +129,7 @@ class Recipe(
         global_clipnorm: Largest norm of all gradients together, or None.
         agc_clipping: Of `keras_tricks.optimizers.AdaptiveGradientClipping`,
             which leaves the head out; 0 for none.
+        sam_rho: Of `keras_tricks.optimizers.sharpness_aware`; 0 for none.
         weight_decay: Coupled L2 with SGD, inside of the ratio with LAMB,
             decoupled with the others.
         decay: `"kernels"`, `"all"` or a regular expression on paths.

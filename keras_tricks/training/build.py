@@ -17,6 +17,7 @@ from keras_tricks.losses import (
 )
 from keras_tricks.networks.names import split_name
 from keras_tricks.networks.sources import SOURCES
+from keras_tricks.optimizers import sharpness_aware
 from keras_tricks.recipe import Recipe
 from keras_tricks.recipe.plan import make_optimizer, make_plan, make_schedule
 from keras_tricks.training.class_balance import class_balance
@@ -198,7 +199,8 @@ def compile_model(
     Raises:
         ValueError: If the model ends in a softmax or another activation: the
             losses take logits. If the recipe has weights for another number of
-            classes, or needs counts and there are none.
+            classes, or needs counts and there are none. If `sam_rho` is above 0
+            on several devices.
 
     Example:
     >>> import keras
@@ -209,6 +211,12 @@ def compile_model(
     0.1
     """
     student = getattr(model, "student", model)
+    if recipe.sam_rho and distribution and distribution.num_replicas > 1:
+        raise ValueError(
+            "`sam_rho` must be 0 on several devices. "
+            f"Received: sam_rho={recipe.sam_rho}, "
+            f"{distribution.num_replicas} devices"
+        )
     check_ends_in_logits("model", student)
     compiles = distribution is None or distribution.compiles
     fastest = _backend.fastest_settings()[1] if compiles else False
@@ -228,6 +236,8 @@ def compile_model(
             metrics=_build_metrics(recipe, classes),
             jit_compile=jit[recipe.jit_compile],
         )
+    if recipe.sam_rho:
+        sharpness_aware(model, recipe.sam_rho)
 
 
 def _build_metrics(recipe, num_classes):

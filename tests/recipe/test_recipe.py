@@ -330,6 +330,8 @@ def test_explain_says_what_an_adaptive_optimizer_does():
     assert "then constant" in lines
     lines = explained(Recipe(agc_clipping=0.01))
     assert any("of the weights x 0.01" in line for line in lines)
+    lines = explained(Recipe(sam_rho=0.05))
+    assert any("sharpest, at distance 0.05" in line for line in lines)
 
 
 def test_explain_says_what_else_is_on():

@@ -76,6 +76,7 @@ GIVEN = {
     "clipnorm": ("--clipnorm=2", 2.0),
     "global_clipnorm": ("--global_clipnorm=1", 1.0),
     "agc_clipping": ("--agc_clipping=0.01", 0.01),
+    "sam_rho": ("--sam_rho=0.05", 0.05),
     "weight_decay": ("--weight_decay=0.01", 0.01),
     "decay": ("--decay=kernel$", "kernel$"),
     "gradient_accumulation_steps": ("--gradient_accumulation_steps=2", 2),

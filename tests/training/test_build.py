@@ -1,3 +1,5 @@
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -221,6 +223,15 @@ def test_the_other_optimizers_are_as_the_recipe_says(name):
 
 
 CONSTANT = {"schedule": "constant", "base_learning_rate": 0.002}
+
+
+def test_the_radius_of_sharpness_reaches_the_step():
+    model = dense()
+    compile_model(Recipe(sam_rho=0.05), model, 640)
+    assert model.train_step.rho == 0.05
+    several = types.SimpleNamespace(num_replicas=2, compiles=True)
+    with pytest.raises(ValueError, match="`sam_rho` must be 0 on several"):
+        compile_model(Recipe(sam_rho=0.05), dense(), 640, several)
 
 
 def test_clipping_reaches_the_optimizer():
