@@ -91,7 +91,10 @@ class ScheduleFreeAdamW(ByRole, keras.optimizers.Optimizer):
         ]
         self._velocities = self.add_optimizer_variables(variables, "velocity")
         self._weight_sums = [
-            self.add_variable((), name="weight_sum") for _ in variables
+            self.add_variable(
+                (), name=f"{variable.path.replace('/', '_')}_weight_sum"
+            )
+            for variable in variables
         ]
         super().build(variables)
 

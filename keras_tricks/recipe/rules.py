@@ -257,6 +257,11 @@ def _optimizer_rules(recipe):
         "beta_1",
         f"above 0 with optimizer={optimizer!r}",
     )
+    yield (
+        recipe.sam_rho and recipe.unfreeze_epoch is not None,
+        "sam_rho",
+        "0 with unfreeze_epoch, at which the step is compiled again",
+    )
     for name in ("clipnorm", "global_clipnorm"):
         yield getattr(recipe, name) == 0, name, "above 0, or None for none"
     clips = ("clipnorm", "global_clipnorm", "agc_clipping")

@@ -373,6 +373,11 @@ CLASHES = [
     ),
     (ADAMW | {"optimizer": "lion", "beta_1": 0}, "`beta_1` must be above 0"),
     ({"optimizer": "adam"}, "`optimizer` must be one of 'sgd', 'adamw'"),
+    (
+        {"sam_rho": 0.1, "freeze": "backbone", "weights": "w.npz"}
+        | {"unfreeze_epoch": 2, "zero_gamma": False},
+        "`sam_rho` must be 0 with unfreeze_epoch",
+    ),
     ({"clipnorm": 0}, "`clipnorm` must be above 0, or None"),
     (
         {"clipnorm": 1, "global_clipnorm": 1},
