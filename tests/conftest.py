@@ -143,6 +143,7 @@ training/test_interruption.py::test_a_run_whose_process_died_loses_nothing[by
 training/test_interruption.py::test_a_run_whose_process_died_loses_nothing[in a b
 training/test_interruption.py::test_a_run_whose_process_died_loses_nothing[in e
 training/test_interruption.py::test_another_process
+training/test_networks.py::test_an_application_is_evaluated
 training/test_run.py::test_a_killed_run_continues_bit_for_bit[b
 training/test_run.py::test_a_killed_run_continues_bit_for_bit[with
 training/test_streams.py::test_an_interrupted_run_continues_bit_for_bit[everything]

@@ -147,3 +147,25 @@ def test_a_function_is_evaluated(photos, tmp_path):
     assert classifier.num_classes == 3
     with pytest.raises(ValueError, match="^`classes` must be given, "):
         evaluation.load_classifier(MINE + "normalized")
+
+
+def test_an_application_is_evaluated(monkeypatch, numpy_kernels):
+    """Keras' own weights, in whose place are random ones here."""
+    build = keras.applications.MobileNetV3Small
+
+    def without_download(weights, **options):
+        assert weights == "imagenet"
+        return build(weights=None, **options)
+
+    without_download.__module__ = build.__module__
+    name = "MobileNetV3Small"
+    monkeypatch.setattr(keras.applications, name, without_download)
+    classifier = evaluation.load_classifier(f"applications/{name}", "imagenet")
+    assert classifier.num_classes == 1000
+    assert not classifier.gives_probabilities
+    own = classifier.preprocessing
+    assert (own.image_size, own.mean, own.std) == (224, (0,) * 3, (1,) * 3)
+    with pytest.raises(ValueError, match="^`model_args` must be None unless"):
+        evaluation.load_classifier(
+            f"applications/{name}", "imagenet", model_args={"width": 2}
+        )
