@@ -364,3 +364,27 @@ def test_a_batch_of_unknown_size_trains():
         x, x[:, :1, 0], batch_size=4, epochs=5, verbose=0
     ).history["loss"]
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="torch's kernel moves axes"
+)
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("training", [False, True])
+def test_no_axis_is_negative(name, training, monkeypatch):
+    """Of a large network the exporter to ONNX keeps the -1 of `movedim`."""
+    import torch
+
+    moved, movedim = [], torch.Tensor.movedim
+
+    def record(tensor, source, destination):
+        moved.append((source, destination))
+        return movedim(tensor, source, destination)
+
+    shape, axis = SHAPES[name]
+    layer = BatchNormalization(axis=axis)
+    layer.build(shape)
+    monkeypatch.setattr(torch.Tensor, "movedim", record)
+    layer(ops.ones(shape), training=training)
+    assert moved or axis == 1
+    assert all(min(pair) >= 0 for pair in moved)

@@ -52,14 +52,16 @@ def _channels_second(x, axis):
     Channels that are last become second by strides alone: memory that is
     channels-last, which the kernels read without a copy.
     """
-    if axis % x.ndim == 1 and x.ndim > 2:
+    # Without negative axes, of which the exporter to ONNX makes nonsense.
+    axis, end = axis % x.ndim, x.ndim - 1
+    if axis == 1 and x.ndim > 2:
         return x, lambda y: y
-    last = x.movedim(axis, -1)
+    last = x.movedim(axis, end)
     shape = last.shape
     rows = last.reshape(1, -1, 1, shape[-1]).permute(0, 3, 1, 2)
     return (
         rows,
-        lambda y: y.permute(0, 2, 3, 1).reshape(shape).movedim(-1, axis),
+        lambda y: y.permute(0, 2, 3, 1).reshape(shape).movedim(end, axis),
     )
 
 
