@@ -2,6 +2,7 @@
 
     python recipes/recipes.py
     python recipes/recipes.py rsb_a2
+    python recipes/recipes.py markdown    # the tables of the documentation
 
 Each is a flagfile of recipes/flags, found by its name:
 `recipes/train.py --flagfile=rsb_a2 --data_dir=imagenet`.
@@ -11,6 +12,8 @@ import dataclasses
 import sys
 import textwrap
 from pathlib import Path
+
+import output_streams as output_streams  # So that all can be printed.
 
 FLAGFILES = Path(__file__).with_name("flags")
 _WIDTH = 79
@@ -135,12 +138,12 @@ def main(argv: list[str]) -> None:
     """Print the list, one recipe, or the tables of the documentation."""
     recipes = published()
     by_name = {recipe.name: recipe for recipe in recipes}
-    asked = argv[1:] or ["--list"]
-    if asked[0] in ("--help", "-h"):
-        print(__doc__)
-    elif asked == ["--list"]:
+    asked = argv[1:]
+    if not asked:
         print(overview(recipes))
-    elif asked == ["--markdown"]:
+    elif asked[0] in ("--help", "-h"):
+        print(__doc__)
+    elif asked == ["markdown"]:
         print(as_markdown(recipes))
     elif len(asked) > 1 or asked[0] not in by_name:
         sys.exit(

@@ -15,8 +15,17 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def script():
-    """The module, whose flags are not those of another test."""
-    before = set(flags.FLAGS)
+    """The module; its flags are in the place of those of other scripts."""
+    defined = flags.FLAGS.flags_by_module_dict()
+    before = {
+        flag.name: flag
+        for module, found in defined.items()
+        for flag in found
+        if not module.startswith("absl.")
+    }
+    for name in before:
+        delattr(flags.FLAGS, name)
+    kept = {*flags.FLAGS}
     file = ROOT / "benchmarks" / "imbalanced.py"
     spec = importlib.util.spec_from_file_location("imbalanced", file)
     module = importlib.util.module_from_spec(spec)
@@ -24,8 +33,10 @@ def script():
     spec.loader.exec_module(module)
     yield module
     sys.path[:] = path
-    for name in set(flags.FLAGS) - before:
+    for name in {*flags.FLAGS} - kept:
         delattr(flags.FLAGS, name)
+    for name, flag in before.items():
+        flags.FLAGS[name] = flag
 
 
 def folder_of(sizes):
