@@ -1,7 +1,6 @@
 """Trains the runs of a sweep: none twice, none lost, several at a time."""
 
 import dataclasses
-import gc
 import json
 import shutil
 import statistics
@@ -286,7 +285,6 @@ def _check_backend(results, folder):
 def _train(ask, callbacks, say, budget):
     start = time.perf_counter()
     keras.utils.clear_session()  # Frees the models of the runs before.
-    gc.collect()
     if (ask.folder / "recipe.json").exists():
         check_same(ask.recipe, ask.folder)
     run = training.prepare(ask.recipe, ask.folder)

@@ -1,4 +1,5 @@
 import json
+import os
 import random
 import signal
 import subprocess
@@ -6,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import keras
 import pytest
 
 from keras_tricks import training
@@ -29,6 +31,8 @@ def start(folder, index=0, count=1, seconds=0.2):
     arguments = [str(folder), str(index), str(count), str(seconds)]
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), *arguments],
+        # It computes nothing: of the three this one is imported soonest.
+        env={**os.environ, "KERAS_BACKEND": "jax"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -116,6 +120,7 @@ def test_what_a_dead_shard_had_is_taken_over(tmp_path, table):
 @pytest.fixture
 def fake_runs(monkeypatch):
     monkeypatch.setattr(training, "prepare", fake_sweep.Run)
+    monkeypatch.setattr(keras.utils, "clear_session", lambda: None)
 
 
 def run(folder, **options):
