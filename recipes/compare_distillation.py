@@ -84,7 +84,9 @@ def _compile_core(student, teacher, recipe, data):
     )
     _compile(recipe, student, data)
     model.compile(
-        optimizer=training.build_optimizer(recipe, data.train_size),
+        optimizer=training.build_optimizer(
+            recipe, data.train_size, model=student
+        ),
         loss=student.loss,
         jit_compile=student.jit_compile,
     )

@@ -15,6 +15,7 @@ from keras_tricks.losses import LabelSmoothedCrossentropy
 from . import (
     mistakes_in_code,
     mistakes_in_distillation,
+    mistakes_in_fine_tuning,
     mistakes_in_networks,
     mistakes_in_runs,
 )
@@ -25,6 +26,7 @@ PACKAGE = Path(__file__).parents[1] / "keras_tricks"
 MISTAKES = (
     mistakes_in_code.MISTAKES
     | mistakes_in_distillation.MISTAKES
+    | mistakes_in_fine_tuning.MISTAKES
     | mistakes_in_networks.MISTAKES
     | mistakes_in_runs.MISTAKES
 )

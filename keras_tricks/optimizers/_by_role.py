@@ -1,5 +1,6 @@
 """What our optimizers add to those of core Keras."""
 
+import collections
 from typing import Any, NoReturn
 
 import keras
@@ -31,17 +32,22 @@ _Behind: Any = object
 
 
 class ByRole(_Behind):
-    """Mixin of a Keras optimizer: decay by role, counters of real updates.
+    """Mixin of a Keras optimizer: decay by role, rates by variable, counters.
 
     The decay is decoupled, `w = w - η λ w` before the update of the
     optimizer, unless a class says otherwise. The learning rate, the decay and
     the moving average see updates, not accumulated batches.
+
+    A class with an `update_step` of its own asks `_scaled` for the rate.
 
     Args:
         learning_rate: A float or a `LearningRateSchedule`.
         weight_decay: λ, at least 0.
         decay: Which variables decay, see `decays`.
         adaptive_clipping: What clips the gradients, or None, or its config.
+        rate_scales: By path of a variable, or the end of one, the factor of
+            its learning rate, above 0; 1 for all others. The longest end
+            counts. None for 1 for all.
         **kwargs: Arguments of the optimizer behind.
     """
 
@@ -55,6 +61,7 @@ class ByRole(_Behind):
         weight_decay: float,
         decay: str,
         adaptive_clipping: Any = None,
+        rate_scales: dict[str, float] | None = None,
         **kwargs: Any,
     ):
         if not callable(learning_rate):
@@ -84,6 +91,7 @@ class ByRole(_Behind):
         )
         self.decay = decay
         self.adaptive_clipping = adaptive_clipping
+        self.rate_scales = _check_scales(rate_scales)
 
     def build(self, variables: list) -> None:
         if self.built:
@@ -105,10 +113,50 @@ class ByRole(_Behind):
                 f"{variables[0].path!r}; use weight_decay=0 for no decay. "
                 f"Received: decay={self.decay!r}"
             )
-        if self.weight_decay:
-            super().exclude_from_weight_decay(
-                var_list=[v for v in variables if not decays(v, self.decay)]
+        self._factors = _factors(self.rate_scales, variables)
+
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
+    ) -> None:
+        index = self._get_variable_index(variable)
+        rate = self._scaled(learning_rate, index)
+        if self._decays[index] and self.weight_decay:
+            decay = ops.cast(self.weight_decay, variable.dtype)
+            step = variable * decay * ops.cast(rate, variable.dtype)
+            self.assign_sub(variable, step)
+        super().update_step(gradient, variable, rate)
+
+    def _parallel_update_step(self, grads, variables, learning_rate):
+        """Do what `update_step` does, where core updates lists of tensors."""
+        for rate, chosen in self._alike(variables, learning_rate):
+            some = [variables[i] for i in chosen]
+            if self.weight_decay:
+                decayed = [
+                    v for v in some if self._decays[self._get_variable_index(v)]
+                ]
+                _torch_sgd.list_decay(decayed, self.weight_decay, rate)
+            super()._parallel_update_step(
+                [grads[i] for i in chosen], some, rate
             )
+
+    def _apply_weight_decay(self, variables):
+        """Do nothing: the decay is part of the update of each variable."""
+
+    def _scaled(self, learning_rate, index):
+        """Return the rate of the variable at an index."""
+        factor = self._factors[index]
+        return learning_rate if factor == 1 else learning_rate * factor
+
+    def _alike(self, variables, learning_rate):
+        """Return rates, and the places of the variables that have each."""
+        places = collections.defaultdict(list)
+        for place, variable in enumerate(variables):
+            factor = self._factors[self._get_variable_index(variable)]
+            places[factor].append(place)
+        return [
+            (learning_rate if factor == 1 else learning_rate * factor, chosen)
+            for factor, chosen in places.items()
+        ]
 
     def _backend_apply_gradients(self, grads, trainable_variables):
         # `_clip_gradients` is not told whose gradients it gets. Not by
@@ -179,7 +227,48 @@ class ByRole(_Behind):
             config["adaptive_clipping"] = keras.saving.serialize_keras_object(
                 self.adaptive_clipping
             )
+        if self.rate_scales is not None:
+            config["rate_scales"] = dict(self.rate_scales)
         return config
+
+
+def _check_scales(scales):
+    """Return factors of rates as floats, or None."""
+    if scales is None:
+        return None
+    if not isinstance(scales, dict):
+        raise ValueError(
+            "`rate_scales` must be a dict of paths and factors, or None. "
+            f"Received: rate_scales={scales!r}"
+        )
+    return {
+        path: _checks.check_real(
+            f"rate_scales[{path!r}]", factor, 0, None, True
+        )
+        for path, factor in scales.items()
+    }
+
+
+def _factors(scales, variables):
+    """Return the factor of each variable; refuse paths that none has."""
+    scales = scales or {}
+    paths = [variable.path for variable in variables]
+    keys = [_key_of(path, scales) for path in paths]
+    for key in scales:
+        if key not in keys:
+            raise ValueError(
+                "`rate_scales` must have paths, or ends of paths, of the "
+                f"{len(paths)} trainable variables. Received: "
+                f"{key!r}{_checks.near(key, paths)}"
+            )
+    return [scales.get(key, 1.0) for key in keys]
+
+
+def _key_of(path, scales):
+    """Return the longest end of a path that is a key, or None."""
+    words = path.split("/")
+    ends = ("/".join(words[start:]) for start in range(len(words)))
+    return next((end for end in ends if end in scales), None)
 
 
 def _check_clipping(adaptive_clipping, others):

@@ -1,4 +1,4 @@
-"""The kernels of `SGD` for torch, which updates lists of tensors."""
+"""Kernels for torch, which updates lists of tensors."""
 
 import keras
 
@@ -23,6 +23,22 @@ def lay_out_alike(buffers, variables) -> None:
     for buffer, variable in zip(buffers, variables, strict=True):
         ordered = torch.empty_like(variable.value, dtype=buffer.value.dtype)
         buffer.value.data = ordered.copy_(buffer.value)
+
+
+def list_decay(variables, weight_decay, learning_rate) -> None:
+    """Decay a list of variables, `w = w - η λ w`, in place.
+
+    Args:
+        variables: List of `keras.Variable`, may be empty.
+        weight_decay: Python float.
+        learning_rate: Scalar tensor or variable, which is not read.
+    """
+    import torch
+
+    if variables:
+        torch._foreach_mul_(
+            [v.value for v in variables], 1 - weight_decay * learning_rate
+        )
 
 
 def list_sgd(

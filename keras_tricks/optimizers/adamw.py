@@ -29,8 +29,9 @@ class AdamW(ByRole, _Base):
         epsilon: ε, outside of the correction of v. Defaults to 1e-7.
         decay: Which variables decay, see `keras_tricks.optimizers.SGD`.
         name: Name of the optimizer.
-        **kwargs: `amsgrad`, `adaptive_clipping`, and the arguments of every
-            Keras optimizer, see `keras_tricks.optimizers.SGD`.
+        **kwargs: `amsgrad`, `adaptive_clipping`, `rate_scales`, and the
+            arguments of every Keras optimizer, see
+            `keras_tricks.optimizers.SGD`.
 
     Raises:
         ValueError: If an argument is outside its range, or, when the

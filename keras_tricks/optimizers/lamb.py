@@ -36,9 +36,9 @@ class Lamb(ByRole, keras.optimizers.Lamb):
             algorithm, or `"decayed"` for those that `decay` covers, as timm
             and the authors' code for BERT do. Defaults to `"all"`.
         name: Name of the optimizer.
-        **kwargs: `adaptive_clipping`, and the arguments of every Keras
-            optimizer, see `keras_tricks.optimizers.SGD`. timm's LAMB has
-            `global_clipnorm=1.0`.
+        **kwargs: `adaptive_clipping`, `rate_scales`, and the arguments of
+            every Keras optimizer, see `keras_tricks.optimizers.SGD`. timm's
+            LAMB has `global_clipnorm=1.0`.
 
     Raises:
         ValueError: If an argument is outside its range, or, when the
@@ -87,7 +87,7 @@ class Lamb(ByRole, keras.optimizers.Lamb):
     ) -> None:
         index = self._get_variable_index(variable)
         dtype = variable.dtype
-        lr = ops.cast(learning_rate, dtype)
+        lr = ops.cast(self._scaled(learning_rate, index), dtype)
         gradient = ops.cast(gradient, dtype)
         step = ops.cast(self.iterations + 1, dtype)
         m, v = self._momentums[index], self._velocities[index]
@@ -108,9 +108,6 @@ class Lamb(ByRole, keras.optimizers.Lamb):
         self.assign(m, new_m)
         self.assign(v, new_v)
         self.assign_sub(variable, lr * update)
-
-    def _apply_weight_decay(self, variables):
-        """Do nothing: the decay is part of the update in `update_step`."""
 
     def get_config(self) -> dict:
         return {**super().get_config(), "trust_ratio": self.trust_ratio}

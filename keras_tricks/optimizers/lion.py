@@ -30,8 +30,8 @@ class Lion(ByRole, _Base):
         beta_2: β₂, in [0, 1). Defaults to 0.99.
         decay: Which variables decay, see `keras_tricks.optimizers.SGD`.
         name: Name of the optimizer.
-        **kwargs: `adaptive_clipping`, and the arguments of every Keras
-            optimizer, see `keras_tricks.optimizers.SGD`.
+        **kwargs: `adaptive_clipping`, `rate_scales`, and the arguments of
+            every Keras optimizer, see `keras_tricks.optimizers.SGD`.
 
     Raises:
         ValueError: If an argument is outside its range, or, when the

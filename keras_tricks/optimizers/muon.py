@@ -50,8 +50,8 @@ class Muon(ByRole, keras.optimizers.Muon):
         name: Name of the optimizer.
         **kwargs: `nesterov`, `ns_steps`, `muon_a`, `muon_b`, `muon_c`,
             `rms_rate` and `adam_lr_ratio` of core Keras' Muon,
-            `adaptive_clipping`, and the arguments of every Keras optimizer,
-            see `keras_tricks.optimizers.SGD`.
+            `adaptive_clipping`, `rate_scales`, and the arguments of every
+            Keras optimizer, see `keras_tricks.optimizers.SGD`.
 
     Raises:
         ValueError: If an argument is outside its range, or, when the

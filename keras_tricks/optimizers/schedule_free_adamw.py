@@ -36,8 +36,8 @@ class ScheduleFreeAdamW(ByRole, keras.optimizers.Optimizer):
         epsilon: ε. Defaults to 1e-8.
         decay: Which variables decay, see `keras_tricks.optimizers.SGD`.
         name: Name of the optimizer.
-        **kwargs: `adaptive_clipping`, and the arguments of every Keras
-            optimizer, see `keras_tricks.optimizers.SGD`.
+        **kwargs: `adaptive_clipping`, `rate_scales`, and the arguments of
+            every Keras optimizer, see `keras_tricks.optimizers.SGD`.
 
     Raises:
         ValueError: If an argument is outside its range, or, when the
@@ -103,7 +103,7 @@ class ScheduleFreeAdamW(ByRole, keras.optimizers.Optimizer):
     ) -> None:
         index = self._get_variable_index(variable)
         dtype = variable.dtype
-        lr = ops.cast(learning_rate, dtype)
+        lr = ops.cast(self._scaled(learning_rate, index), dtype)
         gradient = ops.cast(gradient, dtype)
         step = ops.cast(self.iterations + 1, dtype)
         fast, velocity = self._fast[index], self._velocities[index]
@@ -138,9 +138,6 @@ class ScheduleFreeAdamW(ByRole, keras.optimizers.Optimizer):
                 self._trainable_variables, self._fast, strict=True
             )
         ]
-
-    def _apply_weight_decay(self, variables):
-        """Do nothing: the decay is part of the step in `update_step`."""
 
     def get_config(self) -> dict:
         return {

@@ -45,9 +45,12 @@ class SGD(ByRole, keras.optimizers.SGD):
         momentum_form: `"pytorch"` (learning rate outside the momentum
             buffer, the paper's form) or `"keras"` (inside).
         name: Name of the optimizer.
-        **kwargs: `adaptive_clipping`, an `AdaptiveGradientClipping`, and the
-            arguments of every Keras optimizer: `clipnorm`,
-            `global_clipnorm`, `clipvalue`, `use_ema`, `ema_momentum`,
+        **kwargs: `adaptive_clipping`, an `AdaptiveGradientClipping`;
+            `rate_scales`, a dict from paths of variables, or ends of paths
+            such as `"logits/kernel"`, to factors of η, above 0, see
+            `keras_tricks.surgery.layer_rate_scales`; and the arguments of
+            every Keras optimizer: `clipnorm`, `global_clipnorm`,
+            `clipvalue`, `use_ema`, `ema_momentum`,
             `ema_overwrite_frequency`, `gradient_accumulation_steps`,
             `loss_scale_factor`.
 
@@ -97,7 +100,7 @@ class SGD(ByRole, keras.optimizers.SGD):
     ) -> None:
         index = self._get_variable_index(variable)
         dtype = variable.dtype
-        lr = ops.cast(learning_rate, dtype)
+        lr = ops.cast(self._scaled(learning_rate, index), dtype)
         gradient = ops.cast(gradient, dtype)
         if self._decays[index] and self.weight_decay:
             gradient = gradient + self.weight_decay * variable
@@ -127,20 +130,19 @@ class SGD(ByRole, keras.optimizers.SGD):
         rate = ops.convert_to_tensor(learning_rate)
         value = _backend.concrete(rate)
         rate = rate if value is None else float(value)
-        _torch_sgd.list_sgd(
-            grads,
-            trainable_variables,
-            [self.momentums[i] for i in indices] if self.momentum else None,
-            [self._decays[i] for i in indices],
-            learning_rate=rate,
-            momentum=self.momentum,
-            nesterov=self.nesterov,
-            weight_decay=self.weight_decay,
-            inside=self.momentum_form == "keras",
-        )
-
-    def _apply_weight_decay(self, variables):
-        """Do nothing: the decay is part of the gradient in `update_step`."""
+        for scaled, chosen in self._alike(trainable_variables, rate):
+            some = [indices[i] for i in chosen]
+            _torch_sgd.list_sgd(
+                [grads[i] for i in chosen],
+                [trainable_variables[i] for i in chosen],
+                [self.momentums[i] for i in some] if self.momentum else None,
+                [self._decays[i] for i in some],
+                learning_rate=scaled,
+                momentum=self.momentum,
+                nesterov=self.nesterov,
+                weight_decay=self.weight_decay,
+                inside=self.momentum_form == "keras",
+            )
 
     def get_config(self) -> dict:
         return {**super().get_config(), "momentum_form": self.momentum_form}

@@ -31,3 +31,21 @@ class FineTuningFields:
         "always is the same.",
         choices=("auto", "on", "off"),
     )
+    layer_decay: float = option(
+        1.0,
+        "Factor of the learning rate from a block to the one before it, from "
+        "the head to the stem; 1 for one rate.",
+        low=0,
+        high=1,
+    )
+    head_learning_rate: float | None = option(
+        None,
+        "Peak learning rate of the last layer for a batch of 256; none for "
+        "base_learning_rate.",
+        low=0,
+    )
+
+    @property
+    def rates_differ(self) -> bool:
+        """Whether parts of the network have learning rates of their own."""
+        return self.layer_decay != 1 or self.head_learning_rate is not None

@@ -36,11 +36,52 @@ def fine_tuning_rules(recipe):
         "unfreeze_epoch",
         f"below epochs={recipe.epochs}, or None for never",
     )
+    yield from _rate_rules(recipe, has_weights)
     reason = why_not_cached(recipe)
     yield (
         recipe.cache_features == "on" and reason is not None,
         "cache_features",
         f"'auto' or 'off' with {reason}",
+    )
+
+
+def _rate_rules(recipe, has_weights):
+    """Yield the rules of learning rates that differ within the network."""
+    head = recipe.head_learning_rate
+    for_good = recipe.freeze if recipe.unfreeze_epoch is None else None
+    yield recipe.layer_decay == 0, "layer_decay", "above 0, 1 for one rate"
+    yield (
+        recipe.layer_decay != 1 and not has_weights,
+        "layer_decay",
+        "1 without weights to start from, which it keeps near",
+    )
+    yield (
+        recipe.layer_decay != 1 and for_good == "backbone",
+        "layer_decay",
+        "1 with freeze='backbone', where the head trains alone",
+    )
+    yield head == 0, "head_learning_rate", "above 0; freeze='head' freezes it"
+    if head is None:
+        return
+    yield (
+        for_good == "backbone",
+        "head_learning_rate",
+        "None with freeze='backbone', where base_learning_rate is the head's",
+    )
+    yield (
+        for_good is not None and "head" in for_good.split(","),
+        "head_learning_rate",
+        f"None with freeze={for_good!r}, which freezes the head",
+    )
+    yield (
+        recipe.base_learning_rate == 0,
+        "base_learning_rate",
+        "above 0 with head_learning_rate, which is a multiple of it",
+    )
+    yield (
+        recipe.optimizer != "sgd" and head >= 0.1,
+        "head_learning_rate",
+        f"below 0.1, a rate of SGD, with optimizer={recipe.optimizer!r}",
     )
 
 

@@ -6,6 +6,7 @@ import functools
 from keras_tricks import optimizers
 from keras_tricks.recipe.optimizer_fields import OWN_FIELDS
 from keras_tricks.schedules import CosineDecay, StepDecay, Warmup
+from keras_tricks.surgery import layer_rate_scales
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +81,18 @@ OPTIMIZERS = {
 _NAMES_OF_MUON = {"beta_1": "adam_beta_1", "beta_2": "adam_beta_2"}
 
 
-def make_optimizer(recipe, schedule):
-    """Return the optimizer of a recipe with a learning rate or schedule."""
+def head_factor(recipe) -> float:
+    """Return the rate of the head over that of the network."""
+    if recipe.head_learning_rate is None:
+        return 1.0
+    return recipe.head_learning_rate / recipe.base_learning_rate
+
+
+def make_optimizer(recipe, schedule, model=None):
+    """Return the optimizer of a recipe with a learning rate or schedule.
+
+    The rates within the network are those of a model, if there is one.
+    """
     names = _NAMES_OF_MUON if recipe.optimizer == "muon" else {}
     own = {
         names.get(name, name): getattr(recipe, name)
@@ -91,6 +102,11 @@ def make_optimizer(recipe, schedule):
     clipping = None
     if recipe.agc_clipping:
         clipping = optimizers.AdaptiveGradientClipping(recipe.agc_clipping)
+    scales = None
+    if model is not None and recipe.rates_differ:
+        scales = layer_rate_scales(
+            model, recipe.layer_decay, head_factor(recipe)
+        )
     steps = recipe.gradient_accumulation_steps
     return OPTIMIZERS[recipe.optimizer](
         schedule,
@@ -99,6 +115,7 @@ def make_optimizer(recipe, schedule):
         clipnorm=recipe.clipnorm,
         global_clipnorm=recipe.global_clipnorm,
         adaptive_clipping=clipping,
+        rate_scales=scales,
         gradient_accumulation_steps=steps if steps > 1 else None,
         **own,
     )

@@ -106,6 +106,11 @@ class Recipe(
         cache_features: Whether what is in front of a head that trains alone
             is computed once: `"auto"` where it is the same in each epoch,
             `"on"` refuses where it is not, `"off"`.
+        layer_decay: In (0, 1]: factor of the learning rate from a block to
+            the one before it, see `keras_tricks.surgery.layer_rate_scales`;
+            1 for one rate.
+        head_learning_rate: Of the last layer, as `base_learning_rate`, with
+            which it is scaled; None for the same.
         optimizer: `"sgd"`, the paper's, or `"adamw"`, `"lamb"`, `"muon"`,
             `"lion"` or `"schedule_free_adamw"`, see `keras_tricks.optimizers`.
         epochs: Length of the run.

@@ -13,6 +13,9 @@ from keras_tricks.surgery.freeze import freeze as freeze
 from keras_tricks.surgery.groups import LayerGroup as LayerGroup
 from keras_tricks.surgery.groups import find_groups as find_groups
 from keras_tricks.surgery.head import change_head as change_head
+from keras_tricks.surgery.rate_scales import (
+    layer_rate_scales as layer_rate_scales,
+)
 from keras_tricks.surgery.report import SurgeryReport as SurgeryReport
 from keras_tricks.surgery.split_head import split_head as split_head
 from keras_tricks.surgery.variant import (

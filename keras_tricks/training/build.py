@@ -116,6 +116,7 @@ def build_optimizer(
     recipe: Recipe,
     dataset_size: int,
     schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
+    model: keras.Model | None = None,
 ) -> keras.optimizers.Optimizer:
     """Return the optimizer of a recipe with its schedule.
 
@@ -123,6 +124,11 @@ def build_optimizer(
         recipe: The recipe.
         dataset_size: Number of training samples.
         schedule: Of the learning rate, in place of the recipe's.
+        model: What it trains; needed with `layer_decay` and
+            `head_learning_rate`.
+
+    Raises:
+        ValueError: If a model is needed and not given, or has no graph.
 
     Example:
     >>> from keras_tricks import Recipe
@@ -131,7 +137,15 @@ def build_optimizer(
     0.025
     """
     plan = make_plan(recipe, dataset_size)
-    return make_optimizer(recipe, schedule or make_schedule(recipe, plan))
+    if recipe.rates_differ and model is None:
+        raise ValueError(
+            "`model` must be given with `layer_decay` or "
+            "`head_learning_rate`, which differ within it. "
+            f"Received: model=None, layer_decay={recipe.layer_decay:g}, "
+            f"head_learning_rate={recipe.head_learning_rate}"
+        )
+    schedule = schedule or make_schedule(recipe, plan)
+    return make_optimizer(recipe, schedule, model)
 
 
 def build_loss(
@@ -221,7 +235,7 @@ def compile_model(
     compiles = distribution is None or distribution.compiles
     fastest = _backend.fastest_settings()[1] if compiles else False
     jit = {"on": True, "off": False, "auto": fastest}
-    optimizer = build_optimizer(recipe, dataset_size, schedule)
+    optimizer = build_optimizer(recipe, dataset_size, schedule, student)
     parts = {id(part): part for part in (model, student)}.values()
     if any(compute_dtypes(part)["float16"] for part in parts):
         # Keras asks the policy of the model, not those of its layers.

@@ -13,9 +13,10 @@ from .training import (
 )
 
 SPECS = {"tensorflow": ["mirrored:2", "mirrored:4"], "jax": ["jax:2"]}
+SCALES = {"kernel": 0.5, "bias": 2.0}
 PAIRS = [
     {"dtype": "float32", "accumulation": 1, "predicts": True},
-    {"dtype": "mixed_float16", "accumulation": 4},
+    {"dtype": "mixed_float16", "accumulation": 4, "scales": SCALES},
 ]
 CONFIGURATIONS = {
     "mirrored:2": PAIRS,

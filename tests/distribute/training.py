@@ -203,7 +203,14 @@ class Losses(keras.callbacks.Callback):
         self.losses.append(float(logs["loss"]))
 
 
-def train(spec, dtype="float32", accumulation=1, norm="sync", predicts=False):
+def train(
+    spec,
+    dtype="float32",
+    accumulation=1,
+    norm="sync",
+    predicts=False,
+    scales=None,
+):
     """Trains; returns the losses, history, weights and what is predicted."""
     from keras_tricks.distribute import distribute
 
@@ -214,7 +221,7 @@ def train(spec, dtype="float32", accumulation=1, norm="sync", predicts=False):
         model = make_model(dtype)
         compile_model(
             model,
-            make_optimizer(accumulation),
+            make_optimizer(accumulation, rate_scales=scales),
             scaled=dtype == "mixed_float16",
         )
     distribution.prepare(model)

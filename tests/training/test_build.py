@@ -241,6 +241,19 @@ def test_clipping_reaches_the_optimizer():
     assert build_optimizer(Recipe(), 640).adaptive_clipping is None
 
 
+def test_rates_by_depth_need_the_model():
+    recipe = Recipe(weights="w", layer_decay=0.5)
+    with pytest.raises(ValueError, match="`model` must be given.*decay=0.5"):
+        build_optimizer(recipe, 640)
+    model = dense(layers.Dense(5))
+    optimizer = build_optimizer(recipe, 640, model=model)
+    assert [*optimizer.rate_scales.values()] == [0.5, 0.5, 1.0, 1.0]
+    assert build_optimizer(Recipe(), 640, model=model).rate_scales is None
+    compile_model(Recipe(head_learning_rate=0.3), model, 640)
+    scales = model.optimizer.rate_scales
+    assert [*scales.values()] == pytest.approx([1, 1, 3, 3])
+
+
 def test_the_optimizer_has_the_schedule_of_the_plan():
     recipe = Recipe(epochs=4, warmup_epochs=1)
     optimizer = build_optimizer(recipe, 640)

@@ -159,6 +159,55 @@ def test_with_gradient_accumulation_and_a_frozen_stage(tmp_path):
     assert int(run.model.optimizer.iterations) == 9
 
 
+RATES = {"layer_decay": 0.5, "head_learning_rate": 0.4}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_rates_by_depth_are_those_of_what_trains(tmp_path, optimizer):
+    """In both parts of a run, one of which stops within an epoch."""
+    rates = RATES
+    if optimizer == "adamw":
+        rates = {"layer_decay": 0.5, "head_learning_rate": 0.004}
+        rates |= {"optimizer": "adamw", "base_learning_rate": 0.001}
+    recipe = recipe_of(freeze="stem", unfreeze_epoch=1, **rates)
+    factors = {"stem": 0.25, "stage1": 0.5, "logits": 4.0}
+    whole = training.prepare(recipe, tmp_path / "whole")
+    seen = []
+    for trained in ({"stage1", "logits"}, set(factors)):
+        scales = whole.model.optimizer.rate_scales
+        assert {
+            path.partition("_")[0].partition("/")[0] for path in scales
+        } == (trained)
+        for path, factor in scales.items():
+            assert factor == factors[path.partition("_")[0].partition("/")[0]]
+        seen.append(len(scales))
+        if len(seen) == 1:
+            whole.fit(verbose=0)
+    assert seen == [5, 8]
+    folder = tmp_path / "stopped"
+    run = training.prepare(recipe, folder, backup_every_steps=1)
+    with pytest.raises(RuntimeError):
+        run.fit(verbose=0, extra_callbacks=[Stop(2, 1)])
+    training.prepare(recipe, folder, resume="must").fit(verbose=0)
+    assert all(equal(saved(tmp_path / "whole"), saved(folder)))
+
+
+def test_rates_by_depth_are_explained(tmp_path):
+    recipe = recipe_of(
+        freeze="stem", batch_size=64, epochs=1, warmup_epochs=0, **RATES
+    )
+    text = training.prepare(recipe, tmp_path / "run").explanation
+    # The peak for 64 of 256 images is a quarter of 0.1.
+    table = text[text.index("rates ") :].splitlines()[:5]
+    assert [line.split() for line in table] == [
+        ["rates", "layer_decay", "0.5,", "head_learning_rate", "0.4"],
+        ["group", "factor", "peak", "rate"],
+        ["stem", "0.25", "frozen"],
+        ["stage1_conv", "0.5", "0.0125"],
+        ["head", "4", "0.1"],
+    ]
+
+
 def test_frozen_norms_keep_what_they_have(tmp_path):
     recipe = recipe_of(freeze="norms", epochs=1, warmup_epochs=0)
     run = training.prepare(recipe, tmp_path / "run")
