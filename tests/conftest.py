@@ -127,6 +127,8 @@ test_docs.py::test_python_blocks_run[docs/evaluate
 test_docs.py::test_python_blocks_run[docs/models
 test_docs.py::test_python_blocks_run[docs/surgery
 test_docs.py::test_the_
+test_docstrings.py::test_examples[keras_tricks.ablation
+test_docstrings.py::test_examples[keras_tricks.report
 test_docstrings.py::test_public_objects
 test_files.py
 test_lock.py

@@ -64,8 +64,8 @@ class Muon(ByRole, keras.optimizers.Muon):
     ... ])
     >>> optimizer = Muon(1e-3, weight_decay=0.05)
     >>> left = optimizer.left_to_adam(model.trainable_variables)
-    >>> [v.shape for v, adam in zip(model.trainable_variables, left) if adam]
-    [(4,), (144, 1), (1,)]
+    >>> left  # A kernel and a bias, twice.
+    [False, True, True, True]
 
     Reference:
         - [Jordan et al., 2024](https://kellerjordan.github.io/posts/muon/)
