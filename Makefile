@@ -14,7 +14,7 @@ TORCH := torch==2.13.0
 demo: $(VENV)/demo.done
 	$(BIN)/python recipes/ablate.py --configurations=baseline,whole_bag \
 	  --tune=base_learning_rate --tune_factors=0.5,1 --until=0.95 \
-	  --most_seeds=8 --epochs=6 --parallel=2 --folder=runs/demo \
+	  --most_seeds=12 --epochs=6 --parallel=2 --folder=runs/demo \
 	  --title="Handwritten digits, with and without the bag of tricks"
 
 # A worker that has nothing left takes half of what waits for the other.
