@@ -231,7 +231,9 @@ def _optimizer_rules(recipe):
         field.name: field.default for field in dataclasses.fields(recipe)
     }
     optimizer = recipe.optimizer
-    for name in {name for own in OWN_FIELDS.values() for name in own}:
+    # Not a set: the first of several mistakes is told, always the same.
+    owned = (name for own in OWN_FIELDS.values() for name in own)
+    for name in dict.fromkeys(owned):
         changed = getattr(recipe, name) != defaults[name]
         yield (
             changed and name not in OWN_FIELDS[optimizer],

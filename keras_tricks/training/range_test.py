@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import itertools
 import math
 import tempfile
 from pathlib import Path
@@ -61,10 +62,11 @@ def smooth_losses(losses: np.ndarray, decay: float = _SMOOTHING) -> np.ndarray:
     >>> smooth_losses(np.float64([2.0, 2.0]))
     array([2., 2.])
     """
-    losses = np.asarray(losses, "float64")
-    ages = np.arange(len(losses))
-    weights = np.tril(decay ** np.abs(ages[:, None] - ages[None, :]))
-    return weights @ losses / weights.sum(axis=1)
+    means = itertools.accumulate(
+        losses, lambda m, loss: decay * m + (1 - decay) * loss, initial=0.0
+    )
+    sums = np.fromiter(means, "float64")[1:]
+    return sums / (1 - decay ** np.arange(1, len(sums) + 1))
 
 
 def suggest_rate(rates: np.ndarray, smoothed: np.ndarray) -> float:
