@@ -172,7 +172,9 @@ def fitted_recipe(
     """
     changes = given(flag_values)
     whole = flag_values.recipe is not None or flag_values.preset is not None
-    if whole or not {"data_dir", "dataset"} & changes.keys():
+    # The digits are the default, named or not.
+    named = changes.get("data_dir") or changes.get("dataset", "digits")
+    if whole or named == "digits":
         return recipe_from_flags(flag_values), []
     return fit_to_data(changes)
 

@@ -395,3 +395,22 @@ def test_an_unknown_backend_ends_the_script_with_one_line(run_script):
     assert done.stderr == (
         "KERAS_BACKEND must be one of tensorflow, torch, jax. Received: mxnet\n"
     )
+
+
+def test_the_data_that_are_named_decide_what_no_flag_says(load_script):
+    recipe_flags = load_script("recipe_flags")
+
+    def fitted(*arguments):
+        values = flags.FlagValues()
+        recipe_flags.define(values)
+        values(["train.py", *arguments])
+        return recipe_flags.fitted_recipe(values)
+
+    for arguments in ([], ["--dataset=digits"]):
+        assert fitted(*arguments) == (Recipe(), [])
+    recipe, chosen = fitted("--dataset=cifar10", "--epochs=1")
+    assert recipe.warmup_epochs == 0.1 and recipe.augmentation == "shift_flip"
+    assert {choice.field for choice in chosen} >= {"warmup_epochs"}
+    recipe, chosen = fitted("--dataset=cifar10", "--preset=baseline")
+    assert recipe == Recipe.preset("baseline", dataset="cifar10")
+    assert not chosen
