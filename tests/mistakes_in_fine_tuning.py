@@ -25,6 +25,11 @@ def compile_misspelled(_):
 # The mistake, its error, and the message, in which an ellipsis stands for
 # any text.
 MISTAKES = {
+    "a misspelled part of random weights": (
+        lambda _: Recipe(freeze="stem,backbon"),
+        ValueError,
+        "`freeze` must be backbone, …(is it 'backbone'?). Received: …backbon'",
+    ),
     "rates by depth of random weights": (
         lambda _: Recipe(layer_decay=0.75),
         ValueError,

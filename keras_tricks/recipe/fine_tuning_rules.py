@@ -1,5 +1,6 @@
 """What a recipe refuses of the fields that fine-tuning has."""
 
+from keras_tricks import _checks
 from keras_tricks.networks.names import brings_weights, split_name
 
 
@@ -11,6 +12,16 @@ def fine_tuning_rules(recipe):
     has_weights = recipe.weights is not None or brings_weights(recipe.model)
     # A function of the user may load weights itself.
     has_weights = has_weights or split_name(recipe.model)[0] == "function"
+    # With weights the network is asked, which knows the names of its groups.
+    known = "backbone", "norms", "stem", "head"
+    unknown = (_checks.near(part, known) for part in {*parts} - {*known})
+    hint = max(unknown, default="")
+    yield (
+        hint != "" and not has_weights,
+        "freeze",
+        "backbone, norms, names of groups, or a regular expression on the "
+        f"paths of weights{hint}",
+    )
     yield (
         freeze is not None and not has_weights,
         "freeze",
