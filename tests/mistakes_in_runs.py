@@ -9,6 +9,7 @@ from keras_tricks.callbacks import (
     Backup,
     ExponentialMovingAverage,
     MixUpOff,
+    ScheduleFreeAverage,
     SetEpoch,
 )
 from keras_tricks.data import Batches, load
@@ -176,6 +177,21 @@ MISTAKES = {
         lambda _: ExponentialMovingAverage(ema_decay=1),
         ValueError,
         "`ema_decay` must be … [0, 1). Received: ema_decay=1",
+    ),
+    "schedule-free average of SGD": (
+        lambda _: fit(LOGITS, callbacks=[ScheduleFreeAverage()]),
+        ValueError,
+        "`ScheduleFreeAverage` must be … Received: optimizer=SGD",
+    ),
+    "two averages of one run": (
+        lambda _: Recipe(
+            optimizer="schedule_free_adamw",
+            schedule="constant",
+            base_learning_rate=1e-3,
+            ema_decay=0.9,
+        ),
+        ValueError,
+        "`ema_decay` must be 0 with … of its own. Received: ema_decay=0.9",
     ),
     "damaged backup": (
         damaged_backup,

@@ -19,6 +19,9 @@ from keras_tricks.callbacks.loss_scale_logger import (
 from keras_tricks.callbacks.mix_up_off import MixUpOff as MixUpOff
 from keras_tricks.callbacks.preempt import Preempt as Preempt
 from keras_tricks.callbacks.preempt import Preempted as Preempted
+from keras_tricks.callbacks.schedule_free_average import (
+    ScheduleFreeAverage as ScheduleFreeAverage,
+)
 from keras_tricks.callbacks.set_epoch import SetEpoch as SetEpoch
 from keras_tricks.callbacks.tensor_board_scalars import (
     TensorBoardScalars as TensorBoardScalars,

@@ -13,10 +13,8 @@ from keras_tricks import _backend, _files
 from keras_tricks._checks import check_int
 from keras_tricks._types import PathLike
 from keras_tricks.callbacks import _saved_state
+from keras_tricks.callbacks._averaged_weights import AveragedWeights
 from keras_tricks.callbacks._neighbors import find_neighbors
-from keras_tricks.callbacks.exponential_moving_average import (
-    ExponentialMovingAverage,
-)
 from keras_tricks.distribute.base import Distribution
 
 
@@ -50,8 +48,9 @@ class Backup(keras.callbacks.Callback):
 
     Args:
         folder: Folder for the backups, made if it does not exist.
-        average: The `ExponentialMovingAverage` of the run, if there is one;
-            another one, or none, is refused where `fit` starts.
+        average: The `ExponentialMovingAverage` or `ScheduleFreeAverage` of
+            the run, if there is one; another one, or none, is refused where
+            `fit` starts.
         keep: How many backups stay, the last ones. There is room needed for
             one more. Defaults to 2.
         every_steps: Batches between backups within an epoch. Defaults to
@@ -91,7 +90,7 @@ class Backup(keras.callbacks.Callback):
     def __init__(
         self,
         folder: PathLike,
-        average: ExponentialMovingAverage | None = None,
+        average: AveragedWeights | None = None,
         keep: int = 2,
         every_steps: int | None = None,
         logs: Sequence[PathLike] = (),
@@ -155,7 +154,7 @@ class Backup(keras.callbacks.Callback):
         variables = _saved_state.variables(model)
         self._check_all(path, state, more, variables, model)
         if self.average is not None:
-            self.average.set_state(state["average"])
+            self.average.set_state(state.get("average", {}))
         for part in ("weights", "optimizer", "seeds"):
             _saved_state.assign(variables[part], state[part])
         for name, part in self.parts.items():
@@ -209,9 +208,10 @@ class Backup(keras.callbacks.Callback):
         for part in ("weights", "optimizer", "seeds"):
             self._check(part, variables[part], state[part])
         if self.average is not None:
-            if "average" not in state:
+            average = state.get("average", {})
+            if self.average.get_state() and not average:
                 raise self._refusal("there is no average in it")
-            self.average.check_state(state["average"], model)
+            self.average.check_state(average, model)
         for name, part in self.parts.items():
             if hasattr(part, "check_state"):
                 part.check_state(more["parts"][name])
@@ -239,10 +239,10 @@ class Backup(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         for other in sum(find_neighbors(self), []):
-            found = isinstance(other, ExponentialMovingAverage)
+            found = isinstance(other, AveragedWeights)
             if found and other is not self.average:
                 raise ValueError(
-                    "`average` must be the `ExponentialMovingAverage` among "
+                    f"`average` must be the `{type(other).__name__}` among "
                     f"the callbacks. Received: average={self.average}"
                 )
         self._fit_begins = True

@@ -5,12 +5,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_tricks import _backend
 from keras_tricks._checks import check_int, check_real
 from keras_tricks._files import write_atomically
 from keras_tricks._types import PathLike, Tensor
 from keras_tricks._untrusted import read_arrays
-from keras_tricks.callbacks._neighbors import find_neighbors
+from keras_tricks.callbacks._averaged_weights import AveragedWeights
 
 
 def average_decay(
@@ -43,7 +42,7 @@ def average_decay(
     return decay**every
 
 
-class ExponentialMovingAverage(keras.callbacks.Callback):
+class ExponentialMovingAverage(AveragedWeights):
     """Averages all weights during training, batch statistics included.
 
     After each step, `average = d * average + (1 - d) * weight` with d the
@@ -109,35 +108,27 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         swap_on_epoch: bool = True,
         path: PathLike | None = None,
     ):
-        super().__init__()
+        super().__init__(apply_at_end, swap_on_epoch)
         self.ema_decay = check_real(
             "ema_decay", ema_decay, 0, 1, open_high=True
         )
         self.warmup = warmup
         self.every = check_int("every", every, 1)
-        self.apply_at_end = apply_at_end
-        self.swap_on_epoch = swap_on_epoch
         self.path = path
         self.averages: list[Tensor] | None = None
         self.updates = 0
         self._pending = 0
-        self._training_weights = None
-        self._group: _backend.VariableGroup | None = None
 
-    def _weights(self):
-        """Return the averaged weights of the model as one group."""
-        # Reading `model` attaches JAX's state to the variables.
-        variables = _averaged(self.model)
-        group = self._group or _backend.VariableGroup(variables)
-        # The first batch builds layers, and quantization changes them.
-        if [id(v) for v in group.variables] != [id(v) for v in variables]:
-            group = _backend.VariableGroup(variables)
-        self._group = group
-        return group
+    def _variables(self) -> list:
+        """Return the averaged weights of the model."""
+        return _averaged(self.model)
+
+    def _values(self) -> list:
+        """Return their averages; an empty list before training."""
+        return self.averages or []
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        self.swap_out()
-        self._check_neighbors()
+        super().on_train_begin(logs)
         self._check_steps()
         weights = self._weights()
         self._is_new, self._is_first = self.averages is None, True
@@ -145,44 +136,6 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
             self.averages = weights.copies("float32")
         if self.model.built:
             self._check(weights.variables)
-
-    def _check_neighbors(self):
-        """Refuse callbacks that would keep other weights than is thought."""
-        before, behind = find_neighbors(self)
-        for other in [*before, *behind]:
-            if isinstance(
-                other,
-                (ExponentialMovingAverage, keras.callbacks.SwapEMAWeights),
-            ):
-                raise ValueError(
-                    "`callbacks` must have one callback that puts averaged "
-                    "weights into the model: two would take those of the other "
-                    "for the training weights. Received: "
-                    f"`{type(other).__name__}` beside "
-                    "`ExponentialMovingAverage`"
-                )
-            sees_average = self.swap_on_epoch and other in behind
-            restores = getattr(other, "restore_best_weights", False)
-            keeps_best = restores or getattr(other, "save_best_only", False)
-            is_scored = str(getattr(other, "monitor", "")).startswith("val_")
-            overwritten = restores and self.apply_at_end and other in before
-            if keeps_best and is_scored and not sees_average or overwritten:
-                raise ValueError(
-                    f"`callbacks` must have `{type(other).__name__}` behind "
-                    "`ExponentialMovingAverage(swap_on_epoch=True)`, to keep "
-                    f"the averaged weights that {other.monitor} belongs to. "
-                    "Received: it stands "
-                    f"{'behind' if other in behind else 'before'}, with "
-                    f"swap_on_epoch={self.swap_on_epoch}"
-                )
-            if sees_average and isinstance(
-                other, keras.callbacks.BackupAndRestore
-            ):
-                raise ValueError(
-                    f"`callbacks` must have `{type(other).__name__}` before "
-                    "`ExponentialMovingAverage`, to save the training "
-                    "weights. Received: it stands behind"
-                )
 
     def _check_steps(self):
         """Find out how many batches a step has, and how many are seen."""
@@ -253,51 +206,10 @@ class ExponentialMovingAverage(keras.callbacks.Callback):
         self.averages = self._weights().move(self.averages, 1.0 - decay)
         self.updates += 1
 
-    def swap_in(self) -> None:
-        """Put the averaged weights into the model, until `swap_out`."""
-        if not self.averages or self._training_weights is not None:
-            return
-        weights = self._weights()
-        self._training_weights = weights.copies()
-        weights.assign(self.averages)
-
-    def swap_out(self) -> bool:
-        """Put the training weights back into the model.
-
-        Returns:
-            Whether the averaged ones were in.
-        """
-        if self._training_weights is None:
-            return False
-        self._weights().assign(self._training_weights)
-        self._training_weights = None
-        return True
-
-    def on_test_begin(self, logs: dict | None = None) -> None:
-        self.swap_in()
-
-    def on_test_end(self, logs: dict | None = None) -> None:
-        self.swap_out()
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.swap_out()
-
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if self.path is not None:
             self.save(self.path)
-        if self.swap_on_epoch:
-            self.swap_in()
-
-    def on_train_end(self, logs: dict | None = None) -> None:
-        self.swap_out()
-        if self.apply_at_end:
-            self.apply()
-
-    def apply(self) -> None:
-        """Put the averaged weights into the model, for good."""
-        self.swap_out()
-        if self.averages:
-            self._weights().assign(self.averages)
+        super().on_epoch_end(epoch, logs)
 
     def get_state(self) -> dict:
         """Return the average and its counters as a dict of NumPy arrays."""

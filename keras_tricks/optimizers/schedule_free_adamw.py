@@ -21,8 +21,9 @@ class ScheduleFreeAdamW(ByRole, keras.optimizers.Optimizer):
     - `x = (1 - c) x + c z`, where c is η² over the sum of all η² so far
     - `y = (1 - β₁) z + β₁ x`
 
-    x is the average that the method is about; the model holds y, which is
-    near it. `averaged_values` gives x.
+    x is the average that the method is about; while it trains the model
+    holds y, which is near it. `callbacks.ScheduleFreeAverage` puts x into the
+    model to be scored and saved; `averaged_values` gives x.
 
     Core Keras' ScheduleFreeAdamW, of 3.14 and later, decays y alone, which
     the average forgets again, and weighs the steps of a warmup like all
@@ -129,6 +130,13 @@ class ScheduleFreeAdamW(ByRole, keras.optimizers.Optimizer):
         self.assign(
             variable, (1 - self.beta_1) * new_fast + self.beta_1 * average
         )
+
+    def averaged_variables(self) -> list:
+        """Return the trained variables, which hold y, and then those of z.
+
+        Where all of them are set to x, training can begin anew from it.
+        """
+        return [*self._trainable_variables, *self._fast]
 
     def averaged_values(self) -> list:
         """Return x, the averaged weights, for each trainable variable."""

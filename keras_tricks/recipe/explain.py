@@ -281,6 +281,11 @@ def _input(recipe):
 
 
 def _average(recipe):
+    if recipe.optimizer == "schedule_free_adamw":
+        return (
+            "validated and saved: the average of the fast weights; trained, "
+            "with its batch-norm statistics: what is between them"
+        )
     if not recipe.ema_decay:
         return "those of the last update"
     return (

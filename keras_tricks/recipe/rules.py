@@ -255,6 +255,12 @@ def _optimizer_rules(recipe):
         "stands for a schedule",
     )
     yield (
+        optimizer == "schedule_free_adamw" and recipe.ema_decay,
+        "ema_decay",
+        "0 with optimizer='schedule_free_adamw', which has an average of its "
+        "own",
+    )
+    yield (
         optimizer in ("lion", "schedule_free_adamw") and recipe.beta_1 == 0,
         "beta_1",
         f"above 0 with optimizer={optimizer!r}",

@@ -23,6 +23,9 @@ from keras_tricks.recipe.plan import make_optimizer, make_plan, make_schedule
 from keras_tricks.training.class_balance import class_balance
 from keras_tricks.training.input import choose_data_format
 
+Average = callbacks.ExponentialMovingAverage | callbacks.ScheduleFreeAverage
+"""What may show averaged weights where a model is scored and saved."""
+
 
 def build_model(
     recipe: Recipe, image_shape: tuple[int, int, int], num_classes: int
@@ -269,10 +272,8 @@ def _build_metrics(recipe, num_classes):
     return logged
 
 
-def build_average(
-    recipe: Recipe,
-) -> callbacks.ExponentialMovingAverage | None:
-    """Return the callback that averages the weights, or None without it.
+def build_average(recipe: Recipe) -> Average | None:
+    """Return the callback that validates and saves averages, or None.
 
     Training may go on after `fit`, so `apply` is left to the caller.
 
@@ -281,6 +282,8 @@ def build_average(
     >>> build_average(Recipe(ema_decay=0.99)).ema_decay
     0.99
     """
+    if recipe.optimizer == "schedule_free_adamw":
+        return callbacks.ScheduleFreeAverage(apply_at_end=False)
     if not recipe.ema_decay:
         return None
     return callbacks.ExponentialMovingAverage(

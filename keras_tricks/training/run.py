@@ -18,7 +18,7 @@ from keras_tricks.data.sources.class_names import describe_classes
 from keras_tricks.distribute import Distribution
 from keras_tricks.recipe import Recipe
 from keras_tricks.surgery import freeze
-from keras_tricks.training.build import build_average, build_model
+from keras_tricks.training.build import Average, build_average, build_model
 from keras_tricks.training.explain_run import (
     explain_class_balance,
     explain_devices,
@@ -92,7 +92,7 @@ class PreparedRun:
     stages: list[tuple[int, EpochBatches]]
     validation_batches: EpochBatches
     model: keras.Model
-    average: callbacks.ExponentialMovingAverage | None
+    average: Average | None
     backup: callbacks.Backup
     distribution: Distribution
     epochs_done: int
