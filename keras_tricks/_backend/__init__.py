@@ -20,6 +20,7 @@ from keras_tricks._backend.generators import (
     set_random_state as set_random_state,
 )
 from keras_tricks._backend.labels import check_label_range as check_label_range
+from keras_tricks._backend.memory import PeakMemory as PeakMemory
 from keras_tricks._backend.step_errors import fail_if as fail_if
 from keras_tricks._backend.steps import (
     before_compiled_step as before_compiled_step,

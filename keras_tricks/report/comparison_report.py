@@ -176,7 +176,8 @@ def _markdown(title, view, lines, notes, command):
         found += ["", *_table(header, rows)]
     keys = ("name", "mean", "std", "runs", "failed", "epochs", "speed")
     header = ["configuration", "mean", "std over seeds", "runs", "failed"]
-    header += ["epochs", "images/s"]
+    header += ["epochs", "images/s", "peak memory, MB"]
+    keys += ("memory",)
     rows = [[row[key] for key in keys] for row in view.configurations()]
     found += ["", *_table(header, rows), ""]
     found += [f"- {note}" for note in notes]

@@ -166,13 +166,23 @@ class ComparisonView:
                     "failed": str(len(self.failed.get(name, {})) or ""),
                     "epochs": ", ".join(map(str, epochs)) or "–",
                     "speed": f"{speed:,.0f}" if speed == speed else "–",
-                    "memory": self.megabytes(name),
+                    "weights": self.weights(name),
+                    "memory": self.memory(name),
                     "reach": self.reach(name),
                 }
             )
         return rows
 
-    def megabytes(self, name):
+    def memory(self, name):
+        """Return the median of the peaks, as text."""
+        peaks = [
+            run.result.get("peak_memory_bytes")
+            for run in self.runs[name].values()
+        ]
+        peaks = [peak for peak in peaks if peak]
+        return f"{statistics.median(peaks) / 1e6:,.0f}" if peaks else "–"
+
+    def weights(self, name):
         sizes = {
             run.result.get("parameters") for run in self.runs[name].values()
         } - {None}

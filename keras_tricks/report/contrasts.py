@@ -243,4 +243,10 @@ def _more_seeds(difference, verdict, count, rule):
         return None
     # Holm's first step, which is the hardest.
     level = rule.level / count
-    return seeds_needed(difference.deviation, effect, level, rule.power)
+    return seeds_needed(
+        difference.deviation,
+        effect,
+        level,
+        rule.power,
+        sequential=rule.sequential,
+    )

@@ -8,6 +8,7 @@ import statistics
 import numpy as np
 
 from keras_tricks.report.page import missing_extra
+from keras_tricks.report.sequential import reach
 
 
 def t_quantile(degrees: int, level: float = 0.05) -> float:
@@ -169,8 +170,13 @@ def seeds_needed(
     level: float = 0.05,
     power: float = 0.8,
     most: int = 10_000,
+    sequential: bool = False,
 ) -> int | None:
     """Return how many seeds show an effect by the paired t test.
+
+    Or by the sequential rule: then the bound on t is
+    `report.sequential.reach` at the last of the seeds. Looks before it can
+    only find more.
 
     Args:
         deviation: Standard deviation of the differences.
@@ -178,6 +184,7 @@ def seeds_needed(
         level: Of the two-sided test.
         power: Probability to find it.
         most: Where to give up.
+        sequential: Whether one looks after each seed.
 
     Returns:
         The smallest number, at least 2, or `None` if it is above `most`.
@@ -185,12 +192,18 @@ def seeds_needed(
     Example:
     >>> seeds_needed(deviation=1.0, effect=1.0)
     10
+    >>> seeds_needed(deviation=1.0, effect=1.0, sequential=True)
+    20
     """
     stats = _scipy()
 
     def is_enough(count):
         shift = abs(effect) / deviation * math.sqrt(count)
         bound = stats.t.ppf(1 - level / 2, count - 1)
+        if sequential:
+            bound = reach(count, level)
+        if math.isinf(bound):
+            return False
         found = stats.nct.sf(bound, count - 1, shift)
         # Far out in its tail SciPy gives NaN, where it is 1.
         return math.isnan(found) or found >= power

@@ -21,7 +21,7 @@ def last_backup(run):
     return f"The last good backup is {backups[0]}"
 
 
-def finish_run(prepared, seconds):
+def finish_run(prepared, seconds, peak_memory):
     """Write the model, the result and the report of a complete run."""
     recipe, folder = prepared.recipe, prepared.folder
     model = getattr(prepared.model, "student", prepared.model)
@@ -41,6 +41,7 @@ def finish_run(prepared, seconds):
         "epochs": run.epochs,
         "wall_seconds": round(seconds, 2),
         "images_per_second": statistics.median(speeds) if speeds else None,
+        "peak_memory_bytes": peak_memory,
         "parameters": model.count_params(),
         "model": model.name,
         "dataset": recipe.data_dir or recipe.dataset,

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 
 from keras_tricks import callbacks
+from keras_tricks._backend import PeakMemory
 from keras_tricks._files import storage_error
 from keras_tricks._lock import FolderLock
 from keras_tricks.data import ImageData, ImageSet, RestOfEpoch
@@ -122,7 +123,7 @@ class PreparedRun:
         extra_callbacks: list | None = None,
     ) -> dict:
         """Train, write everything into the folder, see `train`."""
-        start = time.perf_counter()
+        start, memory = time.perf_counter(), PeakMemory()
         if self.distribution.is_chief:
             self.lock.acquire()
         try:
@@ -137,7 +138,8 @@ class PreparedRun:
             if self.average is not None and not parts:
                 self.average.set_model(self.model)
                 self.average.apply()
-            return finish_run(self, time.perf_counter() - start)
+            seconds, peak = time.perf_counter() - start, memory.read()
+            return finish_run(self, seconds, peak)
         except FloatingPointError as error:
             raise FloatingPointError(
                 f"{error}. Another --base_learning_rate or --warmup_epochs "
@@ -375,7 +377,7 @@ def train(
 
     Returns:
         What result.json holds: last and best validation accuracy, plain
-        validation cross-entropy, seconds, versions.
+        validation cross-entropy, seconds, peak memory, versions.
 
     Raises:
         FloatingPointError: If the loss became NaN or infinite; the folder

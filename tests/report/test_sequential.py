@@ -11,6 +11,7 @@ from keras_tricks.report.sequential import (
     reach,
     weigh,
 )
+from keras_tricks.report.statistics import seeds_needed
 
 
 @pytest.mark.parametrize("count", [2, 5, 30])
@@ -125,3 +126,22 @@ def test_a_question_stays_decided():
         }
         decisions = decide(contrasts, some, rule)
         assert decisions[0].verdict != OPEN
+
+
+@pytest.mark.parametrize("effect, level", [(1.0, 0.05), (2.0, 0.05 / 8)])
+def test_the_seeds_needed_have_the_power_of_the_rule(effect, level):
+    count = seeds_needed(1.0, effect, level, sequential=True)
+    assert count > seeds_needed(1.0, effect, level)
+
+    def power(n):  # By simulation; of the last look, and of any.
+        draws = np.random.default_rng(n).normal(effect, 1, (2_000, n))
+        errors = draws.std(axis=1, ddof=1) / math.sqrt(n)
+        factors = [bayes_factor(n, t) for t in draws.mean(axis=1) / errors]
+        some = draws[:500].tolist()
+        any_look = [weigh(list(row), level).p_value < level for row in some]
+        return np.mean(np.array(factors) > 1 / level), np.mean(any_look)
+
+    last, any_look = power(count)
+    assert last > 0.8 - 0.03
+    assert any_look > 0.8 - 0.05
+    assert power(count - 1)[0] < 0.8 + 0.03
