@@ -7,8 +7,10 @@ import numpy as np
 
 from keras_tricks.data import Preprocessing
 from keras_tricks.surgery.graph import flatten
+from keras_tricks.surgery.rebuild import finish_normalization
 
 _RESCALES = (keras.layers.Rescaling, keras.layers.Normalization)
+_IMAGENET_STD = 0.229, 0.224, 0.225  # As Keras' EfficientNet rounds it.
 _PROBES = np.concatenate(
     [np.zeros((1, 3)), 255 * np.eye(3), [[31.0, 127.0, 224.0]]]
 )
@@ -84,6 +86,50 @@ def rescales_itself(model: keras.Model) -> bool:
     return bool(first) and all(
         isinstance(node.operation, _RESCALES) for node in first
     )
+
+
+def mend_normalization(model: keras.Model) -> bool:
+    """Let a network divide images by deviations whose root it would take.
+
+    The ImageNet weights of EfficientNet have standard deviations where a
+    `Normalization` layer expects variances. Keras makes up for it by one more
+    layer with `weights="imagenet"`, and not where the same weights come from
+    a file. Whether they are such weights is measured on what the first layers
+    compute; those of a network that was trained without them stay.
+
+    Args:
+        model: The network with its weights; if need be, it changes.
+
+    Returns:
+        Whether it changed.
+
+    Example:
+    >>> layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
+    >>> mend_normalization(keras.Sequential([keras.Input((8, 8, 3)), *layers]))
+    False
+    """
+    layers = []
+    for node in flatten(model):
+        if isinstance(node.operation, _RESCALES):
+            layers.append(node.operation)
+        elif node.parents:
+            break
+
+    def normalize(images):
+        for layer in layers:
+            images = layer(images)
+        return images
+
+    last = layers[-1] if layers else None
+    if not isinstance(last, keras.layers.Normalization) or not last.weights:
+        return False
+    found = measure_normalization(normalize)
+    squares = np.square(found.std if found else (0.0,) * 3) / 255**2
+    if not np.allclose(squares, _IMAGENET_STD, rtol=1e-3):
+        return False
+    last.adapt_variance.assign(np.square(_IMAGENET_STD))
+    finish_normalization(last)
+    return True
 
 
 def pixels_as_they_are(image_size: int, channels: int) -> Preprocessing:

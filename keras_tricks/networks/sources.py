@@ -15,7 +15,10 @@ from keras_tricks._checks import first_line
 from keras_tricks._untrusted import check_weights, load_model
 from keras_tricks.data import Preprocessing
 from keras_tricks.data.preprocessing_file import read_preprocessing
-from keras_tricks.networks.normalization import measure_normalization
+from keras_tricks.networks.normalization import (
+    measure_normalization,
+    mend_normalization,
+)
 
 _IMAGENET_CLASSES = 1000
 
@@ -61,10 +64,12 @@ def find_application(name, shape, num_classes, weights, skip_head) -> Found:
     if Path(weights).is_file():
         beside = read_preprocessing(Path(weights).parent)
         model, fresh = _from_file(name, shape, num_classes, weights)
+        mended = mend_normalization(model)
+        note = ", whose deviations of images stood as variances"
         return Found(
             model,
             beside or preprocessing,
-            f"weights of {weights}",
+            f"weights of {weights}{note if mended else ''}",
             fresh_head=fresh,
         )
     if weights != "imagenet":

@@ -129,6 +129,16 @@ def rebuild(
     return new, tuple(notes)
 
 
+def finish_normalization(layer: keras.layers.Layer) -> None:
+    """Let what normalizes in a layer compute with the values it has now.
+
+    `keras.layers.Normalization` computes with copies of its variables.
+    """
+    for part in layer._flatten_layers():
+        if isinstance(part, keras.layers.Normalization):
+            part.finalize_state()
+
+
 def _copy_model(model, replacements, made):
     """Copy a model without its weights.
 
@@ -212,6 +222,7 @@ def _inherit(old, new):
     for source, target in pairs:
         # JAX' training donates its buffers: the models must not share any.
         target.assign(np.array(ops.convert_to_numpy(source)))
+    finish_normalization(new)
     weighted = [
         [part for part in layer._flatten_layers() if part.variables]
         for layer in (old, new)

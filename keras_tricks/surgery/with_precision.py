@@ -2,6 +2,8 @@ import json
 
 import keras
 
+from keras_tricks.surgery.rebuild import finish_normalization
+
 
 def with_precision(model: keras.Model, dtype: str = "float32") -> keras.Model:
     """Return the same network that computes in another precision.
@@ -33,6 +35,7 @@ def with_precision(model: keras.Model, dtype: str = "float32") -> keras.Model:
     config.pop("compile_config", None)
     copy = keras.saving.deserialize_keras_object(config)
     copy.set_weights(model.get_weights())
+    finish_normalization(copy)
     return copy
 
 

@@ -309,6 +309,33 @@ def test_names_of_imagenet_go_to_keras(monkeypatch, numpy_kernels):
     assert calls[1][1]["classifier_activation"] is None
 
 
+@pytest.mark.parametrize("whose", ["Keras'", "own"])
+def test_efficient_net_sees_images_as_its_weights_do(
+    whose, tmp_path, monkeypatch, numpy_kernels
+):
+    """What Keras would download is made here; it adds a layer for it."""
+    build, path = keras.applications.EfficientNetB0, tmp_path / "f.weights.h5"
+    options = {"input_shape": SHAPE, "include_top": False, "pooling": "avg"}
+    source = build(weights=None, **options)
+    if whose == "Keras'":
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        norm = next(x for x in source.layers if type(x) is layers.Normalization)
+        for weight, values in zip(norm.weights, (mean, std), strict=False):
+            weight.assign(values)
+    source.save_weights(path)
+    model = small("EfficientNetB0", weights=str(path))
+    note = "whose deviations of images stood as variances"
+    assert (note in str(model.network_report)) is (whose == "Keras'")
+    files = sys.modules[build.__module__].file_utils
+    monkeypatch.setattr(files, "get_file", lambda *_, **__: str(path))
+    theirs = build(weights="imagenet", **options)
+    if whose == "own":
+        theirs = source
+    found = keras.Model(model.inputs[0], model.layers[-1].input)
+    scale = np.abs(logits(theirs)).max()
+    np.testing.assert_allclose(logits(found), logits(theirs), atol=1e-5 * scale)
+
+
 def test_every_application_has_its_normalization():
     assert len(APPLICATIONS) > 30
     for name in APPLICATIONS:

@@ -4,6 +4,7 @@ import pytest
 from keras import layers, ops
 
 from keras_tricks.surgery import change_head
+from keras_tricks.surgery.with_precision import with_precision
 
 SHAPE = (8, 8, 3)
 
@@ -164,3 +165,16 @@ def sigmoid():
 def test_what_has_no_head(make, expected):
     with pytest.raises(ValueError, match=f"^`model` {expected}"):
         change_head(make())
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda model: change_head(model, 5)[0], with_precision]
+)
+def test_a_normalization_computes_with_what_it_had_learned(copied):
+    norm = layers.Normalization(axis=-1)
+    model = keras.Sequential([keras.Input((4,)), norm, layers.Dense(3)])
+    x = np.random.default_rng(0).normal(5.0, 2.0, (8, 4)).astype("float32")
+    norm.adapt(x)
+    found = numbers(copied(model).layers[0](x))
+    expected = (x.astype("float64") - x.mean(0)) / x.std(0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
