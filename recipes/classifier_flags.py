@@ -6,7 +6,8 @@ import dataclasses
 from absl import flags
 
 from keras_tricks import evaluation
-from keras_tricks.data.transforms import CHANNELS, INTERPOLATIONS
+from keras_tricks._image_size import parse_size
+from keras_tricks.data.transforms import CHANNELS, INTERPOLATIONS, RESIZES
 from keras_tricks.evaluation import read_preprocessing_file
 
 _MODEL = flags.DEFINE_string(
@@ -39,8 +40,16 @@ _PREPROCESSING = flags.DEFINE_string(
     None,
     "A preprocessing.json, in place of what belongs to the weights.",
 )
-_IMAGE_SIZE = flags.DEFINE_integer(
-    "image_size", None, "Side in pixels of what the network sees.", 1
+_IMAGE_SIZE = flags.DEFINE_string(
+    "image_size",
+    None,
+    "Side in pixels of what the network sees, or height x width: 224x320.",
+)
+_RESIZE = flags.DEFINE_enum(
+    "resize",
+    None,
+    RESIZES,
+    "How an image gets that size: crop what is too much, or letterbox.",
 )
 _CROP_RATIO = flags.DEFINE_float(
     "crop_ratio", None, "image_size over the short side of the resized image."
@@ -70,7 +79,8 @@ def changes() -> dict:
         own = read_preprocessing_file(_PREPROCESSING.value)
         values = dataclasses.asdict(own)
     given = {
-        "image_size": _IMAGE_SIZE.value,
+        "image_size": _size(_IMAGE_SIZE.value),
+        "resize": _RESIZE.value,
         "crop_ratio": _CROP_RATIO.value,
         "interpolation": _INTERPOLATION.value,
         "mean": _numbers("mean", _MEAN.value),
@@ -114,6 +124,16 @@ def _literal(text):
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
+
+
+def _size(text):
+    try:
+        return None if text is None else parse_size(text)
+    except ValueError:
+        raise ValueError(
+            "`image_size` must be an integer, or height x width as 224x320. "
+            f"Received: --image_size={text}"
+        ) from None
 
 
 def _numbers(name, texts):

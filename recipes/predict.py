@@ -51,10 +51,9 @@ def classify(classifier, paths, top_k, ten_crop, batch_size):
         first, or its `error`.
     """
     own = evaluation.check_preprocessing(classifier)
-    transform = own.ten_crops if ten_crop else own.transform
     files = open_image_files(paths)
     size = min(batch_size, len(files) * (10 if ten_crop else 1))
-    batches = EvaluationBatches(files, transform, own.normalize, size)
+    batches = EvaluationBatches(files, own.views(ten_crop), own.normalize, size)
     results = [{"file": path} for path in paths]
     for x, indices in batches:
         log_p = evaluation.merge_crops(classifier.log_probabilities(x, size))

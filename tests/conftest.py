@@ -48,6 +48,7 @@ data/transforms/test_decode.py
 data/transforms/test_erasing.py
 data/transforms/test_jitter_and_light.py
 data/transforms/test_jpeg_header.py
+data/transforms/test_letterbox.py
 data/transforms/test_policies.py
 data/transforms/test_preprocessing.py
 data/transforms/test_random_crops.py
@@ -131,6 +132,7 @@ test_docstrings.py::test_examples[keras_tricks.ablation
 test_docstrings.py::test_examples[keras_tricks.report
 test_docstrings.py::test_public_objects
 test_files.py
+test_image_size.py
 test_lock.py
 test_mistakes.py::test_a_flag
 test_mistakes.py::test_a_wrong_flag

@@ -14,6 +14,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "keras_tricks"
 ROOMS = """
 _text
 _version  _keras_version  _checks  _registration  _deprecation  _types
+_image_size
 _files  _lock  _random  _signals  _untrusted
 _backend  _model_facts
 schedules  losses  optimizers  layers

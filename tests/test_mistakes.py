@@ -16,6 +16,7 @@ from . import (
     mistakes_in_code,
     mistakes_in_distillation,
     mistakes_in_fine_tuning,
+    mistakes_in_images,
     mistakes_in_networks,
     mistakes_in_runs,
 )
@@ -27,6 +28,7 @@ MISTAKES = (
     mistakes_in_code.MISTAKES
     | mistakes_in_distillation.MISTAKES
     | mistakes_in_fine_tuning.MISTAKES
+    | mistakes_in_images.MISTAKES
     | mistakes_in_networks.MISTAKES
     | mistakes_in_runs.MISTAKES
 )
@@ -66,6 +68,10 @@ def test_a_column_of_labels_is_no_mistake():
         (
             "--train_samples=few",
             "flag --train_samples=few: must be an integer…",
+        ),
+        (
+            "--image_size=16x",
+            "flag --image_size=16x: must be an integer, height x width as …",
         ),
         ("--step_epochs=a,b", "flag --step_epochs=a,b: must be integers …"),
         (

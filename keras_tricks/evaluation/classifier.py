@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_tricks._image_size import sides_of
 from keras_tricks._model_facts.image_input import data_formats
 from keras_tricks._model_facts.last_activation import last_activation
 from keras_tricks.data import Preprocessing
@@ -71,12 +72,15 @@ class Classifier:
 
     def _check_size(self, preprocessing):
         shape = self.channels_last_shape(len(preprocessing.channels))
-        size = preprocessing.image_size
-        check_square(shape)
-        if not {*shape[1:3]} <= {None, size}:
+        sides = sides_of(preprocessing.image_size)
+        if any(
+            wanted not in (None, side)
+            for wanted, side in zip(shape[1:3], sides, strict=True)
+        ):
             raise ValueError(
                 "`image_size` must be that of the model's input, "
-                f"{shape[1]} x {shape[2]}. Received: image_size={size}"
+                f"{shape[1]} x {shape[2]}. "
+                f"Received: image_size={preprocessing.image_size}"
             )
 
     @property
@@ -176,21 +180,3 @@ class Classifier:
             x = np.concatenate([x, padding])
         outputs = self.model.predict_on_batch(x)
         return np.asarray(outputs[: size - missing])
-
-
-def check_square(shape: tuple) -> None:
-    """Refuse a network of images that no `Preprocessing` makes.
-
-    Args:
-        shape: Of its input: batch, H, W, C.
-
-    Raises:
-        ValueError: If height and width are known and differ.
-    """
-    _, height, width, _ = shape
-    if None not in (height, width) and height != width:
-        raise ValueError(
-            "`model` must take square images, as every preprocessing makes "
-            "them; others are evaluated as arrays of their training run "
-            f"alone. Received: an input of {height} x {width} pixels"
-        )

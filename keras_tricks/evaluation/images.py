@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_tricks._model_facts.image_input import data_formats
+from keras_tricks._image_size import size_text
 from keras_tricks._text import printable
 from keras_tricks._types import Images
 from keras_tricks.data import (
@@ -25,7 +25,7 @@ from keras_tricks.data.sources.decoded_records import DecodedRecords
 from keras_tricks.data.sources.records import take_records
 from keras_tricks.data.transforms import channel_statistics
 from keras_tricks.data.transforms.preprocessing import normalize
-from keras_tricks.evaluation.classifier import Classifier, check_square
+from keras_tricks.evaluation.classifier import Classifier
 from keras_tricks.training import load_data
 
 
@@ -88,11 +88,14 @@ class LabeledImages:
         own = self.preprocessing
         if own is None:
             return "as in training"
+        size = size_text(own.image_size)
+        if own.resize == "letterbox":
+            return f"letterbox of {size} ({own.interpolation}), {own.channels}"
+        first = f"short side {own.short_side}"
+        if not isinstance(own.image_size, int):
+            first = f"covering {size_text(own.covered)}"
         crops = "central" if self.transform == own.transform else "ten crops of"
-        return (
-            f"short side {own.short_side} ({own.interpolation}), {crops} "
-            f"{own.image_size}, {own.channels}"
-        )
+        return f"{first} ({own.interpolation}), {crops} {size}, {own.channels}"
 
     def batches(
         self, batch_size: int = 64, workers: int | None = None
@@ -252,9 +255,7 @@ def _labels_of(own, labels, classes):
 def _from_elsewhere(classifier, data_dir, dataset, ten_crop, samples, keys):
     preprocessing = check_preprocessing(classifier)
     options = {
-        "transform": preprocessing.ten_crops
-        if ten_crop
-        else preprocessing.transform,
+        "transform": preprocessing.views(ten_crop),
         "normalize": preprocessing.normalize,
         "preprocessing": preprocessing,
     }
@@ -300,7 +301,7 @@ def check_preprocessing(classifier: Classifier) -> Preprocessing:
     """Return the preprocessing of a classifier.
 
     Raises:
-        ValueError: If it is unknown, or the network takes no square images.
+        ValueError: If it is unknown.
 
     Example:
     >>> from keras_tricks import models
@@ -311,9 +312,6 @@ def check_preprocessing(classifier: Classifier) -> Preprocessing:
     37
     """
     if classifier.preprocessing is None:
-        for channels in (3, 1):
-            if data_formats(classifier.model, channels):
-                check_square(classifier.channels_last_shape(channels))
         raise ValueError(
             "`mean` and `std` must be given, because nothing tells how the "
             f"images of this model are normalized. Received: "

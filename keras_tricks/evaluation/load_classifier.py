@@ -9,6 +9,8 @@ import keras
 
 from keras_tricks import _backend
 from keras_tricks._checks import first_line
+from keras_tricks._image_size import sides_of
+from keras_tricks._model_facts.image_input import data_formats, image_sides
 from keras_tricks._untrusted import load_model
 from keras_tricks.data import Preprocessing
 from keras_tricks.data.preprocessing_file import read_preprocessing
@@ -156,8 +158,8 @@ def _named(name, weights, names, model_args, changes):
     channels = len(changes.get("channels", "RGB"))
     first = keras.config.image_data_format() == "channels_first"
 
-    def shape(size):
-        sides = (size, size)
+    def shape(height, width):
+        sides = (height, width)
         return (channels, *sides) if first else (*sides, channels)
 
     def build(weights, **options):
@@ -170,11 +172,11 @@ def _named(name, weights, names, model_args, changes):
             ) from None
 
     # The size that the weights are for is known when they are loaded.
-    model = build(weights, **{"input_shape": shape(None), **options})
+    model = build(weights, **{"input_shape": shape(None, None), **options})
     known = read_preprocessing(Path(weights).parent) or model.preprocessing
     size = changes.get("image_size", known and known.image_size)
     if size is not None:
-        options = {"input_shape": shape(size), **options}
+        options = {"input_shape": shape(*sides_of(size)), **options}
     model = _fast(build(model, **options))
     preprocessing = _complete(known, changes, model)
     return Classifier(model, preprocessing, names, None, f"{name}, {weights}")
@@ -186,9 +188,10 @@ def _of_others(name, weights, names, changes):
             f"`weights` must be given for {name}. Received: weights=None"
         )
     size, channels = changes.get("image_size"), changes.get("channels", "RGB")
+    sides = (None, None) if size is None else sides_of(size)
     model = build_network(
         name,
-        (size, size, len(channels)),
+        (*sides, len(channels)),
         None if names is None else len(names),
         weights=weights,
     )
@@ -224,10 +227,9 @@ def _complete(known, changes, model):
         return dataclasses.replace(known, **changes)
     if not {"mean", "std"} <= set(changes):
         return None
-    shape = model.input_shape
-    sides = {n for n in shape[1:] if n is not None and n > 3}
-    if len(sides) == 1:
-        changes = {"image_size": sides.pop(), **changes}
-    if 1 in shape[1:]:
+    if data_formats(model, 1):
         changes = {"channels": "L", **changes}
+    sides = image_sides(model, len(changes.get("channels", "RGB")))
+    if None not in sides:
+        changes = {"image_size": sides, **changes}
     return Preprocessing(**changes)

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_tricks import surgery
 from keras_tricks._checks import first_line
-from keras_tricks._model_facts.image_input import data_formats
+from keras_tricks._model_facts.image_input import data_formats, image_sides
 from keras_tricks._model_facts.last_activation import check_ends_in_logits
 from keras_tricks._model_facts.precision import compute_dtypes
 from keras_tricks.data import Preprocessing
@@ -97,11 +97,11 @@ def _known_normalization(found, name, image_shape):
             f"`model` must take images of {len(known.channels)} channels, as "
             f"its weights do. Received: model={name!r}, images of {channels}"
         )
-    sides = {*(getattr(model, "input_shape", None) or ())[1:], image_shape[0]}
-    sides -= {None, channels}
-    if len(sides) != 1:
+    sides = zip(image_sides(model, channels), image_shape[:2], strict=True)
+    height, width = (given if own is None else own for own, given in sides)
+    if None in (height, width):
         return known
-    return dataclasses.replace(known, image_size=sides.pop())
+    return dataclasses.replace(known, image_size=(height, width))
 
 
 def _operate(found, name, num_classes, options, notes):

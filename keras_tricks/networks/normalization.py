@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from keras_tricks._image_size import ImageSize
 from keras_tricks.data import Preprocessing
 from keras_tricks.surgery.graph import flatten
 from keras_tricks.surgery.rebuild import finish_normalization
@@ -18,7 +19,7 @@ _SIDE = 8
 
 
 def measure_normalization(
-    function: Callable, image_size: int = 224
+    function: Callable, image_size: ImageSize = 224
 ) -> Preprocessing | None:
     """Find the mean, standard deviation and channels that a function applies.
 
@@ -132,7 +133,7 @@ def mend_normalization(model: keras.Model) -> bool:
     return True
 
 
-def pixels_as_they_are(image_size: int, channels: int) -> Preprocessing:
+def pixels_as_they_are(image_size: ImageSize, channels: int) -> Preprocessing:
     """Return the preprocessing of a network that takes 0 ... 255.
 
     Example:

@@ -203,7 +203,7 @@ def _measure(converter):
         return result.transpose(0, 2, 3, 1) if first else result
 
     size = getattr(converter, "image_size", None) or (224, 224)
-    return measure_normalization(normalize, size[0])
+    return measure_normalization(normalize, tuple(size))
 
 
 def find_file(path, shape, num_classes, weights, skip_head) -> Found:

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from keras_tricks.data.transforms.preprocessing import MOST_SIDE
+from keras_tricks._image_size import ImageSize
+from keras_tricks.data.transforms.preprocessing import MOST_SIDE, RESIZES
 from keras_tricks.recipe.fields import option
 
 
@@ -35,8 +36,11 @@ class InputFields:
     label_offset: int = option(
         0, "What the label of the first class is stored as in shards."
     )
-    image_size: int | None = option(
-        None, "Side in pixels of images from files.", low=8, high=MOST_SIDE
+    image_size: ImageSize | None = option(
+        None,
+        "Side in pixels of images from files, or height x width: 224x320.",
+        low=8,
+        high=MOST_SIDE,
     )
     train_samples: int | None = option(
         None, "Number of training images to use; all by default.", low=1
@@ -114,14 +118,20 @@ class InputFields:
         low=-(2**24),
         high=2**24,
     )
-    test_image_size: int | None = option(
+    test_image_size: ImageSize | None = option(
         None,
-        "Side of validation images; --image_size by default.",
+        "Size of validation images; --image_size by default.",
         low=8,
         high=MOST_SIDE,
     )
     crop_ratio: float = option(
         0.875, "Side of the validation crop over the resized one.", high=1
+    )
+    resize: str = option(
+        "crop",
+        "How a validation image gets its size; crop: it is covered and the "
+        "rest cut off; letterbox: all of it, on bars of one color.",
+        choices=RESIZES,
     )
     progressive_sizes: tuple[int, ...] | None = option(
         None,
@@ -157,6 +167,6 @@ class InputFields:
         return self.augmentation == "crop" or engine in ("tf.data", "grain")
 
     @property
-    def training_sizes(self) -> tuple[int, ...]:
-        """Sides of training images from files, in the order of the run."""
+    def training_sizes(self) -> tuple[ImageSize, ...]:
+        """Sizes of training images from files, in the order of the run."""
         return self.progressive_sizes or (self.image_size or 224,)

@@ -46,7 +46,7 @@ class Recipe(
         image_key: See `keras_tricks.data.open_images`.
         label_key: See there.
         label_offset: See there.
-        image_size: Side of training images in pixels.
+        image_size: Side of training images in pixels, or (height, width).
         train_samples: How many training images to use, all by default.
         test_samples: How many test images to validate on, all by default.
         validation_share: Share of each class of the training images that is
@@ -68,8 +68,11 @@ class Recipe(
             `keras_tricks.data.Batches`.
         ignore_label: Training and test images with this label are left out
             when the data are opened; None for none.
-        test_image_size: Side of validation images; `image_size` by default.
+        test_image_size: Of validation images, likewise; `image_size` by
+            default.
         crop_ratio: Side of validation images over that of the resized ones.
+        resize: `"crop"` or `"letterbox"`: how a validation image gets its
+            size, see `keras_tricks.data.Preprocessing`.
         progressive_sizes: Sides of training images in equal parts of the
             run, the last `image_size`; None for one size.
         input_engine: `"auto"`, `"memory"`, `"tf.data"` or `"grain"`.

@@ -5,6 +5,7 @@ import math
 from typing import get_args
 
 from keras_tricks import _checks
+from keras_tricks._image_size import ImageSize, check_size
 from keras_tricks.recipe.fine_tuning_rules import fine_tuning_rules
 from keras_tricks.recipe.loss_rules import loss_rules
 from keras_tricks.recipe.model_rules import model_rules
@@ -42,6 +43,8 @@ def check_field(field, value):
     if value is None and type(None) in kinds:
         return None
     kind = kinds[0]
+    if kinds[:2] == get_args(ImageSize):
+        return check_size(field.name, value, limits["low"], limits["high"])
     if limits["choices"] is not None:
         if get_args(kind):
             return _check_numbers(field.name, value, limits["choices"])
@@ -134,6 +137,7 @@ OF_STREAMS = (
     "repeated_augmentation",
     "test_image_size",
     "crop_ratio",
+    "resize",
     "workers",
 )
 
@@ -185,7 +189,20 @@ def _input_rules(recipe):
     )
     yield not recipe.min_crop_area, "min_crop_area", "above 0"
     yield not recipe.crop_ratio > 0, "crop_ratio", "above 0"
+    yield (
+        recipe.resize == "letterbox"
+        and recipe.crop_ratio != defaults["crop_ratio"],
+        "crop_ratio",
+        f"{defaults['crop_ratio']:g} with resize='letterbox', which crops "
+        "nothing",
+    )
     sizes = recipe.progressive_sizes
+    yield (
+        sizes is not None and not isinstance(recipe.image_size, int | None),
+        "progressive_sizes",
+        f"None with image_size={recipe.image_size}, since it has the sides of "
+        "squares",
+    )
     yield (
         sizes is not None
         and (sizes[-1] != recipe.image_size or len(sizes) > recipe.epochs),

@@ -153,7 +153,9 @@ def _files(batches, epoch, step, rows):
             stages.append(steps)
         else:
             original = Stage("original", np.asarray(image))
-            stages.append([original, Stage("central crop", found)])
+            how = batches.loader.transform.resize
+            title = "central crop" if how == "crop" else how
+            stages.append([original, Stage(title, found)])
     return names, stages, x, y
 
 

@@ -8,6 +8,7 @@ import statistics
 from typing import Any
 
 from keras_tricks import _backend
+from keras_tricks._image_size import sides_of
 from keras_tricks.data import load, open_folder_splits
 from keras_tricks.data.shards.files import holds_shards
 from keras_tricks.data.shards.records import is_record_shard
@@ -136,7 +137,7 @@ def fit_to_data(
     | field | value |
     |---|---|
     | `image_size` | of files: the short side of the middle image, at most 224, and 128 without an accelerator; a multiple of 32, of 8 up to 64 pixels |
-    | `small_images` | whether the side is at most 64; not of networks of others |
+    | `small_images` | whether the side, the shorter one, is at most 64; not of networks of others |
     | `width` | 64 (32 without an accelerator) above 64 pixels; likewise |
     | `augmentation` | crops above 64 pixels and for shards; below, shifts, with flips if the images have colors |
     | `epochs` | so many that 150,000 images are seen, 20 to 100; 120 from 500,000 images on |
@@ -217,7 +218,7 @@ def _choose_images(choose, facts, fields):
         sizes = fields.get("progressive_sizes")
         if sizes:
             side, reason = sizes[-1], "the last of --progressive_sizes"
-        side = choose("image_size", side, reason)
+        side = min(sides_of(choose("image_size", side, reason)))
     pixels = f"{side} pixels"
     if is_ours(fields.get("model", Recipe.model)):
         small = choose("small_images", side <= _SMALL, pixels)

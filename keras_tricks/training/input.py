@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, cast
 
 from keras_tricks import _backend
+from keras_tricks._image_size import ImageSize, sides_of
 from keras_tricks.data import (
     Batches,
     EpochBatches,
@@ -46,6 +47,7 @@ def load_data(recipe: Recipe) -> ImageData | ImageSet:
         own = Preprocessing(
             recipe.test_image_size or recipe.training_sizes[-1],
             recipe.crop_ratio,
+            resize=recipe.resize,
         )
         return open_images(
             recipe.dataset,
@@ -83,8 +85,8 @@ def model_image_shape(
     if not recipe.streams:
         return cast(ImageData, data).image_shape
     sizes = {*recipe.training_sizes, data.preprocessing.image_size}
-    side = sizes.pop() if len(sizes) == 1 else None
-    return side, side, len(data.preprocessing.channels)
+    sides = sides_of(sizes.pop()) if len(sizes) == 1 else (None, None)
+    return *sides, len(data.preprocessing.channels)
 
 
 def build_batches(
@@ -226,7 +228,9 @@ def _streams(recipe, data, preprocessing, train, distribution):
     return list(zip(ends, stages, strict=True)), validation
 
 
-def build_transform(recipe: Recipe, image_size: int) -> TrainTransform | None:
+def build_transform(
+    recipe: Recipe, image_size: ImageSize
+) -> TrainTransform | None:
     """Return the random transform of a recipe, or None for the central crop.
 
     Example:
@@ -283,7 +287,7 @@ def run_preprocessing(
 
     Returns:
         The crop of `data` with the normalization of the weights, or else of
-        `data`. `None` if the images are not square.
+        `data`. `None` if the images are neither gray nor RGB.
 
     Example:
     >>> from keras_tricks import Recipe
@@ -298,6 +302,7 @@ def run_preprocessing(
         image_size=own.image_size,
         crop_ratio=own.crop_ratio,
         interpolation=own.interpolation,
+        resize=own.resize,
     )
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import json
 import math
@@ -345,13 +346,21 @@ MISTAKES = {
     ),
     "not square": (
         lambda folder: Classifier(network(shape=(8, 12, 3)), OWN),
-        "`model` must take square images.* an input of 8 x 12 pixels$",
+        "`image_size` must be that of the model's input, 8 x 12. .*=8$",
     ),
-    "not square, and nothing known": (
-        lambda folder: load_images(
-            Classifier(network(10, (8, 12, 1))), dataset="digits"
+    "lying for standing": (
+        lambda folder: Classifier(
+            network(shape=(8, 12, 3)), Preprocessing((12, 8))
         ),
-        "`model` must take square images.* an input of 8 x 12 pixels$",
+        r"`image_size` must be .* 8 x 12. Received: image_size=\(12, 8\)$",
+    ),
+    "ten crops of a letterbox": (
+        lambda folder: load_images(
+            Classifier(network(), dataclasses.replace(OWN, resize="letterbox")),
+            folder,
+            ten_crop=True,
+        ),
+        "`ten_crop` must be False with resize='letterbox'",
     ),
     "other channels": (
         lambda folder: Classifier(network(shape=(8, 8, 1)), OWN),

@@ -38,8 +38,9 @@ GIVEN = {
     "repeated_augmentation": ("--repeated_augmentation=3", 3),
     "sampler": ("--sampler=balanced", "balanced"),
     "ignore_label": ("--ignore_label=-1", -1),
-    "test_image_size": ("--test_image_size=256", 256),
+    "test_image_size": ("--test_image_size=256x320", (256, 320)),
     "crop_ratio": ("--crop_ratio=1", 1.0),
+    "resize": ("--resize=letterbox", "letterbox"),
     "progressive_sizes": ("--progressive_sizes=16,32", (16, 32)),
     "input_engine": ("--input_engine=memory", "memory"),
     "workers": ("--workers=2", 2),
@@ -110,7 +111,7 @@ GIVEN = {
 
 OF_CROPS = """
     min_crop_area color_jitter jitter_convention lighting policy erasing
-    repeated_augmentation test_image_size crop_ratio workers
+    repeated_augmentation test_image_size crop_ratio resize workers
     image_key label_key label_offset
 """.split()
 
@@ -234,11 +235,21 @@ def test_a_flag_sets_its_field_and_no_other(name, parse):
     assert value != getattr(Recipe(), name)
     recipe = parse(flag, *(f"--{key}={text}" for key, text in others.items()))
     assert recipe == Recipe(**{name: value, **others})
+    assert Recipe.from_json(recipe.to_json()) == recipe
 
 
 @pytest.mark.parametrize("name", ["image_size", "data_dir", "step_epochs"])
 def test_none_is_said_in_words(name, parse):
     assert parse(f"--{name}=none") == Recipe()
+
+
+def test_the_shape_of_images_may_stand_in_a_flagfile(parse, tmp_path):
+    path = tmp_path / "wide.flags"
+    path.write_text("--image_size=224x320\n--test_image_size=256\n")
+    recipe = parse(f"--flagfile={path}", "--augmentation=crop")
+    assert recipe.image_size == (224, 320) and recipe.test_image_size == 256
+    assert parse("--image_size=224X224").image_size == 224
+    assert Recipe.from_json(recipe.to_json()) == recipe
 
 
 def test_flags_win_over_a_preset(parse):

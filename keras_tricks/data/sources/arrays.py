@@ -93,16 +93,15 @@ class ImageData:
     def preprocessing(self) -> Preprocessing | None:
         """What turns another image into one like these.
 
-        The short side becomes theirs, mean and standard deviation are those
-        of the training images. `None` if they are not square, or neither gray
-        nor RGB.
+        It just covers them and is cropped; mean and standard deviation are
+        those of the training images. `None` if they are neither gray nor RGB.
         """
         height, width, channels = self.image_shape
-        if height != width or channels not in (1, 3):
+        if channels not in (1, 3):
             return None
         mean, std = channel_statistics(self.x_train)
         return Preprocessing(
-            height,
+            (height, width),
             1.0,
             mean=tuple(mean),
             std=tuple(std),

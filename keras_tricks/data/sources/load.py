@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_tricks._checks import check_choice, first_line
 from keras_tricks._files import open_regular
+from keras_tricks._image_size import ImageSize, check_size, sides_of
 from keras_tricks._untrusted import read_arrays
 from keras_tricks.data.shards.files import holds_shards
 from keras_tricks.data.shards.records import is_record_shard
@@ -38,7 +39,7 @@ _SPLIT_SEED = 0
 def load(
     dataset: str = "digits",
     data_dir: str | os.PathLike | None = None,
-    image_size: int | None = None,
+    image_size: ImageSize | None = None,
     train_samples: int | None = None,
     test_samples: int | None = None,
     seed: int = 0,
@@ -55,9 +56,9 @@ def load(
             `keras.datasets` downloads).
         data_dir: A folder of class folders, see `load_folder`, or an `.npz`
             file, see `load_npz`.
-        image_size: Height and width of the images made from a folder, in
-            pixels; for a folder it defaults to 64. Elsewhere the images are as
-            they are, and it must be `None` or their size.
+        image_size: Of the images made from a folder, in pixels: a side, or
+            (height, width); for a folder it defaults to 64. Elsewhere the
+            images are as they are, and it must be `None` or their size.
         train_samples: Keep this many training images, see `ImageData.take`.
         test_samples: Keep this many test images.
         seed: Seed of `train_samples`; not of a train and test split, which
@@ -82,6 +83,8 @@ def load(
     >>> load("digits", train_samples=100).x_train.shape
     (100, 8, 8, 1)
     """
+    if image_size is not None:
+        image_size = check_size("image_size", image_size)
     if ignore_label is not None:
         check_is_npz(data_dir, ignore_label)
     if data_dir is None:
@@ -102,10 +105,11 @@ def load(
         )
     else:
         data = load_npz(data_dir, ignore_label)
-    if image_size is not None and data.image_shape[:2] != (image_size,) * 2:
+    own = data.image_shape[:2]
+    if image_size is not None and own != sides_of(image_size):
         raise ValueError(
             f"`image_size` must be None or the size of {data.name}'s images, "
-            f"{data.image_shape[:2]}. Received: image_size={image_size}"
+            f"{own}. Received: image_size={image_size}"
         )
     data = hold_out(data, validation_share, split_seed)
     return data.take(train_samples, test_samples, seed)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from keras_tricks._checks import check_int
+from keras_tricks._image_size import ImageSize, check_size, sides_of
 from keras_tricks._text import printable
 from keras_tricks._untrusted import check_room
 from keras_tricks.data.sources.arrays import ImageData
@@ -21,7 +22,7 @@ _PROGRESS_EVERY = 1000
 
 def load_folder(
     folder: str | os.PathLike,
-    image_size: int = 64,
+    image_size: ImageSize = 64,
     max_bad_records: int = 0,
     test_share: float = 0.2,
 ) -> ImageData:
@@ -29,19 +30,19 @@ def load_folder(
 
     Which images there are, of which split and class, `open_folder_splits`
     says.
-    Every image becomes RGB, its short side `image_size`, and the middle of it
-    is cropped: see `decode_image` and `Preprocessing` with a
-    `crop_ratio` of 1.
+    Every image becomes RGB, just covers `image_size`, and the middle of it is
+    cropped: see `decode_image` and `Preprocessing` with a `crop_ratio` of 1.
 
     Args:
         folder: The folder.
-        image_size: Side of the images in pixels. Defaults to 64.
+        image_size: Side of the images in pixels, or (height, width). Defaults
+            to 64.
         max_bad_records: How many unreadable images may be skipped; their
             names go to stderr. Defaults to 0.
         test_share: Share of each class that is held out. Defaults to 0.2.
 
     Returns:
-        An `ImageData` with images `(N, image_size, image_size, 3)`.
+        An `ImageData` with images `(N, height, width, 3)`.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -60,7 +61,7 @@ def load_folder(
     >>> data.class_names, data.x_train.shape
     (('cat', 'dog'), (2, 16, 16, 3))
     """
-    check_int("image_size", image_size, 1)
+    image_size = check_size("image_size", image_size)
     check_int("max_bad_records", max_bad_records)
     train, test = open_folder_splits(folder, test_share)
     splits = (train, test)
@@ -94,7 +95,7 @@ def _decode(files, size, max_bad_records):
         except ValueError as error:
             return str(error)
 
-    shape = (len(files), size, size, 3)
+    shape = (len(files), *sides_of(size), 3)
     check_room("image_size", size, f"{len(files)} images", math.prod(shape))
     images = np.empty(shape, "uint8")
     good, bad = np.ones(len(files), bool), []

@@ -13,16 +13,21 @@ from keras_tricks.data.transforms.crops import center_crop as center_crop
 from keras_tricks.data.transforms.crops import (
     resize_short_side as resize_short_side,
 )
+from keras_tricks.data.transforms.crops import (
+    resize_to_cover as resize_to_cover,
+)
 from keras_tricks.data.transforms.crops import ten_crop as ten_crop
 from keras_tricks.data.transforms.decode import decode_image as decode_image
 from keras_tricks.data.transforms.decode import open_image as open_image
 from keras_tricks.data.transforms.erasing import draw_erasing as draw_erasing
 from keras_tricks.data.transforms.erasing import erase as erase
+from keras_tricks.data.transforms.letterbox import letterbox as letterbox
 from keras_tricks.data.transforms.policies import POLICIES as POLICIES
 from keras_tricks.data.transforms.policies import PolicyOp as PolicyOp
 from keras_tricks.data.transforms.policies import apply_policy as apply_policy
 from keras_tricks.data.transforms.policies import draw_policy as draw_policy
 from keras_tricks.data.transforms.preprocessing import CHANNELS as CHANNELS
+from keras_tricks.data.transforms.preprocessing import RESIZES as RESIZES
 from keras_tricks.data.transforms.preprocessing import (
     channel_statistics as channel_statistics,
 )

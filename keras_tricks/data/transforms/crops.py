@@ -5,6 +5,7 @@ import importlib
 import numpy as np
 
 from keras_tricks._checks import check_choice, check_int
+from keras_tricks._image_size import ImageSize, check_size, sides_of
 
 # Names of Pillow's filters; all but `nearest` are antialiased.
 INTERPOLATIONS = (
@@ -15,6 +16,9 @@ INTERPOLATIONS = (
     "bicubic",
     "lanczos",
 )
+
+FILL = (124, 116, 104)
+"""Mean color of ImageNet, which normalization makes 0."""
 
 
 def resize_short_side(
@@ -42,39 +46,89 @@ def resize_short_side(
     >>> resize_short_side(np.zeros((30, 47, 3), "uint8"), 16).shape
     (16, 25, 3)
     """
-    check_image(image)
     check_int("short_side", short_side, 1)
-    check_choice("interpolation", interpolation, INTERPOLATIONS)
+    return resize_to_cover(image, short_side, interpolation)
+
+
+def resize_to_cover(
+    image: np.ndarray, size: ImageSize, interpolation: str = "bilinear"
+) -> np.ndarray:
+    """Resize an image, its aspect kept, so that it just covers a size.
+
+    Formula, of H x W pixels to cover h x w: one side becomes exact, the other
+    is rounded down,
+
+        w H <= h W:  H -> h,  W -> floor(h W / H)
+        otherwise:   W -> w,  H -> floor(w H / W)
+
+    A square of side S is covered by `resize_short_side(image, S)`.
+
+    Args:
+        image: uint8, shape `(H, W, 3)` or `(H, W, 1)`.
+        size: Side in pixels, or (h, w).
+        interpolation: See `Preprocessing`.
+
+    Returns:
+        uint8, of the same number of channels; the same array if the size is
+        right already.
+
+    Raises:
+        ValueError: If an argument is not as described, or the result would
+            be larger than Pillow allows an image to be.
+        ImportError: If Pillow is missing.
+
+    Example:
+    >>> image = np.zeros((30, 47, 3), "uint8")
+    >>> resize_to_cover(image, (16, 40)).shape
+    (25, 40, 3)
+    """
+    check_image(image)
+    h, w = sides_of(check_size("size", size))
     height, width = image.shape[:2]
-    short = min(height, width)
-    new = [short_side * side // short for side in (height, width)]
-    if (height, width) == tuple(new):
+    new = (h, h * width // height)
+    if w * height > h * width:
+        new = (w * height // width, w)
+    return scale_to(image, new, interpolation)
+
+
+def scale_to(
+    image: np.ndarray, size: tuple[int, int], interpolation: str
+) -> np.ndarray:
+    """Resize an image to height and width with a filter of Pillow.
+
+    Raises:
+        ValueError: If the filter is none, or the result would be larger than
+            Pillow allows an image to be.
+        ImportError: If Pillow is missing.
+    """
+    check_choice("interpolation", interpolation, INTERPOLATIONS)
+    if image.shape[:2] == size:
         return image
     pillow = import_pillow()
     most = pillow.MAX_IMAGE_PIXELS
-    if most is not None and new[0] * new[1] > most:
+    if most is not None and size[0] * size[1] > most:
         raise ValueError(
             f"`image` must not become larger than {most} pixels. Received: "
-            f"image.shape={image.shape}, short_side={short_side}"
+            f"image.shape={image.shape}, {size[0]} x {size[1]} of it"
         )
     filter_ = pillow.Resampling[interpolation.upper()]
     flat = image[..., 0] if image.shape[2] == 1 else image
-    resized = pillow.fromarray(flat).resize(new[::-1], filter_)
-    return np.asarray(resized).reshape(*new, image.shape[2])
+    resized = pillow.fromarray(flat).resize(size[::-1], filter_)
+    return np.asarray(resized).reshape(*size, image.shape[2])
 
 
-def center_crop(image: np.ndarray, size: int) -> np.ndarray:
+def center_crop(image: np.ndarray, size: ImageSize) -> np.ndarray:
     """Crop the middle of an image.
 
-    Formula: the first row is `round((H - size) / 2)`, the first column
-    `round((W - size) / 2)`; halves go to the even number.
+    Formula, for h x w: the first row is `round((H - h) / 2)`, the first
+    column `round((W - w) / 2)`; halves go to the even number.
 
     Args:
         image: Shape `(H, W, C)`, at least `size` in height and width.
-        size: Side in pixels.
+        size: Side in pixels, or (h, w).
 
     Returns:
-        A part of `image`, of shape `(size, size, C)`.
+        A part of `image`, of shape `(size, size, C)`, or `(h, w, C)`.
 
     Raises:
         ValueError: If the image is smaller.
@@ -83,19 +137,20 @@ def center_crop(image: np.ndarray, size: int) -> np.ndarray:
     >>> center_crop(np.arange(15).reshape(3, 5, 1), 1).item()
     7
     """
-    top, left = (round((side - size) / 2) for side in image.shape[:2])
-    return _crop(image, top, left, size)
+    h, w = sides_of(check_size("size", size))
+    top, left = round((image.shape[0] - h) / 2), round((image.shape[1] - w) / 2)
+    return _crop(image, top, left, h, w)
 
 
-def ten_crop(image: np.ndarray, size: int) -> np.ndarray:
+def ten_crop(image: np.ndarray, size: ImageSize) -> np.ndarray:
     """Cut the corners and the middle out of an image and its mirror image.
 
     Args:
         image: Shape `(H, W, C)`, at least `size` in height and width.
-        size: Side of a crop in pixels.
+        size: Side of a crop in pixels, or (h, w).
 
     Returns:
-        A new array of shape `(10, size, size, C)`: top left, top right,
+        A new array of shape `(10, h, w, C)`: top left, top right,
         bottom left, bottom right, middle, then the same crops flipped left
         to right.
 
@@ -109,9 +164,10 @@ def ten_crop(image: np.ndarray, size: int) -> np.ndarray:
     Reference:
         - Krizhevsky et al., 2012, section 4.1
     """
-    bottom, right = (side - size for side in image.shape[:2])
+    h, w = sides_of(check_size("size", size))
+    bottom, right = image.shape[0] - h, image.shape[1] - w
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right)]
-    four = [_crop(image, top, left, size) for top, left in corners]
+    four = [_crop(image, top, left, h, w) for top, left in corners]
     five = np.stack([*four, center_crop(image, size)])
     return np.concatenate([five, five[:, :, ::-1]])
 
@@ -161,15 +217,14 @@ def import_pillow():
         ) from error
 
 
-def _crop(image, top, left, size):
-    check_int("size", size, 1)
+def _crop(image, top, left, h, w):
     height, width = image.shape[:2]
-    if size > min(height, width):
+    if h > height or w > width:
         raise ValueError(
             f"`size` must not exceed the image, {height} x {width}. "
-            f"Received: size={size}"
+            f"Received: size={h if h == w else (h, w)}"
         )
-    return image[top : top + size, left : left + size]
+    return image[top : top + h, left : left + w]
 
 
 def check_image(image: np.ndarray) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_tricks._checks import check_int, check_real
-from keras_tricks.data.transforms.policies import FILL
+from keras_tricks.data.transforms.crops import FILL
 from keras_tricks.data.transforms.random_crops import (
     CropBox,
     check_range,

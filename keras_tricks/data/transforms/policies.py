@@ -6,13 +6,10 @@ import importlib
 import numpy as np
 
 from keras_tricks._checks import check_choice, check_int, check_real
-from keras_tricks.data.transforms.crops import check_image, import_pillow
+from keras_tricks.data.transforms.crops import FILL, check_image, import_pillow
 
 POLICIES = ("rand_augment", "trivial_augment")
 """Names that `draw_policy` takes."""
-
-FILL = (124, 116, 104)
-"""Mean color of ImageNet, which normalization makes 0."""
 
 _WITHOUT_VALUE = ("identity", "auto_contrast", "equalize")
 _ENHANCE = ("color", "contrast", "brightness", "sharpness")

@@ -2,24 +2,31 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_tricks import _backend
-from keras_tricks._checks import check_choice, check_int, check_real
+from keras_tricks._checks import check_choice, check_real
+from keras_tricks._image_size import ImageSize, check_size, sides_of
 from keras_tricks._types import Tensor
 from keras_tricks._untrusted import parse_json
 from keras_tricks.data.transforms.crops import (
     INTERPOLATIONS,
     center_crop,
-    resize_short_side,
+    resize_to_cover,
     ten_crop,
     to_channels,
 )
+from keras_tricks.data.transforms.letterbox import letterbox
 
 # What the last axis holds; L is one channel of gray.
 CHANNELS = ("RGB", "BGR", "L")
+RESIZES = ("crop", "letterbox")
+"""How an image of another aspect gets the size of the network's."""
+
 # In pixels, of images that are made; JPEG has no larger ones.
 MOST_SIDE = 2**16 - 1
 
@@ -43,11 +50,16 @@ class Preprocessing:
     torchvision has for Inception-V3. The result belongs to the weights: other
     numbers than those of the training cost accuracy, and no error tells.
 
+    Of an `image_size` (h, w) the resized image just covers
+    (round(h / crop_ratio), round(w / crop_ratio)), see `resize_to_cover`; of a
+    square that is the same. With `resize="letterbox"` nothing is cropped: the
+    whole image is on bars of one color, see `letterbox`.
+
     Args:
-        image_size: Height and width that the network sees, in pixels.
-            Defaults to 224.
+        image_size: What the network sees, in pixels: a side, or (height,
+            width). Defaults to 224.
         crop_ratio: `image_size` over the short side of the resized image,
-            in (0, 1]. Defaults to 0.875.
+            in (0, 1]. Defaults to 0.875. A letterbox has none.
         interpolation: `"nearest"`, `"box"`, `"bilinear"` (default),
             `"hamming"`, `"bicubic"` or `"lanczos"`, as Pillow does them: all
             but the first are antialiased.
@@ -56,6 +68,7 @@ class Preprocessing:
             ImageNet.
         std: Number above 0 that each channel is divided by, likewise.
         channels: `"RGB"` (default), `"BGR"` or `"L"`, one channel of gray.
+        resize: `"crop"` (default) or `"letterbox"`.
 
     Raises:
         ValueError: If an argument is not as described.
@@ -66,6 +79,8 @@ class Preprocessing:
     16
     >>> preprocessing(np.zeros((30, 40, 3), "uint8")).shape
     (8, 8, 3)
+    >>> Preprocessing((8, 12), resize="letterbox").input_shape
+    (8, 12, 3)
     >>> Preprocessing.from_json(preprocessing.to_json()) == preprocessing
     True
 
@@ -73,17 +88,18 @@ class Preprocessing:
         - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 2.1
     """
 
-    image_size: int = 224
+    image_size: ImageSize = 224
     crop_ratio: float = 0.875
     interpolation: str = "bilinear"
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)
     std: tuple[float, ...] = (58.395, 57.12, 57.375)
     channels: str = "RGB"
+    resize: str = "crop"
 
     def __post_init__(self):
-        size = check_int("image_size", self.image_size, 1, MOST_SIDE)
+        size = check_size("image_size", self.image_size, 1, MOST_SIDE)
         ratio = check_real("crop_ratio", self.crop_ratio, 0, 1, open_low=True)
-        if size > ratio * MOST_SIDE:
+        if max(sides_of(size)) > ratio * MOST_SIDE:
             raise ValueError(
                 "`crop_ratio` must be such that the short side, image_size / "
                 f"crop_ratio, is at most {MOST_SIDE}. Received: "
@@ -91,7 +107,8 @@ class Preprocessing:
             )
         check_choice("interpolation", self.interpolation, INTERPOLATIONS)
         check_choice("channels", self.channels, CHANNELS)
-        checked = {"image_size": size, "crop_ratio": ratio}
+        check_choice("resize", self.resize, RESIZES)
+        checked: dict[str, Any] = {"image_size": size, "crop_ratio": ratio}
         checked["mean"] = _check_numbers("mean", self.mean, self.channels)
         checked["std"] = _check_numbers("std", self.std, self.channels, 0)
         for name, value in checked.items():
@@ -99,13 +116,19 @@ class Preprocessing:
 
     @property
     def short_side(self) -> int:
-        """Short side of the resized image, in pixels."""
-        return round(self.image_size / self.crop_ratio)
+        """Short side of the resized image, in pixels; of a square's."""
+        return min(self.covered)
+
+    @property
+    def covered(self) -> tuple[int, int]:
+        """Height and width that the resized image just covers."""
+        height, width = sides_of(self.image_size)
+        return round(height / self.crop_ratio), round(width / self.crop_ratio)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of what the network sees."""
-        return (self.image_size, self.image_size, len(self.channels))
+        return (*sides_of(self.image_size), len(self.channels))
 
     @property
     def output_shape(self) -> tuple[int, int, int]:
@@ -124,8 +147,8 @@ class Preprocessing:
             image: uint8, shape `(H, W, 3)` in RGB, or `(H, W, 1)`, gray.
 
         Returns:
-            uint8, shape `(image_size, image_size, 3)` in RGB, or with one
-            channel if `channels` is `"L"`.
+            uint8, shape `(height, width, 3)` in RGB, or with one channel if
+            `channels` is `"L"`.
 
         Raises:
             ValueError: If the image has another shape or dtype.
@@ -139,9 +162,23 @@ class Preprocessing:
             image: As for `transform`.
 
         Returns:
-            uint8, shape `(10, image_size, image_size, C)`.
+            uint8, shape `(10, height, width, C)`.
         """
         return ten_crop(self._resize(image), self.image_size)
+
+    def views(self, ten_crop: bool = False) -> Callable:
+        """Return `transform`, or `ten_crops`.
+
+        Raises:
+            ValueError: If ten crops are wanted of a letterbox, of which they
+                would all be the same.
+        """
+        if ten_crop and self.resize == "letterbox":
+            raise ValueError(
+                "`ten_crop` must be False with resize='letterbox', which crops "
+                "nothing. Received: ten_crop=True"
+            )
+        return self.ten_crops if ten_crop else self.transform
 
     def normalize(self, images: Tensor) -> Tensor:
         """Put the channels into order, subtract `mean`, divide by `std`.
@@ -166,9 +203,10 @@ class Preprocessing:
         return self.normalize(self.transform(image))
 
     def _resize(self, image):
-        wanted = 1 if self.channels == "L" else 3
-        image = to_channels(image, wanted)
-        return resize_short_side(image, self.short_side, self.interpolation)
+        image = to_channels(image, 1 if self.channels == "L" else 3)
+        if self.resize == "letterbox":
+            return letterbox(image, self.image_size, self.interpolation)
+        return resize_to_cover(image, self.covered, self.interpolation)
 
     def to_json(self) -> str:
         """Return the fields as a JSON object, one line for each."""
@@ -194,9 +232,11 @@ class Preprocessing:
         return cls(**config)
 
     def get_config(self) -> dict:
-        """Return the fields; the same as `dataclasses.asdict`."""
-        config = dataclasses.asdict(self)
-        return {**config, "mean": list(self.mean), "std": list(self.std)}
+        """Return the fields, with lists for tuples."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
 
     @classmethod
     def from_config(cls, config: dict) -> "Preprocessing":

@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from keras_tricks._checks import check_int, check_real
+from keras_tricks._image_size import ImageSize
 from keras_tricks._types import ImageLike
 from keras_tricks.data.transforms.crops import check_image
 from keras_tricks.data.transforms.resize import resize
@@ -133,7 +134,7 @@ def draw_box(
 def crop_and_resize(
     image: ImageLike,
     box: CropBox,
-    size: int,
+    size: ImageSize,
     interpolation: str = "bilinear",
 ) -> np.ndarray:
     """Cut a rectangle out of an image and resize it.
@@ -144,12 +145,12 @@ def crop_and_resize(
         image: uint8, shape `(H, W, 3)` or `(H, W, 1)`, or an image of Pillow
             from `open_image`.
         box: The rectangle, inside the image.
-        size: Side of the result in pixels.
+        size: Side of the result in pixels, or (height, width).
         interpolation: Filter, see `Preprocessing`. Defaults to `"bilinear"`,
             antialiased.
 
     Returns:
-        uint8, shape `(size, size, C)`.
+        uint8, shape `(size, size, C)`, or `(height, width, C)`.
 
     Raises:
         ValueError: If an argument is not as described.

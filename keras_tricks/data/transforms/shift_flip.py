@@ -20,14 +20,14 @@ def random_shift_flip(
 ) -> np.ndarray:
     """Shift every image by its own offset and mirror every second one.
 
-    Each image is padded by `padding` on all sides, cropped back to its size
-    at a uniform offset, and flipped left to right with probability 1/2.
+    Each image is padded on all sides, cropped back to its size at a uniform
+    offset, and flipped left to right with probability 1/2.
 
     Args:
         images: Any dtype, shape `(B, H, W, C)`.
         rng: The generator that draws the offsets and the flips.
         padding: Largest shift in pixels, at least 0. Defaults to an eighth
-            of the height: 4 pixels of 32.
+            of each side: 4 pixels of 32.
         flip: Whether to flip. Defaults to `True`; digits and letters should
             not be.
         fill: What the padding holds: `"reflect"` (default) or `"zeros"`.
@@ -53,19 +53,22 @@ def random_shift_flip(
             f"Received: images.shape={images.shape}"
         )
     batch, height, width, channels = images.shape
-    padding = height // 8 if padding is None else check_int("padding", padding)
-    if fill == "reflect" and padding >= min(height, width):
+    if padding is None:
+        up, left = height // 8, width // 8
+    else:
+        up = left = check_int("padding", padding)
+    if fill == "reflect" and (up >= height or left >= width):
         raise ValueError(
             "`padding` must be smaller than the images when it reflects. "
             f"Received: padding={padding}, images.shape={images.shape}"
         )
-    offsets = rng.integers(0, 2 * padding + 1, (2, batch))
+    offsets = [rng.integers(0, 2 * most + 1, batch) for most in (up, left)]
     flipped: np.ndarray
     flipped = rng.random(batch) < 0.5 if flip else np.zeros(batch, bool)
     mode: Literal["reflect", "constant"]
     mode = "reflect" if fill == "reflect" else "constant"
-    sides = (padding, padding)
-    padded = np.pad(images, ((0, 0), sides, sides, (0, 0)), mode)
+    margins = ((0, 0), (up, up), (left, left), (0, 0))
+    padded = np.pad(images, margins, mode)
     rows = offsets[0][:, None] + np.arange(height)
     columns = np.arange(width)
     columns = np.where(flipped[:, None], columns[::-1], columns)

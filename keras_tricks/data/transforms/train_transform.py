@@ -5,7 +5,8 @@ import dataclasses
 import keras
 import numpy as np
 
-from keras_tricks._checks import check_choice, check_int, check_real
+from keras_tricks._checks import check_choice, check_real
+from keras_tricks._image_size import ImageSize, check_size, sides_of
 from keras_tricks._types import ImageLike
 from keras_tricks.data.transforms.colors import (
     JITTERS,
@@ -69,7 +70,7 @@ class TrainTransform:
 
     | step | formula | function |
     |---|---|---|
-    | crop | 8 to 100 % of the area, aspect 3/4 to 4/3, resized | `draw_crop`, `crop_and_resize` |
+    | crop | 8 to 100 % of the area, aspect 3/4 to 4/3 of the result's, resized | `draw_crop`, `crop_and_resize` |
     | flip | left to right, with probability 1/2 | |
     | policy | off by default; RandAugment or TrivialAugment | `draw_policy`, `apply_policy` |
     | jitter | hue, saturation, brightness times U[0.6, 1.4] | `draw_jitter`, `jitter_colors` |
@@ -81,11 +82,13 @@ class TrainTransform:
     generator.
 
     Args:
-        image_size: Side of the result in pixels. Defaults to 224.
+        image_size: Side of the result in pixels, or (height, width). Defaults
+            to 224.
         area: Smallest and largest share of the area. Defaults to
             `(0.08, 1)`.
-        aspect: Smallest and largest width over height. Defaults to
-            `(3 / 4, 4 / 3)`.
+        aspect: Smallest and largest width over height of the crop, over that
+            of the result: how much the image may be stretched, whatever the
+            result's shape. Defaults to `(3 / 4, 4 / 3)`.
         flip: Whether to flip. Defaults to `True`.
         policy: `None` (default), `"rand_augment"` or `"trivial_augment"`,
             beyond the paper; see `draw_policy`.
@@ -108,8 +111,8 @@ class TrainTransform:
         rng: The generator that draws.
 
     Returns:
-        Shape `(image_size, image_size, 3)`, in the units of the pixels:
-        uint8 without jitter and lighting, otherwise float32, not clipped.
+        Shape `(height, width, 3)`, in the units of the pixels: uint8 without
+        jitter and lighting, otherwise float32, not clipped.
 
     Raises:
         ValueError: If an argument is not as described.
@@ -128,7 +131,7 @@ class TrainTransform:
         - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 2.1
     """  # noqa: E501
 
-    image_size: int = 224
+    image_size: ImageSize = 224
     area: tuple[float, float] = AREA
     aspect: tuple[float, float] = ASPECT
     flip: bool = True
@@ -142,7 +145,8 @@ class TrainTransform:
     resizer: str = "auto"
 
     def __post_init__(self):
-        check_int("image_size", self.image_size, 1, MOST_SIDE)
+        size = check_size("image_size", self.image_size, 1, MOST_SIDE)
+        object.__setattr__(self, "image_size", size)
         area = check_range("area", self.area, 1.0)
         aspect = check_range("aspect", self.aspect, None)
         object.__setattr__(self, "area", area)
@@ -161,7 +165,7 @@ class TrainTransform:
     @property
     def output_shape(self) -> tuple[int, int, int]:
         """Shape of a transformed image."""
-        return (self.image_size, self.image_size, 3)
+        return (*sides_of(self.image_size), 3)
 
     @property
     def output_dtype(self) -> str:
@@ -172,7 +176,9 @@ class TrainTransform:
         self, rng: np.random.Generator, height: int, width: int
     ) -> TransformParameters:
         """Draw how to transform an image of H x W pixels."""
-        box = draw_crop(rng, height, width, self.area, self.aspect)
+        rows, columns = size = sides_of(self.image_size)
+        low, high = (value * (columns / rows) for value in self.aspect)
+        box = draw_crop(rng, height, width, self.area, (low, high))
         flip = self.flip and bool(rng.random() < 0.5)
         policy, jitter, lighting, erased = (), None, None, None
         if self.policy:
@@ -182,7 +188,6 @@ class TrainTransform:
         if self.lighting:
             lighting = draw_lighting(rng, self.lighting)
         if self.erasing:
-            size = self.image_size, self.image_size
             erased = draw_erasing(rng, *size, self.erasing)
         return TransformParameters(box, flip, jitter, lighting, policy, erased)
 
@@ -227,8 +232,10 @@ class TrainTransform:
 
     def get_config(self) -> dict:
         """Return the fields."""
-        config = dataclasses.asdict(self)
-        return {**config, "area": list(self.area), "aspect": list(self.aspect)}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
 
     @classmethod
     def from_config(cls, config: dict) -> "TrainTransform":

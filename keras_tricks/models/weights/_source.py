@@ -129,15 +129,15 @@ def _read_config(path) -> dict | None:
 
 
 def preprocessing_from_timm(
-    config: dict, image_size: int | None
+    config: dict, sides: tuple[int | None, int | None]
 ) -> Preprocessing | None:
     """Read what timm does to images before it evaluates a network.
 
     Args:
         config: The `pretrained_cfg` of its config.json.
-        image_size: The size that the model takes, or None if it takes any.
-            Unless it is another one, that of timm's evaluation is chosen, and
-            else that of its training.
+        sides: Height and width that the model takes, None for any. Unless
+            they are others, those of timm's evaluation are chosen, and else
+            those of its training.
 
     Returns:
         A `Preprocessing`, or None if it is none: for a crop other than the
@@ -149,21 +149,23 @@ def preprocessing_from_timm(
     Example:
     >>> preprocessing_from_timm(
     ...     {"input_size": [3, 224, 224], "crop_pct": 0.95,
-    ...      "mean": [0.5] * 3, "std": [0.5] * 3}, None
+    ...      "mean": [0.5] * 3, "std": [0.5] * 3}, (None, None)
     ... ).short_side
     235
     """
     if config.get("crop_mode", "center") != "center":
         return None
-    size = config["input_size"][-1]
+    size = config["input_size"][-2:]
     crop = config.get("crop_pct") or 0.875
-    test_size = (config.get("test_input_size") or config["input_size"])[-1]
-    if image_size in (None, test_size):
+    test_size = (config.get("test_input_size") or config["input_size"])[-2:]
+    if all(
+        side in (None, own) for side, own in zip(sides, test_size, strict=True)
+    ):
         size, crop = test_size, config.get("test_crop_pct") or crop
     return Preprocessing(
         image_size=size,
         # timm rounds the short side down.
-        crop_ratio=size / math.floor(size / crop),
+        crop_ratio=size[0] / math.floor(size[0] / crop),
         interpolation=config.get("interpolation") or "bicubic",
         mean=tuple(255 * value for value in config["mean"]),
         std=tuple(255 * value for value in config["std"]),

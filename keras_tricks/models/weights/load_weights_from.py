@@ -172,9 +172,10 @@ def load_weights_from(
         )
     preprocessing = found.preprocessing or chosen.preprocessing
     if found.config is not None:
+        shape = model.inputs[0].shape
         last = network.units[0].layer.data_format == "channels_last"
         preprocessing = preprocessing_from_timm(
-            found.config, model.inputs[0].shape[1 if last else 2]
+            found.config, shape[1:3] if last else shape[2:]
         )
     for variable, value in result.values:
         variable.assign(value.astype("float32"))

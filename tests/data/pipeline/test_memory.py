@@ -252,6 +252,20 @@ def test_shift_flip_against_a_loop(fill):
     assert ours.dtype == np.uint8 and 0 < flips.sum() < 26
 
 
+def test_the_default_shift_is_an_eighth_of_each_side():
+    images = np.random.default_rng(0).integers(0, 256, (200, 16, 24, 1))
+    ours = augmentation("shift_flip")(images, np.random.default_rng(5))
+    rng = np.random.default_rng(5)
+    tops, lefts = rng.integers(0, 5, 200), rng.integers(0, 7, 200)
+    flips = rng.random(200) < 0.5
+    for i, image in enumerate(images):
+        wide = np.pad(image, ((2, 2), (3, 3), (0, 0)), "reflect")
+        crop = wide[tops[i] :, lefts[i] :][:16, :24]
+        np.testing.assert_array_equal(
+            ours[i], crop[:, ::-1] if flips[i] else crop
+        )
+
+
 def test_augmentation_names():
     rng = np.random.default_rng(0)
     assert augmentation("none") is None

@@ -1,8 +1,13 @@
 """The whole procedure, made of its parts."""
 
+import dataclasses
+import math
+
 import keras
 import numpy as np
 import pytest
+from PIL import Image
+from scipy import stats
 
 from keras_tricks.data import Preprocessing, TrainTransform
 from keras_tricks.data.transforms import (
@@ -13,6 +18,8 @@ from keras_tricks.data.transforms import (
     crop_and_resize,
     jitter_colors,
 )
+
+from .test_resize import triangles
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (30, 40, 3)).astype("uint8")
 JITTER = Jitter(("contrast", "brightness"), (0.8, 1.2), "gluon")
@@ -60,6 +67,40 @@ def test_without_colors_the_view_is_uint8():
     assert (whole.box, whole.flip) == (drawn.box, drawn.flip)
 
 
+@pytest.mark.parametrize("size", [(12, 20), (20, 12)])
+def test_another_shape_is_stretched_no_more_than_a_square(size):
+    plain = TrainTransform(size, jitter=0, lighting=0, resizer="pillow")
+    rng = np.random.default_rng(0)
+    # So many pixels that whole ones are no limit, and that all crops fit.
+    large = dataclasses.replace(plain, area=(0.08, 0.4))
+    boxes = [large.draw(rng, 40_000, 40_000).box for _ in range(4000)]
+    stretch = [box.aspect * size[0] / size[1] for box in boxes]
+    logs = np.log(stretch) / math.log(4 / 3)
+    assert stats.kstest(logs, stats.uniform(-1, 2).cdf).pvalue > 0.001
+    shares = [box.height * box.width / 40_000**2 for box in boxes]
+    assert stats.kstest(shares, stats.uniform(0.08, 0.32).cdf).pvalue > 0.001
+    # The pixels are those of float64, of the crop alone.
+    box, wide = CropBox(2, 3, 24, 30), Image.Resampling.BILINEAR
+    found = plain.apply(IMAGE, TransformParameters(box, flip=True))
+    crop = Image.fromarray(IMAGE[2:26, 3:33]).resize(size[::-1], wide)
+    np.testing.assert_array_equal(found, np.asarray(crop)[:, ::-1])
+    expected = triangles(IMAGE[2:26, 3:33].astype("float64"), size)
+    assert np.abs(found - expected[:, ::-1]).max() <= 1.01
+
+
+def test_another_shape_is_erased_and_colored_everywhere():
+    view = TrainTransform((12, 20), erasing=1.0, policy="rand_augment")
+    rng = np.random.default_rng(0)
+    drawn = [view.draw(rng, 30, 40) for _ in range(400)]
+    boxes = [one.erased for one in drawn if one.erased]
+    assert max(box.left + box.width for box in boxes) == 20
+    assert max(box.top + box.height for box in boxes) == 12
+    for one in drawn[:20]:
+        x = view.apply(IMAGE, one)
+        assert x.shape == view.output_shape == (12, 20, 3)
+        assert np.isfinite(x).all() and x.std() > 0
+
+
 def test_gray_images_become_rgb():
     x = TrainTransform(16)(IMAGE[..., :1], np.random.default_rng(0))
     assert x.shape == (16, 16, 3)
@@ -73,7 +114,7 @@ def test_normalization_follows():
 
 
 def test_it_survives_its_configuration():
-    view = TrainTransform(16, area=(0.25, 1), jitter_convention="gluon")
+    view = TrainTransform((16, 20), (0.25, 1), jitter_convention="gluon")
     assert TrainTransform.from_config(view.get_config()) == view
     config = keras.saving.serialize_keras_object(view)
     assert keras.saving.deserialize_keras_object(config) == view

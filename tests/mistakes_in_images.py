@@ -1,0 +1,73 @@
+"""Mistakes with the shape of images, their channels and their policies."""
+
+import numpy as np
+
+from keras_tricks import Recipe
+from keras_tricks.data import Preprocessing, load
+from keras_tricks.data.transforms import letterbox
+
+IMAGE = np.zeros((9, 12, 3), "uint8")
+CROPS = {"augmentation": "crop", "image_size": (16, 24)}
+
+# As in the other files of mistakes.
+MISTAKES = {
+    "one side in a tuple": (
+        lambda path: Recipe(image_size=(16,)),
+        ValueError,
+        "`image_size` must be an integer, or two: height and width. "
+        "Received: image_size=(16,)",
+    ),
+    "a size as a flag has it": (
+        lambda path: Recipe(image_size="16x24"),
+        ValueError,
+        "`image_size` must be an integer, or two: height and width. "
+        "Received: image_size='16x24'",
+    ),
+    "too short a side": (
+        lambda path: Recipe(test_image_size=(16, 7)),
+        ValueError,
+        "`test_image_size` must be an integer … Received: test_image_size=7",
+    ),
+    "growing sizes that are no squares": (
+        lambda path: Recipe(progressive_sizes=(8, 16), **CROPS),
+        ValueError,
+        "`progressive_sizes` must be None with image_size=(16, 24), since it "
+        "has the sides of squares. Received: progressive_sizes=(8, 16)",
+    ),
+    "arrays of another shape": (
+        lambda path: load("digits", image_size=(8, 12)),
+        ValueError,
+        "`image_size` must be None or the size of digits's images, (8, 8). "
+        "Received: image_size=(8, 12)",
+    ),
+    "a crop of a letterbox": (
+        lambda path: Recipe(resize="letterbox", crop_ratio=1.0, **CROPS),
+        ValueError,
+        "`crop_ratio` must be 0.875 with resize='letterbox', which crops "
+        "nothing. Received: crop_ratio=1.0",
+    ),
+    "a letterbox in memory": (
+        lambda path: Recipe(resize="letterbox"),
+        ValueError,
+        "`resize` must be 'crop' with images in memory, which does not use it "
+        "(augmentation='crop' does, or input_engine='tf.data' or 'grain'). "
+        "Received: resize='letterbox'",
+    ),
+    "an unknown resize": (
+        lambda path: Preprocessing(resize="stretch"),
+        ValueError,
+        "`resize` must be one of 'crop', 'letterbox'. "
+        "Received: resize='stretch'",
+    ),
+    "ten crops of a letterbox": (
+        lambda path: Preprocessing(8, resize="letterbox").views(ten_crop=True),
+        ValueError,
+        "`ten_crop` must be False with resize='letterbox', which crops "
+        "nothing. Received: ten_crop=True",
+    ),
+    "a letterbox without height": (
+        lambda path: letterbox(IMAGE, (0, 8)),
+        ValueError,
+        "`size` must be an integer of at least 1. Received: size=0",
+    ),
+}
