@@ -43,6 +43,7 @@ data/pipeline/test_read_ahead.py
 data/pipeline/test_sample_order.py
 data/shards
 data/sources
+data/transforms/test_aug_mix.py
 data/transforms/test_colors.py
 data/transforms/test_decode.py
 data/transforms/test_erasing.py

@@ -4,8 +4,13 @@ import numpy as np
 
 from keras_tricks import Recipe
 from keras_tricks.data import Preprocessing, load
-from keras_tricks.data.transforms import letterbox
+from keras_tricks.data.transforms import (
+    apply_aug_mix,
+    draw_aug_mix,
+    letterbox,
+)
 
+RNG = np.random.default_rng(0)
 IMAGE = np.zeros((9, 12, 3), "uint8")
 CROPS = {"augmentation": "crop", "image_size": (16, 24)}
 
@@ -69,5 +74,25 @@ MISTAKES = {
         lambda path: letterbox(IMAGE, (0, 8)),
         ValueError,
         "`size` must be an integer of at least 1. Received: size=0",
+    ),
+    "severity without AugMix": (
+        lambda path: Recipe(severity=5.0, policy="rand_augment", **CROPS),
+        ValueError,
+        "`severity` must be 3 without policy='aug_mix'. Received: severity=5.0",
+    ),
+    "too severe": (
+        lambda path: Recipe(severity=11.0, policy="aug_mix", **CROPS),
+        ValueError,
+        "`severity` must be a number in [0.1, 10]. Received: severity=11.0",
+    ),
+    "no chain to mix": (
+        lambda path: draw_aug_mix(RNG, width=0),
+        ValueError,
+        "`width` must be an integer of at least 1. Received: width=0",
+    ),
+    "gray images to mix": (
+        lambda path: apply_aug_mix(IMAGE[..., :1], draw_aug_mix(RNG)),
+        ValueError,
+        "`image` must be RGB of shape (H, W, 3). Received: image.shape=…",
     ),
 }

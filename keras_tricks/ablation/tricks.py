@@ -29,6 +29,7 @@ TRICKS: dict[str, dict[str, Any]] = {
     "erasing": {"erasing": 0.25},
     "rand_augment": {"policy": "rand_augment"},
     "trivial_augment": {"policy": "trivial_augment"},
+    "aug_mix": {"policy": "aug_mix"},
     "swish": {"activation": "silu"},
     "float16": {"precision": "mixed_float16"},
 }

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_tricks._image_size import size_text
 from keras_tricks._model_facts.precision import compute_dtypes
 from keras_tricks.optimizers.decay_report import make_report
 from keras_tricks.recipe.explain_fine_tuning import explain_fine_tuning
@@ -258,7 +259,7 @@ def _input(recipe):
     if not recipe.streams:
         yield "input", f"in memory, augmentation {recipe.augmentation}"
         return
-    sizes = ", then ".join(str(size) for size in recipe.training_sizes)
+    sizes = ", then ".join(map(size_text, recipe.training_sizes))
     steps = []
     if recipe.augmentation == "crop":
         steps.append(f"crop of {recipe.min_crop_area:.0%} or more, flip")
@@ -273,11 +274,14 @@ def _input(recipe):
         if recipe.erasing:
             steps.append(f"erasing {recipe.erasing:g}")
     else:
-        steps.append("central crop")
+        steps.append("central crop" if recipe.resize == "crop" else "letterbox")
     if recipe.repeated_augmentation > 1:
         steps.append(f"{recipe.repeated_augmentation} views of an image")
     yield "input", f"read as training runs, size {sizes}"
     yield "", ", ".join(steps)
+    if recipe.resize != "crop" or recipe.test_image_size is not None:
+        size = size_text(recipe.test_image_size or recipe.training_sizes[-1])
+        yield "", f"validated on size {size}, {recipe.resize}"
 
 
 def _average(recipe):

@@ -91,10 +91,13 @@ class InputFields:
     policy: str = option(
         "none",
         "Augmentation policy after the crop.",
-        choices=("none", "rand_augment", "trivial_augment"),
+        choices=("none", "rand_augment", "trivial_augment", "aug_mix"),
     )
     magnitude: float = option(
         9.0, "Magnitude of rand_augment, up to 30.", low=0, high=30
+    )
+    severity: float = option(
+        3.0, "Severity of aug_mix, up to 10.", low=0.1, high=10
     )
     erasing: float = option(
         0.0,

@@ -60,8 +60,10 @@ class Recipe(
         color_jitter: Strength of the color jitter, 0 for none.
         jitter_convention: `"paper"` or `"gluon"`.
         lighting: Standard deviation of the PCA noise, 0 for none.
-        policy: `"none"`, `"rand_augment"` or `"trivial_augment"`.
+        policy: `"none"`, `"rand_augment"`, `"trivial_augment"` or
+            `"aug_mix"`.
         magnitude: Of RandAugment.
+        severity: Of AugMix.
         erasing: Probability of random erasing.
         repeated_augmentation: Times that an image is in a batch.
         sampler: `"none"`, `"balanced"` or `"sqrt"`, see

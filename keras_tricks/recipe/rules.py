@@ -127,6 +127,7 @@ OF_CROPS = (
     "lighting",
     "policy",
     "magnitude",
+    "severity",
     "erasing",
     "progressive_sizes",
 )
@@ -210,12 +211,15 @@ def _input_rules(recipe):
         f"at most epochs={recipe.epochs} sizes, the last of them "
         f"image_size={recipe.image_size}",
     )
-    yield (
-        recipe.magnitude != defaults["magnitude"]
-        and recipe.policy != "rand_augment",
-        "magnitude",
-        f"{defaults['magnitude']:g} without policy='rand_augment'",
-    )
+    for name, policy in (
+        ("magnitude", "rand_augment"),
+        ("severity", "aug_mix"),
+    ):
+        yield (
+            getattr(recipe, name) != defaults[name] and recipe.policy != policy,
+            name,
+            f"{defaults[name]:g} without policy={policy!r}",
+        )
     on_device = recipe.finish_on == "device"
     yield (
         on_device and not recipe.streams,

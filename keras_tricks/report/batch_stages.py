@@ -6,7 +6,7 @@ import numpy as np
 from keras_tricks._checks import check_int
 from keras_tricks._random import AUGMENT, random_generator
 from keras_tricks.data import Batches, ImageBatches, TrainTransform
-from keras_tricks.data.transforms import CropBox, open_image
+from keras_tricks.data.transforms import AugMix, CropBox, open_image
 from keras_tricks.data.transforms.random_crops import image_extent
 from keras_tricks.layers import CutMix, MixUpOrCutMix
 
@@ -181,10 +181,15 @@ def _view_stages(loader, image, epoch, sample):
     return stages
 
 
-def _note_policy(ops):
+def _note_policy(policy):
+    if isinstance(policy, AugMix):
+        shares = [(1 - policy.share) * weight for weight in policy.weights]
+        chains = zip(shares, policy.chains, strict=True)
+        notes = [f"{s:.0%} {', '.join(op.name for op in c)}" for s, c in chains]
+        return "\n".join((f"{policy.share:.0%} as it was", *notes))
     return "\n".join(
         f"{op.name.replace('_', ' ')} {op.value:.3g}" if op.value else op.name
-        for op in ops
+        for op in policy
     )
 
 

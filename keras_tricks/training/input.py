@@ -245,6 +245,7 @@ def build_transform(
         area=(recipe.min_crop_area, 1.0),
         policy=None if recipe.policy == "none" else recipe.policy,
         magnitude=recipe.magnitude,
+        severity=recipe.severity,
         erasing=recipe.erasing,
         jitter=recipe.color_jitter,
         jitter_convention=recipe.jitter_convention,

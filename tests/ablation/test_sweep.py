@@ -32,7 +32,7 @@ def changed(recipe, other):
 @pytest.mark.parametrize("name", TRICKS)
 def test_a_trick_changes_its_own_fields(name):
     base = BASE
-    if name in ("rand_augment", "trivial_augment", "erasing"):
+    if name in ("rand_augment", "trivial_augment", "aug_mix", "erasing"):
         base = base.replace(augmentation="crop")
     sweep = make_sweep(base, [name])
     assert list(sweep.recipes) == ["baseline", name]

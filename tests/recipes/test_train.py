@@ -34,6 +34,7 @@ GIVEN = {
     "lighting": ("--lighting=0.2", 0.2),
     "policy": ("--policy=trivial_augment", "trivial_augment"),
     "magnitude": ("--magnitude=6", 6.0),
+    "severity": ("--severity=5", 5.0),
     "erasing": ("--erasing=0.25", 0.25),
     "repeated_augmentation": ("--repeated_augmentation=3", 3),
     "sampler": ("--sampler=balanced", "balanced"),
@@ -224,6 +225,7 @@ def test_a_flag_sets_its_field_and_no_other(name, parse):
         "effective_number_beta": {"class_weights": "effective_number"},
         "ignore_label": {"data_dir": "a.npz"},
         "magnitude": {"augmentation": "crop", "policy": "rand_augment"},
+        "severity": {"augmentation": "crop", "policy": "aug_mix"},
         "progressive_sizes": {"augmentation": "crop", "image_size": 32},
         "optimizer": SLOW,
         **dict.fromkeys(

@@ -69,6 +69,10 @@ FILES = {
         {"policy": "rand_augment", "erasing": 0.6, "cutmix_alpha": 1.0},
         "original crop flip policy jitter lighting erasing mixed",
     ),
+    "mixed chains": (
+        {"policy": "aug_mix"},
+        "original crop flip policy jitter lighting mixed",
+    ),
     "channels first": (
         {"data_format": "channels_first", "mixup_per": "sample",
          "cutmix_alpha": 1.0, "mixup_alpha": 0},

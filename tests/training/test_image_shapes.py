@@ -68,6 +68,10 @@ def logits(model, x):
 def test_from_the_first_step_to_the_export(photos, tmp_path, changes):
     recipe = RECIPE.replace(data_dir=str(photos), **changes)
     whole = training.prepare(recipe, tmp_path / "whole")
+    streams = recipe.augmentation == "crop"
+    assert ("size 16x24" in whole.explanation) == streams
+    boxed = "validated on size 20x32, letterbox" in whole.explanation
+    assert boxed == (recipe.resize == "letterbox")
     x = np.asarray(whole.train_batches[0][0])
     assert x.shape == (8, *SIZE, 3)
     result = whole.fit(verbose=0)

@@ -1,5 +1,8 @@
 """Functions on one image: decode, crop, resize, colors, policies, erasing."""
 
+from keras_tricks.data.transforms.aug_mix import AugMix as AugMix
+from keras_tricks.data.transforms.aug_mix import apply_aug_mix as apply_aug_mix
+from keras_tricks.data.transforms.aug_mix import draw_aug_mix as draw_aug_mix
 from keras_tricks.data.transforms.colors import Jitter as Jitter
 from keras_tricks.data.transforms.colors import add_lighting as add_lighting
 from keras_tricks.data.transforms.colors import draw_jitter as draw_jitter

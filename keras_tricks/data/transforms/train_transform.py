@@ -8,6 +8,11 @@ import numpy as np
 from keras_tricks._checks import check_choice, check_real
 from keras_tricks._image_size import ImageSize, check_size, sides_of
 from keras_tricks._types import ImageLike
+from keras_tricks.data.transforms.aug_mix import (
+    AugMix,
+    apply_aug_mix,
+    draw_aug_mix,
+)
 from keras_tricks.data.transforms.colors import (
     JITTERS,
     Jitter,
@@ -45,7 +50,8 @@ class TransformParameters:
         flip: Whether it is mirrored.
         jitter: Factors of the colors, or `None`.
         lighting: Coefficients of the PCA noise, or `None`.
-        policy: Changes of an augmentation policy, none by default.
+        policy: Changes of an augmentation policy, none by default; or an
+            `AugMix`.
         erased: The rectangle of the result that is painted over, or `None`.
 
     Example:
@@ -57,7 +63,7 @@ class TransformParameters:
     flip: bool = False
     jitter: Jitter | None = None
     lighting: tuple[float, float, float] | None = None
-    policy: tuple[PolicyOp, ...] = ()
+    policy: tuple[PolicyOp, ...] | AugMix = ()
     erased: CropBox | None = None
 
 
@@ -72,7 +78,7 @@ class TrainTransform:
     |---|---|---|
     | crop | 8 to 100 % of the area, aspect 3/4 to 4/3 of the result's, resized | `draw_crop`, `crop_and_resize` |
     | flip | left to right, with probability 1/2 | |
-    | policy | off by default; RandAugment or TrivialAugment | `draw_policy`, `apply_policy` |
+    | policy | off by default; RandAugment, TrivialAugment or AugMix | `draw_policy`, `apply_policy`, `draw_aug_mix`, `apply_aug_mix` |
     | jitter | hue, saturation, brightness times U[0.6, 1.4] | `draw_jitter`, `jitter_colors` |
     | lighting | PCA noise, coefficients N(0, 0.1) | `draw_lighting`, `jitter_and_light` |
     | erasing | off by default; a rectangle gets the mean color | `draw_erasing`, `erase` |
@@ -90,8 +96,9 @@ class TrainTransform:
             of the result: how much the image may be stretched, whatever the
             result's shape. Defaults to `(3 / 4, 4 / 3)`.
         flip: Whether to flip. Defaults to `True`.
-        policy: `None` (default), `"rand_augment"` or `"trivial_augment"`,
-            beyond the paper; see `draw_policy`.
+        policy: `None` (default), `"rand_augment"`, `"trivial_augment"` or
+            `"aug_mix"`, beyond the paper; see `draw_policy` and
+            `draw_aug_mix`.
         magnitude: Of RandAugment, in [0, 30]. Defaults to 9.
         jitter: Strength of the color jitter, in [0, 1]; 0 for none. Defaults
             to 0.4.
@@ -104,6 +111,7 @@ class TrainTransform:
         interpolation: Filter, see `Preprocessing`. Defaults to `"bilinear"`.
         resizer: Whose kernel resizes: `"auto"` (default), `"pillow"` or
             `"torch"`, see `keras_tricks.data.transforms.resize`.
+        severity: Of AugMix, in [0.1, 10]. Defaults to 3.
 
     Call arguments:
         image: uint8, shape `(H, W, 3)` in RGB, or `(H, W, 1)`, gray; or an
@@ -143,6 +151,7 @@ class TrainTransform:
     erasing: float = 0.0
     interpolation: str = "bilinear"
     resizer: str = "auto"
+    severity: float = 3.0
 
     def __post_init__(self):
         size = check_size("image_size", self.image_size, 1, MOST_SIDE)
@@ -151,8 +160,9 @@ class TrainTransform:
         aspect = check_range("aspect", self.aspect, None)
         object.__setattr__(self, "area", area)
         object.__setattr__(self, "aspect", aspect)
-        check_choice("policy", self.policy, (None, *POLICIES))
+        check_choice("policy", self.policy, (None, *POLICIES, "aug_mix"))
         check_real("magnitude", self.magnitude, 0, 30)
+        check_real("severity", self.severity, 0.1, 10)
         check_real("erasing", self.erasing, 0, 1)
         check_real("jitter", self.jitter, 0, 1)
         check_choice(
@@ -180,8 +190,11 @@ class TrainTransform:
         low, high = (value * (columns / rows) for value in self.aspect)
         box = draw_crop(rng, height, width, self.area, (low, high))
         flip = self.flip and bool(rng.random() < 0.5)
-        policy, jitter, lighting, erased = (), None, None, None
-        if self.policy:
+        jitter, lighting, erased = None, None, None
+        policy: tuple[PolicyOp, ...] | AugMix = ()
+        if self.policy == "aug_mix":
+            policy = draw_aug_mix(rng, self.severity)
+        elif self.policy:
             policy = draw_policy(rng, self.policy, magnitude=self.magnitude)
         if self.jitter:
             jitter = draw_jitter(rng, self.jitter, self.jitter_convention)
@@ -216,7 +229,9 @@ class TrainTransform:
             self.resizer,
             parameters.flip,
         )
-        if parameters.policy:
+        if isinstance(parameters.policy, AugMix):
+            x = apply_aug_mix(x, parameters.policy)
+        elif parameters.policy:
             x = apply_policy(x, parameters.policy)
         jitter, lighting = parameters.jitter, parameters.lighting
         if jitter is not None or lighting is not None:
