@@ -17,6 +17,9 @@ SCALES = {"kernel": 0.5, "bias": 2.0}
 PAIRS = [
     {"dtype": "float32", "accumulation": 1, "predicts": True},
     {"dtype": "mixed_float16", "accumulation": 4, "scales": SCALES},
+    {"dtype": "float32", "accumulation": 1, "freezes": "conv2d"},
+    {"dtype": "float32", "accumulation": 1, "freezes": "backbone"},
+    {"dtype": "float32", "accumulation": 1, "schedule_free": True},
 ]
 CONFIGURATIONS = {
     "mirrored:2": PAIRS,
@@ -69,4 +72,4 @@ def check_same(configuration, alone, together):
     for name, values in alone.items():
         different = difference(together[name], values)
         assert different <= tolerance, (name, configuration, different)
-    assert np.ptp(alone["losses"]) > 0.02  # It learns.
+    assert np.ptp(alone["losses"]) > 0.01  # It learns.

@@ -210,27 +210,38 @@ def train(
     norm="sync",
     predicts=False,
     scales=None,
+    freezes=None,
+    schedule_free=False,
 ):
     """Trains; returns the losses, history, weights and what is predicted."""
+    from keras_tricks.callbacks import ScheduleFreeAverage
     from keras_tricks.distribute import distribute
+    from keras_tricks.optimizers import ScheduleFreeAdamW
+    from keras_tricks.surgery import freeze
 
     if BACKEND == "jax":
         keras.distribution.set_distribution(None)
     distribution = distribute(spec, norm)
     with distribution.scope():
         model = make_model(dtype)
+        if freezes is not None:
+            freeze(model, freezes)
+        optimizer = make_optimizer(accumulation, rate_scales=scales)
+        if schedule_free:
+            optimizer = ScheduleFreeAdamW(0.02, weight_decay=1e-2)
         compile_model(
             model,
-            make_optimizer(accumulation, rate_scales=scales),
+            optimizer,
             scaled=dtype == "mixed_float16",
         )
     distribution.prepare(model)
     losses = Losses()
+    average = [ScheduleFreeAverage()] if schedule_free else []
     history = model.fit(
         distribution.batches(make_batches()),
         shuffle=False,
         verbose=0,
-        callbacks=[losses],
+        callbacks=[losses, *average],
     ).history
     result = {
         "losses": losses.losses,

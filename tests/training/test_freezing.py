@@ -216,3 +216,49 @@ def test_frozen_norms_keep_what_they_have(tmp_path):
     run.fit(verbose=0)
     same = equal(before, saved(tmp_path / "run"))
     assert same == ["_norm/" in name for name in names]
+
+
+def teacher_of(tmp_path):
+    keras.utils.set_random_seed(7)
+    images = keras.Input((8, 8, 1))
+    x = layers.Dense(10)(layers.Flatten()(images))
+    keras.Model(images, x).save(tmp_path / "teacher.keras")
+    return {"teacher": str(tmp_path / "teacher.keras"), "temperature": 2.0}
+
+
+@pytest.mark.filterwarnings("ignore:The teacher is no better")
+def test_a_frozen_student_takes_the_other_steps_of_a_free_one(tmp_path):
+    recipe = recipe_of(
+        train_samples=32, epochs=1, warmup_epochs=0, **teacher_of(tmp_path)
+    )
+    found = []
+    for index, what in enumerate(("stem_conv/kernel", None)):
+        run = training.prepare(
+            recipe.replace(freeze=what), tmp_path / f"{index}"
+        )
+        before = arrays(run.model.student)
+        run.fit(verbose=0)
+        found.append(arrays(run.model.student))
+    names = [weight.path for weight in run.model.student.weights]
+    frozen = [name == "stem_conv/kernel" for name in names]
+    assert equal(before, found[0]) == frozen
+    assert not any(equal(before, found[1]))
+    for kept, one, other in zip(frozen, *found, strict=True):
+        if not kept:
+            np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The teacher is no better")
+def test_a_student_that_thaws_continues_bit_for_bit(tmp_path):
+    recipe = recipe_of(unfreeze_epoch=1, **teacher_of(tmp_path))
+    whole = training.prepare(recipe, tmp_path / "whole")
+    assert len(whole.model.optimizer.momentums) == 2
+    result = whole.fit(verbose=0)
+    assert len(whole.model.optimizer.momentums) == 8
+    folder = tmp_path / "stopped"
+    run = training.prepare(recipe, folder, backup_every_steps=1)
+    with pytest.raises(RuntimeError):
+        run.fit(verbose=0, extra_callbacks=[Stop(1, 1)])
+    again = training.prepare(recipe, folder, resume="must").fit(verbose=0)
+    assert all(equal(saved(tmp_path / "whole"), saved(folder)))
+    assert again["val_crossentropy"] == result["val_crossentropy"]
