@@ -35,6 +35,12 @@ _CLASSES = flags.DEFINE_string(
     "File of class names in the order of the outputs: .tsv, .csv, .txt or "
     ".json. By default those of the training run.",
 )
+_MULTI_LABEL = flags.DEFINE_bool(
+    "multi_label",
+    False,
+    "Whether an image may be of several classes; of a training run it is "
+    "known.",
+)
 _PREPROCESSING = flags.DEFINE_string(
     "preprocessing",
     None,
@@ -101,6 +107,7 @@ def load() -> evaluation.Classifier:
         _WEIGHTS.value,
         _CLASSES.value,
         _model_args(_MODEL_ARGS.value),
+        _MULTI_LABEL.value,
         **changes(),
     )
 

@@ -21,7 +21,11 @@ from absl import app, flags
 
 from keras_tricks import __version__, evaluation
 from keras_tricks._files import write_atomically
-from keras_tricks.report import write_evaluation_report
+from keras_tricks.data.sources.class_names import describe_classes
+from keras_tricks.report import (
+    write_evaluation_report,
+    write_multi_label_report,
+)
 
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
@@ -115,6 +119,37 @@ def print_table(result, facts, worst):
         print(f"Unreadable: {line}", file=sys.stderr)
 
 
+def print_classes(result, facts, worst):
+    """Print the same for images of several classes."""
+
+    def percent(value):
+        return f"{100 * value:.2f} %"
+
+    rows = [(name, facts[name]) for name in ("model", "images", "view")]
+    rows += [
+        ("mAP", f"{percent(result.mean_average_precision)}, mean of classes"),
+        ("micro AP", percent(result.micro_average_precision)),
+        (f"F1 at {result.threshold:g}", f"{percent(result.macro_f1)}, mean"),
+        ("micro F1", percent(result.micro_f1)),
+        ("cross-entropy", f"{result.crossentropy:.4f}"),
+        ("classified", f"{len(result)} in {result.seconds:.1f} s"),
+    ]
+    empty = [result.class_name(index) for index in result.empty_classes]
+    if empty:
+        rows.append(("without images", describe_classes(empty)))
+    if result.bad:
+        rows.append(("unreadable", f"{len(result.bad)}, left out"))
+    print("\n".join(f"{name:<19}{value}" for name, value in rows))
+    if worst:
+        print("\nThe worst classes:")
+    for row in result.per_class()[:worst]:
+        value = f"AP {percent(row.average_precision)}"
+        name = result.class_name(row.index)
+        print(f"  {name:<28.28}{value:>12}, {row.images} images")
+    for line in result.bad[:5]:
+        print(f"Unreadable: {line}", file=sys.stderr)
+
+
 def main(argv):
     """Evaluate, or say in one line why it cannot."""
     if len(argv) > 1:
@@ -141,7 +176,10 @@ def main(argv):
         content = {**facts, "preprocessing": seen, **result.to_dict()}
         text = json.dumps(content, indent=2)
         write_atomically(folder / "evaluation.json", text + "\n")
-        report = write_evaluation_report(
+        write = write_evaluation_report
+        if images.multi_label:
+            write = write_multi_label_report
+        report = write(
             folder / "evaluation.html",
             result,
             images,
@@ -150,7 +188,8 @@ def main(argv):
         )
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         one_line.stop(error)
-    print_table(result, facts, _WORST.value)
+    show = print_classes if images.multi_label else print_table
+    show(result, facts, _WORST.value)
     print(f"Report: {report}")
 
 

@@ -24,6 +24,14 @@ from keras_tricks.data import EvaluationBatches, open_image_files
 _TOP_K = flags.DEFINE_integer(
     "top_k", 5, "How many classes to give of each image.", lower_bound=1
 )
+_THRESHOLD = flags.DEFINE_float(
+    "threshold",
+    0.5,
+    "Where an image may be of several classes: the probability from which on "
+    "one is given, in place of --top_k.",
+    lower_bound=0,
+    upper_bound=1,
+)
 _FORMAT = flags.DEFINE_enum(
     "format", "table", ["table", "json"], "What to print."
 )
@@ -36,7 +44,7 @@ _BATCH_SIZE = flags.DEFINE_integer(
 flags.adopt_module_key_flags(classifier_flags)
 
 
-def classify(classifier, paths, top_k, ten_crop, batch_size):
+def classify(classifier, paths, top_k, ten_crop, batch_size, threshold=0.5):
     """Classify image files.
 
     Args:
@@ -45,6 +53,8 @@ def classify(classifier, paths, top_k, ten_crop, batch_size):
         top_k: How many classes to give of each.
         ten_crop: Whether to average over ten crops.
         batch_size: Views that the network gets at a time.
+        threshold: Where an image may be of several classes: the probability
+            from which on one is given.
 
     Returns:
         For each path a dict: its `file`, and its `classes`, the likeliest
@@ -56,9 +66,15 @@ def classify(classifier, paths, top_k, ten_crop, batch_size):
     batches = EvaluationBatches(files, own.views(ten_crop), own.normalize, size)
     results = [{"file": path} for path in paths]
     for x, indices in batches:
-        log_p = evaluation.merge_crops(classifier.log_probabilities(x, size))
-        for index, row in zip(indices, np.exp(log_p), strict=True):
-            best = np.argsort(-row, kind="stable")[:top_k]
+        if classifier.multi_label:
+            p = classifier.class_probabilities(x, size).mean(1)
+            counts = (p >= threshold).sum(1)
+        else:
+            log_p = classifier.log_probabilities(x, size)
+            p = np.exp(evaluation.merge_crops(log_p))
+            counts = [top_k] * len(p)
+        for index, row, count in zip(indices, p, counts, strict=True):
+            best = np.argsort(-row, kind="stable")[:count]
             results[index]["classes"] = [
                 {
                     "index": int(i),
@@ -81,6 +97,8 @@ def print_table(results):
         for row in result["classes"]:
             share = f"{100 * row['probability']:.2f} %"
             print(f"{share:>10}  {row['name']}")
+        if not result["classes"]:
+            print("            no class")
 
 
 def main(argv):
@@ -95,6 +113,7 @@ def main(argv):
             _TOP_K.value,
             _TEN_CROP.value,
             _BATCH_SIZE.value,
+            _THRESHOLD.value,
         )
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         one_line.stop(error)

@@ -27,6 +27,7 @@ from new_run_folder import new_run_folder
 from keras_tricks import training
 from keras_tricks.data import TooManyBadRecords
 from keras_tricks.distribute import ProcessFailed, distribute
+from keras_tricks.report.metric_text import metric_name
 
 _FAILURES = FloatingPointError, OSError, ProcessFailed, TooManyBadRecords
 
@@ -113,10 +114,12 @@ def main(argv):
     except _FAILURES as error:
         one_line.stop(error)
     if distribution.is_chief:
+        name = metric_name(recipe.measure).capitalize()
         print(
-            f"Validation accuracy {result['val_accuracy']:.2%} after "
+            f"{name} {result[recipe.measure]:.2%} after "
             f"{result['epochs']} epochs, best "
-            f"{result['best_val_accuracy']:.2%}\nReport: {folder}/report.html"
+            f"{result[f'best_{recipe.measure}']:.2%}\n"
+            f"Report: {folder}/report.html"
         )
 
 

@@ -324,7 +324,8 @@ MISTAKES = {
     "sigmoids beside a teacher": (
         lambda _: Recipe(loss="binary_crossentropy", teacher="t.keras"),
         ValueError,
-        "`loss` must be 'crossentropy' with a teacher, … Received: loss='bin…",
+        "`distillation` must be 'sigmoid' with a teacher and …; of a teacher "
+        "with a softmax the loss is … Received: …",
     ),
     "misspelled weights of the classes": (
         lambda _: Recipe(class_weights="balance"),

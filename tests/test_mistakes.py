@@ -17,6 +17,7 @@ from . import (
     mistakes_in_distillation,
     mistakes_in_fine_tuning,
     mistakes_in_images,
+    mistakes_in_labels,
     mistakes_in_networks,
     mistakes_in_runs,
 )
@@ -29,6 +30,7 @@ MISTAKES = (
     | mistakes_in_distillation.MISTAKES
     | mistakes_in_fine_tuning.MISTAKES
     | mistakes_in_images.MISTAKES
+    | mistakes_in_labels.MISTAKES
     | mistakes_in_networks.MISTAKES
     | mistakes_in_runs.MISTAKES
 )

@@ -5,7 +5,6 @@ import os
 
 import numpy as np
 
-from keras_tricks._checks import labels_outside
 from keras_tricks._text import class_name, printable
 from keras_tricks.data.source_kinds import (
     check_unused,
@@ -19,6 +18,7 @@ from keras_tricks.data.sources.arrays import (
     stratified_split,
 )
 from keras_tricks.data.sources.folder_split import open_folder_splits
+from keras_tricks.data.sources.labels import count_classes, has_several
 from keras_tricks.data.sources.load import check_is_npz, load, load_npz
 from keras_tricks.data.sources.records import (
     ArrayRecords,
@@ -87,17 +87,20 @@ class ImageSet:
         return len(self.train)
 
     @property
+    def multi_label(self) -> bool:
+        """Whether an image may be of several classes, or of none."""
+        return has_several(self.train)
+
+    @property
     def class_counts(self) -> np.ndarray | None:
         """Number of training records of each class, shape (K,).
 
         `None` where only reading a record tells its label.
         """
         labels = self.train.labels
-        if labels is None:
-            return None
-        known = np.asarray(labels)
-        known = known[~labels_outside(known, self.num_classes)]
-        return np.bincount(known, minlength=self.num_classes)
+        return (
+            None if labels is None else count_classes(labels, self.num_classes)
+        )
 
     def __repr__(self):
         return (
@@ -119,6 +122,7 @@ def open_images(
     validation_share: float = 0.0,
     split_seed: int = 0,
     ignore_label: int | None = None,
+    multi_label: bool = False,
 ) -> ImageSet:
     """Open images of any source, without reading them yet.
 
@@ -129,7 +133,7 @@ def open_images(
 
             | path | source |
             |---|---|
-            | folder of class folders | see `open_folder_splits` |
+            | folder of class folders, or with a table | see `open_folder_splits` |
             | folder with `*.tfrecord*` or `*.array_record*` | see `open_record_shards` |
             | folder with `*.tar` | see `open_tar_shards` |
             | `.npz` | see `load_npz` |
@@ -147,6 +151,8 @@ def open_images(
             takes the place of the test images.
         split_seed: Seed of that choice.
         ignore_label: Of an `.npz`: images with this label are left out.
+        multi_label: Whether an image may be of several classes where the
+            data do not show it: a table of labels, an .npz, or shards.
 
     Returns:
         An `ImageSet`.
@@ -168,8 +174,13 @@ def open_images(
         name = dataset
     else:
         path = os.path.abspath(os.fspath(data_dir))
-        train, test = _at(path, options, ignore_label)
+        train, test = _at(path, options, ignore_label, multi_label)
         name = os.path.basename(path)
+    if multi_label and not has_several(train):
+        raise ValueError(
+            f"`multi_label` must be False for {printable(name)}, whose images "
+            "are of one class each. Received: multi_label=True"
+        )
     if validation_share:
         labels = train.labels  # Without them all are of one kind.
         if labels is None:
@@ -205,17 +216,19 @@ def _named(dataset, options):
     return _arrays(load(dataset))
 
 
-def _at(path, options, ignore_label):
+def _at(path, options, ignore_label, multi_label):
     shards = shards_at(path) if os.path.isdir(path) else None
     if shards is not None:
         _, opener = shards
+        if multi_label:
+            options = {**options, "multi_label": True}
         return tuple(
             opener(path, split=split, **options) for split in ("train", "test")
         )
     check_unused(options, path)
     if not os.path.isdir(path):
-        return _arrays(load_npz(path, ignore_label))
-    return open_folder_splits(path)
+        return _arrays(load_npz(path, ignore_label, multi_label))
+    return open_folder_splits(path, multi_label=multi_label)
 
 
 def _arrays(data):

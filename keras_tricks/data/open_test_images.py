@@ -14,8 +14,10 @@ from keras_tricks.data.source_kinds import (
 from keras_tricks.data.sources.arrays import ImageData
 from keras_tricks.data.sources.class_names import ClassNames
 from keras_tricks.data.sources.folders import open_image_files
+from keras_tricks.data.sources.label_table import find_label_tables
 from keras_tricks.data.sources.load import load, load_npz
 from keras_tricks.data.sources.records import Records
+from keras_tricks.data.sources.table_split import open_table_images
 
 
 def open_test_images(
@@ -26,6 +28,7 @@ def open_test_images(
     image_key: str | None = None,
     label_key: str | None = None,
     label_offset: int = 0,
+    multi_label: bool = False,
 ) -> Records | ImageData:
     """Open the images that a trained network is evaluated on.
 
@@ -39,6 +42,7 @@ def open_test_images(
         image_key: As for `open_images`.
         label_key: As for `open_images`.
         label_offset: As for `open_images`.
+        multi_label: As for `open_images`.
 
     Returns:
         An `ImageData`, whose test split is meant; an `ImageFiles`; or other
@@ -65,8 +69,13 @@ def open_test_images(
         split = None if None in splits else "test"
         if find_class_file(next(iter(splits.values()))[0]):
             classes = None
+        if multi_label:
+            options = {**options, "multi_label": True}
         return opener(path, classes, split=split, **options)
     check_unused(options, path)
     if os.path.isfile(path) and not is_tar_shard(path):
-        return load_npz(path)
+        return load_npz(path, multi_label=multi_label)
+    tables = find_label_tables(path) if labels else []
+    if tables:
+        return open_table_images(path, tables, multi_label, classes)
     return open_image_files(path, classes, labels)

@@ -3,11 +3,6 @@
 import keras
 from keras import ops
 
-from keras_tricks.losses._targets import kind_of_labels, without_ignored
-from keras_tricks.losses.distillation import soft_term
-from keras_tricks.losses.label_smoothing import hard_term
-from keras_tricks.metrics import teacher_agreement
-
 
 def lesson_metrics():
     """Return the means of both terms of the loss, and of the agreement."""
@@ -20,28 +15,22 @@ def update_lesson_metrics(metrics, loss, lesson, logits, sample_weight):
 
     Args:
         metrics: Those of `lesson_metrics`.
-        loss: The `LabelSmoothedKD` whose terms they are.
+        loss: The `TeacherLoss` whose terms they are.
         lesson: The `Lesson`.
         logits: The student's.
         sample_weight: Weights of the samples, or None.
     """
-    labels = ops.convert_to_tensor(lesson.labels)
-    hard = hard_term(
-        without_ignored(labels, logits, sample_weight),
-        logits,
-        kind_of_labels(labels, logits),
-        loss.label_smoothing,
-        loss.convention,
+    *terms, same = loss.terms(
+        lesson.labels, lesson.logits, logits, sample_weight
     )
-    kl = soft_term(lesson.logits, logits, loss.temperature, "kl")
     reduce = _Reduced("term", loss.reduction, "float32")
     one = ops.ones((1,))
     share = reduce(one, one)  # Keras divides losses by the replicas.
-    *terms, agreement = metrics
-    for metric, values in zip(terms, (hard, kl), strict=True):
+    *means, agreement = metrics
+    for metric, values in zip(means, terms, strict=True):
         value = reduce(values, logits, sample_weight) / share
         metric.update_state(value, ops.shape(logits)[0])
-    agreement.update_state(teacher_agreement(lesson.logits, logits))
+    agreement.update_state(same)
 
 
 class _Reduced(keras.losses.Loss):

@@ -15,6 +15,7 @@ from keras_tricks.distillation.check_teacher import (
     refuse_classes,
     refuse_unbuilt,
 )
+from keras_tricks.losses._teacher_loss import TeacherLoss
 
 ENSEMBLES = ("logits", "probabilities")
 
@@ -109,7 +110,7 @@ class Teachers:
             self.models[0].name, logits.shape[-1], student_logits.shape[-1]
         )
 
-    def check_batch(self, student, x, y, sample_weight=None):
+    def check_batch(self, student, x, y, sample_weight=None, several=False):
         """Measure each teacher on a batch, see `check_teacher`."""
         x = keras.tree.map_structure(ops.convert_to_tensor, x)
         classes = _classes(student)
@@ -122,7 +123,9 @@ class Teachers:
 
             logits = _backend.inference(say, variables)(x)
             reports.append(
-                measure_teacher(model, logits, y, classes, sample_weight)
+                measure_teacher(
+                    model, logits, y, classes, sample_weight, several
+                )
             )
         return reports
 
@@ -161,6 +164,22 @@ class Teachers:
             for f, axis in zip(features, self.axes, strict=True)
         ]
         return ops.stop_gradient(ops.cast(logits, "float32")), tuple(features)
+
+
+def check_loss(loss, ensemble):
+    """Refuse a loss that takes no teacher's logits, or not of this ensemble."""
+    if not isinstance(loss, TeacherLoss):
+        raise ValueError(
+            "`loss` of a Distiller must be a "
+            "keras_tricks.losses.LabelSmoothedKD (hard_weight=0 for the "
+            f"soft term alone). Received: loss={loss!r}"
+        )
+    if loss.several and ensemble == "probabilities":
+        raise ValueError(
+            "`ensemble` must be 'logits' with a LabelSmoothedBinaryKD, as the "
+            "probabilities of a softmax are of one class of each sample. "
+            "Received: ensemble='probabilities'"
+        )
 
 
 def to_channels_last(x, axis):

@@ -10,6 +10,7 @@ from keras_tricks import _backend
 from keras_tricks._model_facts.last_activation import check_ends_in_logits
 from keras_tricks._types import Tensor
 from keras_tricks.losses import _targets
+from keras_tricks.metrics.average_precision import average_precision
 from keras_tricks.metrics.dominant_label_accuracy import hard_targets
 
 # Standard deviations above chance from which on accuracy is no accident.
@@ -25,6 +26,9 @@ class TeacherReport:
         accuracy: Share of the samples whose label it gives the top logit.
         samples: Number of samples.
         num_classes: Number of classes.
+        positives: Where a sample may be of several classes, how many there
+            are in all samples together; `accuracy` is then the micro average
+            precision. Defaults to None.
 
     Example:
     >>> report = TeacherReport("resnet50_d", 0.5, samples=64, num_classes=10)
@@ -36,19 +40,29 @@ class TeacherReport:
     accuracy: float
     samples: int
     num_classes: int
+    positives: int | None = None
+
+    @property
+    def chance(self) -> float:
+        """What guessing gives: 1 / K, or the share of the positives."""
+        if self.positives is None:
+            return 1 / self.num_classes
+        return self.positives / max(self.samples * self.num_classes, 1)
 
     @property
     def at_chance(self) -> bool:
         """Whether guessing would do as well, as far as the samples tell."""
-        chance = 1 / self.num_classes
-        deviation = (chance * (1 - chance) / self.samples) ** 0.5
+        chance, trials = self.chance, self.positives
+        trials = self.samples if trials is None else max(trials, 1)
+        deviation = (chance * (1 - chance) / trials) ** 0.5
         bound = chance + _DEVIATIONS * deviation
         return self.accuracy <= bound < 1
 
     def __str__(self):
+        what = "accuracy" if self.positives is None else "average precision"
         return (
-            f"{self.name}: accuracy {self.accuracy:.1%} on {self.samples} "
-            f"samples, chance is {1 / self.num_classes:.1%}"
+            f"{self.name}: {what} {self.accuracy:.1%} on {self.samples} "
+            f"samples, chance is {self.chance:.1%}"
         ).replace("%", " %")
 
 
@@ -58,6 +72,7 @@ def check_teacher(
     y: Tensor,
     num_classes: int | None = None,
     adapt: Callable | None = None,
+    several: bool = False,
 ) -> TeacherReport:
     """Refuse a teacher that cannot be meant, and measure it on one batch.
 
@@ -71,6 +86,8 @@ def check_teacher(
             `(B, K)`, of which the largest counts.
         num_classes: Number of classes of the student. Defaults to None, any.
         adapt: Function of x that gives the teacher's input. Defaults to None.
+        several: Whether a sample may be of several classes: labels (B, K) of
+            which those from 1/2 on count. Defaults to `False`.
 
     Returns:
         A `TeacherReport`; `print` shows it.
@@ -95,7 +112,7 @@ def check_teacher(
     check_adapt(adapt)
     with _backend.no_gradient():
         logits = call_teacher(teacher, x, adapt)
-    return measure_teacher(teacher, logits, y, num_classes)
+    return measure_teacher(teacher, logits, y, num_classes, several=several)
 
 
 def call_teacher(teacher, x, adapt=None):
@@ -152,7 +169,12 @@ def refuse_classes(name, classes, expected):
 
 
 def measure_teacher(
-    teacher, logits, y, num_classes=None, sample_weight=None
+    teacher,
+    logits,
+    y,
+    num_classes=None,
+    sample_weight=None,
+    several=False,
 ) -> TeacherReport:
     """Return the part of `check_teacher` that looks at the teacher's logits.
 
@@ -173,9 +195,24 @@ def measure_teacher(
         )
     _targets.check_logit_values("teacher_logits", logits)
     y = np.asarray(_backend.as_array(y, like=logits))
+    measure = _several_classes if several else _one_class
+    report = measure(teacher.name, logits, y, sample_weight)
+    if report.at_chance:
+        warnings.warn(
+            f"The teacher is no better than chance, {report}: are its "
+            "weights loaded, and are its images prepared as in its training "
+            "(see `adapt`)? The student can learn nothing from it.",
+            stacklevel=2,
+        )
+    return report
+
+
+def _one_class(name, logits, y, sample_weight):
+    """Measure how often the label has the top logit."""
     y = _targets.without_ignored(y, logits, sample_weight)
+    classes = logits.shape[-1]
     kind = _targets.kind_of_labels(y, logits, packed=True)
-    _targets.check_label_values(y, found, kind)
+    _targets.check_label_values(y, classes, kind)
     labels, kind = hard_targets(y, logits)
     labels = ops.convert_to_numpy(labels)
     labels = labels.argmax(-1) if kind == "dense" else labels
@@ -185,12 +222,18 @@ def measure_teacher(
         hits = hits.reshape(len(hits), -1)
         hits = hits[np.broadcast_to(weights != 0, hits.shape)]
     accuracy = float(hits.mean()) if hits.size else float("nan")
-    report = TeacherReport(teacher.name, accuracy, len(hits), found)
-    if report.at_chance:
-        warnings.warn(
-            f"The teacher is no better than chance, {report}: are its "
-            "weights loaded, and are its images prepared as in its training "
-            "(see `adapt`)? The student can learn nothing from it.",
-            stacklevel=2,
-        )
-    return report
+    return TeacherReport(name, accuracy, len(hits), classes)
+
+
+def _several_classes(name, logits, y, sample_weight):
+    """Measure how far up the classes of all samples together are."""
+    _targets.kind_of_labels(y, logits, packed=True)
+    labels = y[..., : logits.shape[-1]]
+    _targets.check_share_values(labels)
+    rows = (labels >= 0.5).reshape(-1, logits.shape[-1])
+    scores = logits.reshape(rows.shape)
+    if sample_weight is not None:
+        kept = np.asarray(sample_weight).reshape(-1) != 0
+        rows, scores = rows[kept], scores[kept]
+    (value,) = average_precision(rows.reshape(-1, 1), scores.reshape(-1, 1))
+    return TeacherReport(name, float(value), *rows.shape, int(rows.sum()))

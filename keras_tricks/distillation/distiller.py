@@ -24,12 +24,13 @@ from keras_tricks.distillation._teachers import (
     Answer,
     Lesson,
     Teachers,
+    check_loss,
     to_channels_last,
 )
 from keras_tricks.distillation.check_teacher import TeacherReport
 from keras_tricks.distillation.feature_match import FeatureMatch
-from keras_tricks.losses import LabelSmoothedKD, pack_targets
 from keras_tricks.losses._targets import kind_of_labels
+from keras_tricks.losses._teacher_loss import TeacherLoss
 from keras_tricks.metrics._label_kinds import check_label_kinds
 
 
@@ -48,13 +49,15 @@ class Distiller(keras.Model):
     know of it, and it is not changed.
 
     `compile` takes a `keras_tricks.losses.LabelSmoothedKD`, which decides
-    label smoothing, temperature and weights; metrics are of the labels. The
+    label smoothing, temperature and weights, or, of samples that may be of
+    several classes, a `LabelSmoothedBinaryKD`; metrics are of the labels. The
     log of training gets, beside the loss,
 
     - `hard_loss`, the first term;
     - `kl`, the second one without the teacher's entropy:
       `T² KL(softmax(r / T) ‖ softmax(z / T))`;
-    - `teacher_agreement`, the share of samples with the same top class.
+    - `teacher_agreement`, the share of samples with the same top class; of
+      several classes that of equal answers, yes or no.
 
     Sample weights count in the first two as they do in `loss`. With
     `form="kl"` it is their sum, or `w * hard_loss + (1 - w) * kl` for
@@ -98,6 +101,7 @@ class Distiller(keras.Model):
     >>> teacher.layers[0].set_weights([4 * np.eye(3), np.zeros(3)])
     >>> student = keras.Sequential([keras.Input((3,)), layers.Dense(3)])
     >>> distiller = Distiller(student, teacher)
+    >>> from keras_tricks.losses import LabelSmoothedKD
     >>> distiller.compile("sgd", LabelSmoothedKD(0.1, temperature=20.0))
     >>> y = np.arange(30) % 3
     >>> history = distiller.fit(np.eye(3)[y], y, verbose=0)
@@ -165,12 +169,15 @@ class Distiller(keras.Model):
         # What was compiled holds the teacher of before.
         self.train_function = None
 
-    def measure_teacher(self, x: Tensor, y: Tensor) -> list[TeacherReport]:
+    def measure_teacher(
+        self, x: Tensor, y: Tensor, several: bool = False
+    ) -> list[TeacherReport]:
         """Measure the teacher on a batch of the student.
 
         Args:
             x: The batch.
             y: Its labels, as `keras_tricks.distillation.check_teacher` takes.
+            several: As there.
 
         Returns:
             A list with a `TeacherReport` for each teacher.
@@ -178,7 +185,8 @@ class Distiller(keras.Model):
         Raises:
             ValueError: As `keras_tricks.distillation.check_teacher` does.
         """
-        return self._needed_teachers().check_batch(self.student, x, y)
+        teachers = self._needed_teachers()
+        return teachers.check_batch(self.student, x, y, several=several)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         if not (training and self.features):
@@ -246,13 +254,7 @@ class Distiller(keras.Model):
 
     def _before_training(self, x, y, sample_weight, batch_size):
         """Return all checks that need data; returns x, see `first_batch`."""
-        if not isinstance(getattr(self, "loss", None), LabelSmoothedKD):
-            raise ValueError(
-                "`loss` of a Distiller must be a "
-                "keras_tricks.losses.LabelSmoothedKD (hard_weight=0 for the "
-                "soft term alone). "
-                f"Received: loss={getattr(self, 'loss', None)!r}"
-            )
+        check_loss(getattr(self, "loss", None), self.ensemble)
         teachers = self._needed_teachers()
         if self.check_teacher and not self._checked:
             images, labels, weights, x = first_batch(
@@ -260,7 +262,8 @@ class Distiller(keras.Model):
             )
             if labels is None:
                 raise ValueError("`y` must hold the labels. Received: y=None")
-            teachers.check_batch(self.student, images, labels, weights)
+            several = self.loss.several
+            teachers.check_batch(self.student, images, labels, weights, several)
         self._checked = True
         return x
 
@@ -314,7 +317,7 @@ class Distiller(keras.Model):
         self._needed_teachers().check_classes(y.logits, answer.logits)
         loss = super().compute_loss(
             x,
-            pack_targets(y.labels, y.logits, sample_weight),
+            self.loss.pack(y.labels, y.logits, sample_weight),
             answer.logits,
             sample_weight,
             training,
@@ -336,7 +339,7 @@ class Distiller(keras.Model):
                 self._lesson_metrics, self.loss, y, y_pred, sample_weight
             )
             y = y.labels
-        if isinstance(self.loss, LabelSmoothedKD):
+        if isinstance(self.loss, TeacherLoss):
             kind = kind_of_labels(y, y_pred, packed=True)
             check_label_kinds(super().metrics, {kind})
         return super().compute_metrics(x, y, y_pred, sample_weight)

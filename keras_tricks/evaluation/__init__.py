@@ -14,5 +14,8 @@ from keras_tricks.evaluation.images import load_images as load_images
 from keras_tricks.evaluation.load_classifier import (
     load_classifier as load_classifier,
 )
+from keras_tricks.evaluation.multi_label import (
+    MultiLabelEvaluation as MultiLabelEvaluation,
+)
 from keras_tricks.evaluation.result import Evaluation as Evaluation
 from keras_tricks.evaluation.result import Share as Share

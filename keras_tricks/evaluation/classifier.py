@@ -25,6 +25,8 @@ class Classifier:
         classes: Its classes; `None` if unknown.
         recipe: The recipe of the training run that the model comes from.
         source: Where it comes from, for reports.
+        multi_label: Whether an image may be of several classes, each of which
+            has a logit of its own. Defaults to `False`.
 
     Raises:
         ValueError: If the model does not take images of the channels of
@@ -47,6 +49,7 @@ class Classifier:
     classes: ClassNames | None = None
     recipe: Recipe | None = None
     source: str = "model"
+    multi_label: bool = False
 
     def __post_init__(self):
         shape = getattr(self.model, "output_shape", None)
@@ -61,6 +64,11 @@ class Classifier:
             raise ValueError(
                 "`model` must end in at least two logits, or in a softmax of "
                 f"them. Received: {shape[1]} outputs{end}"
+            )
+        if self.multi_label and found is not None:
+            raise ValueError(
+                "`model` must end in logits where an image may be of several "
+                f"classes. Received: {found[1]} of layer {found[0]!r}"
             )
         if self.classes is not None and len(self.classes) != shape[1]:
             raise ValueError(
@@ -148,18 +156,7 @@ class Classifier:
             ValueError: If an output is not a number, or the outputs are
                 probabilities although the model seems to end in logits.
         """
-        flat = self.to_layout(x.reshape(-1, *x.shape[2:]))
-        size = len(flat) if batch_size is None else batch_size
-        outputs = [
-            self._predict(flat[start : start + size], size)
-            for start in range(0, len(flat), size)
-        ]
-        z = np.concatenate(outputs).astype("float64")
-        if not np.isfinite(z).all():
-            raise ValueError(
-                "`model` must give finite numbers. Received: NaN or infinite "
-                f"outputs of {self.model.name!r}"
-            )
+        z = self._outputs(x, batch_size)
         are_shares = z.min() >= 0 and np.allclose(z.sum(-1), 1, atol=2e-2)
         if self.gives_probabilities != are_shares:
             told = "logits" if are_shares else "a softmax"
@@ -172,6 +169,51 @@ class Classifier:
         z -= z.max(-1, keepdims=True)
         z -= np.log(np.exp(z).sum(-1, keepdims=True))
         return z.reshape(*x.shape[:2], -1)
+
+    def class_probabilities(
+        self, x: np.ndarray, batch_size: int | None = None
+    ) -> np.ndarray:
+        """Return the probability of each class by itself, of every crop.
+
+        Formula: `1 / (1 + exp(-z))` of logits, in float64.
+
+        Args:
+            x: As of `log_probabilities`.
+            batch_size: As there.
+
+        Returns:
+            float64, shape `(B, V, K)`.
+
+        Raises:
+            ValueError: If an output is not a number, or the model ends in a
+                softmax.
+        """
+        if self.gives_probabilities:
+            raise ValueError(
+                "`model` must end in logits where an image may be of several "
+                "classes. Received: a softmax"
+            )
+        z = self._outputs(x, batch_size)
+        # Of either sign, what is exponentiated is at most 0.
+        small = np.exp(-np.abs(z))
+        p = np.where(z >= 0, 1.0, small) / (1 + small)
+        return p.reshape(*x.shape[:2], -1)
+
+    def _outputs(self, x, batch_size):
+        """Return what the network gives, in float64: (B V, K), all finite."""
+        flat = self.to_layout(x.reshape(-1, *x.shape[2:]))
+        size = len(flat) if batch_size is None else batch_size
+        outputs = [
+            self._predict(flat[start : start + size], size)
+            for start in range(0, len(flat), size)
+        ]
+        z = np.concatenate(outputs).astype("float64")
+        if not np.isfinite(z).all():
+            raise ValueError(
+                "`model` must give finite numbers. Received: NaN or infinite "
+                f"outputs of {self.model.name!r}"
+            )
+        return z
 
     def _predict(self, x, size):
         missing = size - len(x)

@@ -1,13 +1,16 @@
 """The loop over the images."""
 
 import time
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_tricks._checks import check_int, labels_outside
+from keras_tricks.data.sources.labels import check_labels, is_multi_hot
 from keras_tricks.evaluation.classifier import Classifier
 from keras_tricks.evaluation.images import LabeledImages
+from keras_tricks.evaluation.multi_label import MultiLabelEvaluation
 from keras_tricks.evaluation.result import Evaluation
 
 _KEPT = 5
@@ -19,11 +22,13 @@ def evaluate(
     batch_size: int = 64,
     workers: int | None = None,
     verbose: bool = False,
-) -> Evaluation:
+) -> Evaluation | MultiLabelEvaluation:
     """Classify labeled images and keep what all figures are made from.
 
     Of several crops of an image the probabilities are averaged. All is
-    computed in float64 from the float32 outputs of the network.
+    computed in float64 from the float32 outputs of the network. Where images
+    may be of several classes, those are probabilities of each class by
+    itself, by a sigmoid of its logit.
 
     Args:
         classifier: From `load_classifier`.
@@ -33,7 +38,8 @@ def evaluate(
         verbose: Whether to show a progress bar. Defaults to `False`.
 
     Returns:
-        An `Evaluation`.
+        An `Evaluation`, or a `MultiLabelEvaluation` of labels of several
+        classes.
 
     Raises:
         ValueError: If no image can be read, labels are out of range, or the
@@ -53,25 +59,36 @@ def evaluate(
     """
     check_int("batch_size", batch_size, 1)
     labels = np.asarray(images.labels)
-    _check_labels(labels[labels != -1], classifier.num_classes)
+    # -1 is for images that cannot be read.
+    known = labels[(labels != -1).reshape(len(labels), -1).all(1)]
+    _check_labels(known, classifier)
+    several = is_multi_hot(labels)
     start = time.perf_counter()
     batches = images.batches(batch_size, workers)
     bar = keras.utils.Progbar(
         len(images),
         width=24,
         verbose=int(verbose),
-        stateful_metrics=["top_1"],
+        stateful_metrics=["top_1", "right"],
         unit_name="image",
     )
     parts, hits, seen = [], 0, 0
     for x, indices in batches:
-        # -1 is for images that cannot be read.
-        _check_labels(labels[indices], classifier.num_classes)
-        log_p = merge_crops(classifier.log_probabilities(x, batch_size))
-        parts.append(_reduce(log_p, labels[indices], indices))
-        hits += int((parts[-1]["ranks"] == 0).sum())
+        _check_labels(labels[indices], classifier)
+        if several:
+            p = classifier.class_probabilities(x, batch_size).mean(1)
+            rows = labels[indices].astype("uint8")
+            part = {"indices": indices, "labels": rows, "probabilities": p}
+            right = ((p >= 0.5) == rows).mean(1).sum()
+        else:
+            log_p = merge_crops(classifier.log_probabilities(x, batch_size))
+            part = _reduce(log_p, labels[indices], indices)
+            right = (part["ranks"] == 0).sum()
+        parts.append(part)
+        hits += right
         seen += len(indices)
-        bar.update(int(indices[-1]) + 1, [("top_1", hits / seen)])
+        name = "right" if several else "top_1"
+        bar.update(int(indices[-1]) + 1, [(name, hits / seen)])
     bad = tuple(batches.bad.values())
     if not parts:
         raise ValueError(
@@ -80,8 +97,11 @@ def evaluate(
         )
     if bad:
         bar.update(len(images), finalize=True)
-    joined = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
-    return Evaluation(
+    joined: dict[str, Any] = {
+        key: np.concatenate([p[key] for p in parts]) for key in parts[0]
+    }
+    kind = MultiLabelEvaluation if several else Evaluation
+    return kind(
         **joined,
         names=tuple(images.names[i] for i in joined["indices"]),
         classes=classifier.classes or images.classes,
@@ -112,7 +132,16 @@ def merge_crops(log_probabilities: np.ndarray) -> np.ndarray:
     return np.logaddexp.reduce(log_probabilities, axis=1) - np.log(crops)
 
 
-def _check_labels(labels, num_classes):
+def _check_labels(labels, classifier):
+    several, num_classes = is_multi_hot(labels), classifier.num_classes
+    if classifier.multi_label and not several:
+        raise ValueError(
+            "`images` must have labels of several classes, as those that the "
+            "network was trained on. Received: one class of each image"
+        )
+    if several:
+        check_labels("labels", labels, num_classes)
+        return
     if len(labels) and labels_outside(labels, num_classes).any():
         raise ValueError(
             f"`labels` must be in 0 ... {num_classes - 1}. Received: labels "

@@ -22,6 +22,7 @@ from keras_tricks.data.source_kinds import check_unused, given_options
 from keras_tricks.data.sources.arrays import ImageData, classes_in_turn
 from keras_tricks.data.sources.class_names import ClassNames
 from keras_tricks.data.sources.decoded_records import DecodedRecords
+from keras_tricks.data.sources.labels import is_multi_hot
 from keras_tricks.data.sources.records import take_records
 from keras_tricks.data.transforms import channel_statistics
 from keras_tricks.data.transforms.preprocessing import normalize
@@ -37,7 +38,7 @@ class LabeledImages:
 
     Args:
         images: `images[i]` is uint8 `(H, W, C)`, or raises a `ValueError`.
-        labels: Integers, shape `(N,)`.
+        labels: Integers, shape `(N,)`, or 0 and 1, shape `(N, K)`.
         names: What each image is called.
         transform: `function(image)`: one crop or several, see
             `EvaluationBatches`.
@@ -81,6 +82,11 @@ class LabeledImages:
 
     def __len__(self):
         return len(self.labels)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may be of several classes."""
+        return is_multi_hot(self.labels)
 
     @property
     def how(self) -> str:
@@ -249,6 +255,10 @@ def _labels_of(own, labels, classes):
     order = None if own is None else own.labels_of(classes)
     if order is None:
         return labels, classes
+    if is_multi_hot(labels):
+        rows = np.zeros((len(labels), len(own)), labels.dtype)
+        rows[:, order] = labels
+        return np.where((labels < 0).any(1)[:, None], -1, rows), own
     return np.where(labels < 0, labels, order[labels]), own
 
 
@@ -260,6 +270,7 @@ def _from_elsewhere(classifier, data_dir, dataset, ten_crop, samples, keys):
         "preprocessing": preprocessing,
     }
     own = classifier.classes
+    keys = {**keys, "multi_label": classifier.multi_label}
     files = open_test_images(dataset, data_dir, own, **keys)
     if isinstance(files, ImageData):
         return _arrays(files, samples, own, **options)

@@ -30,6 +30,7 @@ def load_classifier(
     weights: str | os.PathLike | None = None,
     classes: str | os.PathLike | None = None,
     model_args: dict | None = None,
+    multi_label: bool = False,
     **changes: Any,
 ) -> Classifier:
     """Load a network with all that it needs to classify images.
@@ -52,6 +53,8 @@ def load_classifier(
             the class names of the training run, if there is one.
         model_args: Arguments of a named model, such as `activation`. Defaults
             to `None`.
+        multi_label: Whether an image may be of several classes. Of a training
+            run it is known. Defaults to `False`.
         **changes: Fields of `keras_tricks.data.Preprocessing`; `None` leaves
             one as it is.
 
@@ -77,7 +80,8 @@ def load_classifier(
     changes = {k: v for k, v in changes.items() if v is not None}
     names = None if classes is None else read_class_names(classes)
     if str(model) in CONSTRUCTORS:
-        return _named(str(model), weights, names, model_args or {}, changes)
+        found = _named(str(model), weights, names, model_args or {}, changes)
+        return dataclasses.replace(found, multi_label=multi_label)
     built = is_built(str(model))
     unused = {"model_args": model_args} | (
         {} if built else {"weights": weights}
@@ -90,7 +94,8 @@ def load_classifier(
                 f"{name}={value!r}"
             )
     if built:
-        return _of_others(str(model), weights, names, changes)
+        found = _of_others(str(model), weights, names, changes)
+        return dataclasses.replace(found, multi_label=multi_label)
     path = _model_file(Path(model))
     network = _load(path)
     recipe = read_recipe(path.parent)
@@ -100,8 +105,11 @@ def load_classifier(
         if names is None and (path.parent / CLASSES_FILE).is_file():
             names = read_class_names(path.parent / CLASSES_FILE)
         known, names = _complete_run(recipe, known, names, changes, path)
+        multi_label = multi_label or recipe.multi_label
     preprocessing = _complete(known, changes, network)
-    return Classifier(network, preprocessing, names, recipe, str(path))
+    return Classifier(
+        network, preprocessing, names, recipe, str(path), multi_label
+    )
 
 
 def read_recipe(folder: Path) -> Recipe | None:

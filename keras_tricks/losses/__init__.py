@@ -6,6 +6,12 @@ from keras_tricks.losses.binary_crossentropy import (
 from keras_tricks.losses.binary_crossentropy import (
     label_smoothed_binary_crossentropy as label_smoothed_binary_crossentropy,
 )
+from keras_tricks.losses.binary_kd import (
+    LabelSmoothedBinaryKD as LabelSmoothedBinaryKD,
+)
+from keras_tricks.losses.binary_kd import (
+    binary_distillation_loss as binary_distillation_loss,
+)
 from keras_tricks.losses.class_weights import (
     balanced_weights as balanced_weights,
 )

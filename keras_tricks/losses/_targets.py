@@ -65,7 +65,7 @@ def kind_of_labels(labels, logits, packed=False):
     )
 
 
-def _refuse(x, find, message):
+def refuse(x, find, message):
     """Refuse values: at once where they can be read, else in the step.
 
     Args:
@@ -93,7 +93,7 @@ def _refuse(x, find, message):
 
 
 def check_label_values(labels, classes, kind):
-    """Refuse bad label values, see `_refuse` for what it returns."""
+    """Refuse bad label values, see `refuse` for what it returns."""
 
     def bad_labels(values, family):
         # An unsigned label could not be compared with a larger K.
@@ -108,13 +108,13 @@ def check_label_values(labels, classes, kind):
         return row, wrong
 
     if kind == "integer":
-        return _refuse(
+        return refuse(
             labels,
             bad_labels,
             f"`y_true` must hold integer labels from 0 to {classes - 1}. "
             "Received:",
         )
-    return _refuse(
+    return refuse(
         labels,
         bad_rows,
         "`y_true` must hold rows of class weights that sum to 1, none below 0. "
@@ -123,14 +123,14 @@ def check_label_values(labels, classes, kind):
 
 
 def check_share_values(labels):
-    """Refuse targets of a sigmoid outside of [0, 1], see `_refuse`."""
+    """Refuse targets of a sigmoid outside of [0, 1], see `refuse`."""
 
     def outside(values, family):
         shares = family.float32(values)
         fits = (shares > -1e-3) & (shares < 1.001)  # Nor does NaN.
         return shares[..., :_SHOWN], family.any(~fits, axis=-1)
 
-    return _refuse(
+    return refuse(
         labels,
         outside,
         "`y_true` must hold a share from 0 to 1 for each class. Received: a "
@@ -162,7 +162,7 @@ def check_logit_values(name, logits):
     of half precision four.
 
     Returns:
-        As `_refuse`.
+        As `refuse`.
     """
     half = keras.backend.standardize_dtype(logits.dtype) in _HALF
     error, least = (1e-2, 4) if half else (1e-5, 2)
@@ -178,7 +178,7 @@ def check_logit_values(name, logits):
         wrong = (family.sum(1 - fits) < 0.5) & (family.sum(fits) > least - 0.5)
         return rows[:1, :_SHOWN], wrong[None]
 
-    return _refuse(
+    return refuse(
         logits,
         probabilities,
         f"`{name}` must be logits, without softmax. Received: probabilities, "
@@ -190,7 +190,7 @@ def check_probability_values(name, probabilities):
     """Refuse logits where probabilities belong: rows that do not sum to 1.
 
     Returns:
-        As `_refuse`.
+        As `refuse`.
     """
 
     def no_probabilities(values, family):
@@ -200,7 +200,7 @@ def check_probability_values(name, probabilities):
         far = abs(family.sum(rows) - 1) > 0.05
         return rows[:, :_SHOWN], far | family.any(rows < 0, axis=-1)
 
-    return _refuse(
+    return refuse(
         probabilities,
         no_probabilities,
         f"`{name}` must be probabilities, with softmax, where "

@@ -6,6 +6,7 @@ from keras import ops
 from keras_tricks import _backend, _checks
 from keras_tricks._types import DType, Tensor
 from keras_tricks.losses import _targets
+from keras_tricks.losses._teacher_loss import TeacherLoss
 from keras_tricks.losses.class_weights import ClassBalance
 from keras_tricks.losses.distillation import (
     check_soft_term,
@@ -18,7 +19,10 @@ from keras_tricks.losses.label_smoothing import (
 
 
 def pack_targets(
-    labels: Tensor, teacher_logits: Tensor, sample_weight: Tensor = None
+    labels: Tensor,
+    teacher_logits: Tensor,
+    sample_weight: Tensor = None,
+    activation: str = "softmax",
 ) -> Tensor:
     """Put labels and teacher logits into one target for `LabelSmoothedKD`.
 
@@ -34,6 +38,9 @@ def pack_targets(
             tensors of the backend, or TensorFlow tensors inside tf.data.
         sample_weight: Weights of the samples, if integer labels of weight 0
             may be no classes, such as -1. Defaults to None.
+        activation: `"softmax"`; or `"sigmoid"` for `LabelSmoothedBinaryKD`:
+            labels are then shares (..., K) of 0 to 1, of any sum, and the
+            logits stay as they are, since a sigmoid knows their level.
 
     Returns:
         float32 of shape (..., 2K): the class weights (one-hot for integer
@@ -50,8 +57,17 @@ def pack_targets(
     Reference:
         - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.3
     """
+    _checks.check_choice("activation", activation, ("softmax", "sigmoid"))
     labels = _targets.without_ignored(labels, teacher_logits, sample_weight)
-    kind, _ = _targets.check_targets("teacher_logits", labels, teacher_logits)
+    several = activation == "sigmoid"
+    if several:
+        _targets.check_logits("teacher_logits", teacher_logits)
+        kind = _targets.kind_of_labels(labels, teacher_logits)
+        _targets.check_share_values(labels)
+    else:
+        kind, _ = _targets.check_targets(
+            "teacher_logits", labels, teacher_logits
+        )
     wrong = _targets.check_logit_values("teacher_logits", teacher_logits)
     array = _backend.array_ops(teacher_logits)
     if kind == "integer":
@@ -59,7 +75,8 @@ def pack_targets(
             labels = labels[..., 0]
         labels = array.one_hot(labels, teacher_logits.shape[-1])
     logits = array.float32(teacher_logits)
-    logits = logits - array.max(logits)
+    if not several:
+        logits = logits - array.max(logits)
     if wrong is not None:
         # What is packed no longer looks like the probabilities it was.
         logits = array.where(wrong, float("nan"), logits)
@@ -167,7 +184,7 @@ def _both_terms(
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
-class LabelSmoothedKD(_targets.LogitsLoss):
+class LabelSmoothedKD(TeacherLoss):
     """Label smoothing and knowledge distillation in one loss.
 
     Formula, with class weights p, teacher logits r and student logits z:
@@ -263,6 +280,32 @@ class LabelSmoothedKD(_targets.LogitsLoss):
             self.form,
             self.balance,
         )
+
+    def pack(
+        self, labels: Tensor, teacher_logits: Tensor, sample_weight: Tensor
+    ) -> Tensor:
+        """Return the target (B, 2K) of labels and teacher logits."""
+        return pack_targets(labels, teacher_logits, sample_weight)
+
+    def terms(
+        self,
+        labels: Tensor,
+        teacher_logits: Tensor,
+        logits: Tensor,
+        sample_weight: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return both terms, and whether the top class is the teacher's."""
+        labels = ops.convert_to_tensor(labels)
+        top = ops.argmax(teacher_logits, axis=-1), ops.argmax(logits, axis=-1)
+        hard = hard_term(
+            _targets.without_ignored(labels, logits, sample_weight),
+            logits,
+            _targets.kind_of_labels(labels, logits),
+            self.label_smoothing,
+            self.convention,
+        )
+        soft = soft_term(teacher_logits, logits, self.temperature, "kl")
+        return hard, soft, ops.cast(ops.equal(*top), "float32")
 
     def get_config(self) -> dict:
         return {

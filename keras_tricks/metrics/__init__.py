@@ -1,5 +1,11 @@
 """Metrics that stay honest under mixed, smoothed and packed labels."""
 
+from keras_tricks.metrics.average_precision import (
+    MeanAveragePrecision as MeanAveragePrecision,
+)
+from keras_tricks.metrics.average_precision import (
+    average_precision as average_precision,
+)
 from keras_tricks.metrics.balanced_accuracy import (
     BalancedAccuracy as BalancedAccuracy,
 )

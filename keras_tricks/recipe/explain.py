@@ -199,6 +199,8 @@ def _loss(recipe):
 
 
 def _loss_options(recipe):
+    if recipe.multi_label:
+        yield "", "yes or no to each class: an image may be of several, or none"
     if recipe.target_threshold is not None:
         text = f"targets above {recipe.target_threshold:g} are 1, others 0"
         if recipe.label_smoothing:
@@ -222,9 +224,10 @@ def _distillation(recipe):
     weights = "1 : 1"
     if recipe.hard_weight is not None:
         weights = f"{recipe.hard_weight:g} : {1 - recipe.hard_weight:g}"
+    each = " of each class" * (recipe.distillation == "sigmoid")
     yield (
         "",
-        f"and T^2 x cross-entropy with {recipe.teacher} at "
+        f"and T^2 x cross-entropy{each} with {recipe.teacher} at "
         f"T = {recipe.temperature:g}, weights {weights}",
     )
 

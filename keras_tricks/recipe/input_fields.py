@@ -22,8 +22,8 @@ class InputFields:
     dataset: str = option("digits", "Name of the data set.")
     data_dir: str | None = option(
         None,
-        "Folder of class folders, of shards with --augmentation=crop, or an "
-        ".npz; wins over --dataset.",
+        "Folder of class folders, of images with labels.csv, of shards with "
+        "--augmentation=crop, or an .npz; wins over --dataset.",
     )
     image_key: str | None = option(
         None,
@@ -35,6 +35,11 @@ class InputFields:
     )
     label_offset: int = option(
         0, "What the label of the first class is stored as in shards."
+    )
+    multi_label: bool = option(
+        False,
+        "Whether an image may be of several classes, where the data do not "
+        "show it.",
     )
     image_size: ImageSize | None = option(
         None,

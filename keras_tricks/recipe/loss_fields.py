@@ -90,6 +90,12 @@ class LossFields:
         None, "Weights of a teacher that is given by name."
     )
     temperature: float = option(20.0, "Temperature of distillation.", low=0)
+    distillation: str = option(
+        "softmax",
+        "What a teacher says: softmax, shares of the classes; sigmoid, with "
+        "binary_crossentropy: yes or no to each.",
+        choices=("softmax", "sigmoid"),
+    )
     hard_weight: float | None = option(
         None, "w of w*hard + (1-w)*soft; none for the sum.", low=0, high=1
     )

@@ -5,6 +5,7 @@ import dataclasses
 
 def loss_rules(recipe):
     """Yield whether a rule is broken, the field, and what it must be."""
+    yield from _multi_label_rules(recipe)
     yield from _binary_rules(recipe)
     yield from _class_rules(recipe)
 
@@ -23,16 +24,57 @@ def _binary_rules(recipe):
         "smoothing_convention",
         "'paper' or 'uniform' without loss='binary_crossentropy'",
     )
+    sigmoid = recipe.distillation == "sigmoid"
     yield (
-        binary and recipe.teacher is not None,
-        "loss",
-        "'crossentropy' with a teacher, whose logits are those of a softmax",
+        binary and recipe.teacher is not None and not sigmoid,
+        "distillation",
+        "'sigmoid' with a teacher and loss='binary_crossentropy'; of a "
+        "teacher with a softmax the loss is 'crossentropy'",
+    )
+    yield (
+        sigmoid and not (binary and recipe.teacher is not None),
+        "distillation",
+        "'softmax' without a teacher and loss='binary_crossentropy'",
+    )
+    yield (
+        sigmoid and recipe.class_weights is not None,
+        "class_weights",
+        "None with distillation='sigmoid', each of whose classes counts by "
+        "itself",
     )
     yield (
         binary and recipe.logit_adjustment > 0,
         "logit_adjustment",
         "0 with loss='binary_crossentropy': it shifts the logits of a softmax",
     )
+
+
+def _multi_label_rules(recipe):
+    for broken, name, expectation in (
+        (
+            recipe.loss != "binary_crossentropy",
+            "loss",
+            "'binary_crossentropy' with multi_label=True: the shares of a "
+            "softmax sum to 1, as of a single class",
+        ),
+        (
+            recipe.class_weights is not None,
+            "class_weights",
+            "None with multi_label=True: they are of an image's one class",
+        ),
+        (
+            recipe.sampler != "none",
+            "sampler",
+            "'none' with multi_label=True: no order makes several classes of "
+            "an image equally frequent",
+        ),
+        (
+            recipe.ignore_label is not None,
+            "ignore_label",
+            "None with multi_label=True, whose labels are 0 and 1",
+        ),
+    ):
+        yield recipe.multi_label and broken, name, expectation
 
 
 def _class_rules(recipe):

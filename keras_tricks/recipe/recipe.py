@@ -41,11 +41,14 @@ class Recipe(
 
     Args:
         dataset: See `keras_tricks.data.load` and `open_images` there.
-        data_dir: A folder of class folders, of TFRecord, ArrayRecord or
-            WebDataset shards with `augmentation="crop"`, or an .npz; it wins.
+        data_dir: A folder of class folders, of images with a table of labels,
+            of TFRecord, ArrayRecord or WebDataset shards with
+            `augmentation="crop"`, or an .npz; it wins.
         image_key: See `keras_tricks.data.open_images`.
         label_key: See there.
         label_offset: See there.
+        multi_label: Whether an image may be of several classes at once, which
+            `keras_tricks.training.fit_to_data` finds out.
         image_size: Side of training images in pixels, or (height, width).
         train_samples: How many training images to use, all by default.
         test_samples: How many test images to validate on, all by default.
@@ -175,6 +178,9 @@ class Recipe(
         teacher_weights: Weights of a teacher that is given by name, as
             `weights`.
         temperature: T of distillation, above 0.
+        distillation: `"softmax"`, or `"sigmoid"` with
+            `loss="binary_crossentropy"`, see
+            `keras_tricks.losses.binary_distillation_loss`.
         hard_weight: w in [0, 1] for `w * hard + (1 - w) * soft`; None for
             the paper's 1 : 1 sum.
         seed: Of weights, order, augmentation and mixing.
@@ -273,6 +279,11 @@ class Recipe(
         return scale_learning_rate(
             self.base_learning_rate, self.batch_size, scaling=self.scaling
         )
+
+    @property
+    def measure(self) -> str:
+        """Name in the logs of what tells the best epoch."""
+        return "val_mean_ap" if self.multi_label else "val_accuracy"
 
     @property
     def boundaries(self) -> tuple[int, ...]:

@@ -19,6 +19,9 @@ from keras_tricks.report.data_report import (
 from keras_tricks.report.evaluation_report import (
     write_evaluation_report as write_evaluation_report,
 )
+from keras_tricks.report.multi_label_report import (
+    write_multi_label_report as write_multi_label_report,
+)
 from keras_tricks.report.run_folder import Run as Run
 from keras_tricks.report.run_folder import read_run as read_run
 from keras_tricks.report.run_report import write_run_report as write_run_report

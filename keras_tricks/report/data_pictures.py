@@ -44,9 +44,15 @@ class Pictures:
         return {
             "source": thumbnail(pixels),
             "name": name,
-            "label": self.class_names[label] if note is None else note,
+            "label": self._named(label) if note is None else note,
             "small": max(pixels.shape) <= 64,
         }
+
+    def _named(self, label):
+        if not np.ndim(label):
+            return self.class_names[label]
+        names = [self.class_names[i] for i in np.flatnonzero(label)]
+        return ", ".join(names) or "no class"
 
 
 def _fitted(image):

@@ -346,7 +346,7 @@ def _samples(report, pictures):
     chosen = [
         index
         for label in classes
-        for index in _spread(np.flatnonzero(report.train.labels == label))
+        for index in _spread(report.train.of_class(label))
     ]
     return {
         "samples": [pictures("train", i) for i in chosen] if pictures else [],

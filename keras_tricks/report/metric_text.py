@@ -8,7 +8,7 @@ def is_share(metric: str) -> bool:
     >>> is_share("val_accuracy"), is_share("val_loss")
     (True, False)
     """
-    return "accuracy" in metric
+    return "accuracy" in metric or "mean_ap" in metric
 
 
 def lower_is_better(metric: str) -> bool:
@@ -29,6 +29,7 @@ def metric_name(metric: str) -> str:
     'validation accuracy'
     """
     name = metric.replace("val_", "validation ", 1).replace("_", " ")
+    name = name.replace("mean ap", "mean average precision")
     return name.replace("crossentropy", "cross-entropy")
 
 

@@ -128,7 +128,11 @@ def _tiles(run):
 
 
 def _accuracy_tile(run):
-    labels = {"val_accuracy": "Validation", "accuracy": "Training"}
+    labels = {
+        "val_accuracy": "Validation accuracy",
+        "val_mean_ap": "Mean average precision",
+        "accuracy": "Training accuracy",
+    }
     for metric, label in labels.items():
         values = run.history.get(metric, [math.nan])
         if not math.isnan(values[-1]):
@@ -136,7 +140,7 @@ def _accuracy_tile(run):
             epoch = _epochs(run)[values.index(best)]
             note = f"best {100 * best:.2f} % in epoch {epoch}"
             value = f"{100 * values[-1]:.2f} %"
-            return [_tile(f"{label} accuracy", value, note)]
+            return [_tile(label, value, note)]
     return []
 
 
@@ -218,6 +222,12 @@ def _specs(mixes):
     return [
         ("Loss", ("loss", "val_loss"), loss, False),
         ("Accuracy", ("accuracy", "val_accuracy"), accuracy, True),
+        (
+            "Mean average precision",
+            ("mean_ap", "val_mean_ap"),
+            "Of the classes that have images, from binned logits.",
+            True,
+        ),
         ("Cross-entropy", crossentropy, plain, False),
         (
             "Learning rate",

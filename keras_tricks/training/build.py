@@ -12,6 +12,7 @@ from keras_tricks.distillation import Distiller
 from keras_tricks.distribute import Distribution
 from keras_tricks.losses import (
     LabelSmoothedBinaryCrossentropy,
+    LabelSmoothedBinaryKD,
     LabelSmoothedCrossentropy,
     LabelSmoothedKD,
 )
@@ -174,6 +175,15 @@ def build_loss(
     """
     smoothing = recipe.label_smoothing, recipe.smoothing_convention
     balance = class_balance(recipe, class_counts)
+    if recipe.distillation == "sigmoid" and distill:
+        return LabelSmoothedBinaryKD(
+            smoothing[0],
+            recipe.temperature,
+            recipe.hard_weight,
+            smoothing[1],
+            recipe.target_threshold,
+            recipe.class_reduction,
+        )
     if distill:
         return LabelSmoothedKD(
             smoothing[0],
@@ -259,6 +269,11 @@ def compile_model(
 
 def _build_metrics(recipe, num_classes):
     """Return what is logged; of unequal classes their mean recall too."""
+    if recipe.multi_label:
+        return [
+            metrics.MeanAveragePrecision(num_classes),
+            keras.metrics.BinaryCrossentropy("crossentropy", from_logits=True),
+        ]
     logged = [
         metrics.DominantLabelAccuracy(name="accuracy"),
         metrics.Crossentropy(),

@@ -1,6 +1,7 @@
 """What a run says before its first step, beside what its recipe says."""
 
 from keras_tricks.data import ImageData, ImageSet
+from keras_tricks.data.sources.class_names import describe_classes
 from keras_tricks.distribute import Distribution
 from keras_tricks.recipe import Recipe
 from keras_tricks.training.class_balance import class_balance
@@ -25,6 +26,30 @@ def explain_devices(recipe: Recipe, distribution: Distribution) -> str:
         f"          each sees {part} of the {batch} images of a batch: "
         f"{recipe.batch_size} for an update is that of all{scaled}\n"
     )
+
+
+def explain_labels(data: ImageData | ImageSet) -> str:
+    """Say which classes there are, and what labels of several hold.
+
+    Example:
+    >>> from keras_tricks.data import load
+    >>> print(explain_labels(load("digits")))
+    classes   10: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+    <BLANKLINE>
+    """
+    text = f"classes   {describe_classes(data.class_names)}\n"
+    if not data.multi_label:
+        return text
+    counts = data.class_counts
+    if counts is None:
+        return f"{text}labels    several classes of an image, or none\n"
+    each = counts.sum() / data.train_size
+    text += f"labels    {each:.3g} classes of a training image on average\n"
+    names = zip(data.class_names, counts, strict=True)
+    missing = [name for name, count in names if not count]
+    if missing:
+        text += f"          no training image: {describe_classes(missing)}\n"
+    return text
 
 
 def explain_class_balance(recipe: Recipe, data: ImageData | ImageSet) -> str:

@@ -31,13 +31,14 @@ def finish_run(prepared, seconds, peak_memory):
     temporary.unlink(missing_ok=True)  # Were it a link.
     model.save(temporary)
     replace_durably(temporary, folder / "last.keras")
-    accuracy = run.history["val_accuracy"]
+    measure = recipe.measure
+    values = run.history[measure]
     speeds = [x for x in run.history["images_per_second"] if x == x]
     result = {
-        "val_accuracy": run.last("val_accuracy"),
+        measure: run.last(measure),
         "val_crossentropy": run.last("val_crossentropy"),
-        "best_val_accuracy": max(accuracy),
-        "best_epoch": accuracy.index(max(accuracy)) + 1,
+        f"best_{measure}": max(values),
+        "best_epoch": values.index(max(values)) + 1,
         "epochs": run.epochs,
         "wall_seconds": round(seconds, 2),
         "images_per_second": statistics.median(speeds) if speeds else None,

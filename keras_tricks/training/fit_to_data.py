@@ -13,6 +13,7 @@ from keras_tricks.data import load, open_folder_splits
 from keras_tricks.data.shards.files import holds_shards
 from keras_tricks.data.shards.records import is_record_shard
 from keras_tricks.data.shards.tar import is_tar_shard
+from keras_tricks.data.sources.labels import is_multi_hot
 from keras_tricks.data.transforms.crops import import_pillow
 from keras_tricks.networks.names import is_ours
 from keras_tricks.recipe import Recipe
@@ -50,6 +51,7 @@ class DataFacts:
         side: Short side of the middle one of them, in pixels.
         channels: 1 or 3.
         in_files: Whether they are image files of a folder, or shards.
+        multi_label: Whether one may be of several classes.
 
     Example:
     >>> DataFacts(1000, 333, 3, True).count
@@ -60,6 +62,7 @@ class DataFacts:
     side: int | None
     channels: int
     in_files: bool
+    multi_label: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +83,9 @@ class Choice:
 
 
 def look_at_data(
-    dataset: str = "digits", data_dir: str | None = None
+    dataset: str = "digits",
+    data_dir: str | None = None,
+    multi_label: bool = False,
 ) -> DataFacts | None:
     """Return what is known of a data set before it is loaded.
 
@@ -99,15 +104,19 @@ def look_at_data(
         return None if known is None else DataFacts(*known, in_files=False)
     shards = is_record_shard, is_tar_shard
     if any(holds_shards(data_dir, is_shard) for is_shard in shards):
-        return DataFacts(None, None, 3, True)
+        return DataFacts(None, None, 3, True, multi_label)
     if not os.path.isdir(data_dir):
-        data = load(data_dir=data_dir)
+        data = load(data_dir=data_dir, multi_label=multi_label)
         height, width, channels = data.image_shape
         return DataFacts(
-            data.train_size, min(height, width), channels, in_files=False
+            data.train_size,
+            min(height, width),
+            channels,
+            in_files=False,
+            multi_label=data.multi_label,
         )
     with contextlib.redirect_stderr(io.StringIO()):  # It is said when loaded.
-        train, _ = open_folder_splits(data_dir)
+        train, _ = open_folder_splits(data_dir, multi_label=multi_label)
     names = train.names[:: -(-len(train) // _LOOKED_AT)]
     sides = [
         side
@@ -115,7 +124,8 @@ def look_at_data(
         if (side := _short_side(os.path.join(train.root, name)))
     ]
     side = round(statistics.median(sides)) if sides else None
-    return DataFacts(len(train), side, 3, True)
+    several = is_multi_hot(train.labels)
+    return DataFacts(len(train), side, 3, True, several)
 
 
 def _short_side(path):
@@ -144,6 +154,10 @@ def fit_to_data(
     | `batch_size` | 64 (256 from 50,000 images on), at most a sixteenth of the images |
     | `warmup_epochs` | a tenth of the epochs, at most 5 |
     | `mixup_alpha` | 0 below 50 epochs |
+    | `multi_label` | whether an image may be of several classes; if so, also: |
+    | `loss` | `"binary_crossentropy"` |
+    | `smoothing_convention` | `"binary"`, each class by itself |
+    | `distillation` | `"sigmoid"`, with a teacher |
 
     Args:
         fields: Fields of `Recipe` that are given.
@@ -172,7 +186,8 @@ def fit_to_data(
     for name, value in check_names(Recipe, fields).items():
         check_field(defaults[name], value)  # Before the data are looked at.
     if facts is None:
-        keys = {k: fields[k] for k in ("dataset", "data_dir") if k in fields}
+        names = ("dataset", "data_dir", "multi_label")
+        keys = {k: fields[k] for k in names if k in fields}
         facts = look_at_data(**keys)
     chosen: dict[str, Choice] = {}
 
@@ -184,6 +199,13 @@ def fit_to_data(
     if facts is not None:
         _choose_images(choose, facts, fields)
     epochs = _choose_length(choose, facts, fields)
+    found = facts is not None and facts.multi_label
+    if choose("multi_label", found, "images of several classes"):
+        reason = "yes or no to each class"
+        choose("loss", "binary_crossentropy", reason)
+        choose("smoothing_convention", "binary", reason)
+        if fields.get("teacher"):
+            choose("distillation", "sigmoid", reason)
     choose(
         "warmup_epochs",
         min(5.0, epochs / 10),

@@ -34,6 +34,10 @@ def load_data(recipe: Recipe) -> ImageData | ImageSet:
     (100, 8, 8, 1)
     >>> load_data(Recipe(augmentation="crop")).preprocessing.image_size
     224
+
+    Raises:
+        ValueError: If images may be of several classes and the recipe does
+            not say so.
     """
     common: dict[str, Any] = {
         "train_samples": recipe.train_samples,
@@ -42,7 +46,19 @@ def load_data(recipe: Recipe) -> ImageData | ImageSet:
         "validation_share": recipe.validation_share,
         "split_seed": recipe.split_seed,
         "ignore_label": recipe.ignore_label,
+        "multi_label": recipe.multi_label,
     }
+    data = _load(recipe, common)
+    if data.multi_label and not recipe.multi_label:
+        raise ValueError(
+            f"`multi_label` must be True for {data.name}, whose images may be "
+            "of several classes, with loss='binary_crossentropy'. Received: "
+            "multi_label=False"
+        )
+    return data
+
+
+def _load(recipe, common):
     if recipe.streams:
         own = Preprocessing(
             recipe.test_image_size or recipe.training_sizes[-1],

@@ -33,7 +33,8 @@ class DeviceFinish:
 
     Call arguments:
         data: `({"images", "lam", "partner"}, labels)`: uint8 or float32
-            `(B, H, W, C)`, float32 `(B,)`, int32 `(B,)`; integers `(B,)`.
+            `(B, H, W, C)`, float32 `(B,)`, int32 `(B,)`; integers `(B,)`, or
+            of several classes float32 `(B, K)`.
         mixes: Whether to mix. Defaults to `True`.
 
     Returns:
@@ -68,7 +69,9 @@ class DeviceFinish:
             x = ops.transpose(x, (0, 3, 1, 2))
         if self.num_classes is None or not mixes:
             return x, labels
-        y = ops.one_hot(labels, self.num_classes, dtype="float32")
+        y = labels
+        if len(labels.shape) == 1:
+            y = ops.one_hot(labels, self.num_classes, dtype="float32")
         lam, partner = batch["lam"], batch["partner"]
         return mix(x, partner, lam), mix(y, partner, lam)
 

@@ -15,7 +15,6 @@ from keras_tricks._files import storage_error
 from keras_tricks._lock import FolderLock
 from keras_tricks.data import ImageData, ImageSet, RestOfEpoch
 from keras_tricks.data.pipeline.base import EpochBatches
-from keras_tricks.data.sources.class_names import describe_classes
 from keras_tricks.distribute import Distribution
 from keras_tricks.recipe import Recipe
 from keras_tricks.surgery import freeze
@@ -24,6 +23,7 @@ from keras_tricks.training.explain_run import (
     explain_class_balance,
     explain_devices,
     explain_features,
+    explain_labels,
 )
 from keras_tricks.training.features import (
     features_part,
@@ -318,9 +318,7 @@ def _build(recipe, data, distribution, folder, schedule):
         recipe, data, pretrained, distribution
     )
     student.preprocessing = run_preprocessing(data, pretrained)
-    explanation = (
-        f"data      {data!r}\nclasses   {describe_classes(data.class_names)}\n"
-    )
+    explanation = f"data      {data!r}\n{explain_labels(data)}"
     if distribution.num_replicas > 1:
         explanation += explain_devices(recipe, distribution)
     why_not = why_no_features(recipe, student, distribution)
@@ -334,7 +332,8 @@ def _build(recipe, data, distribution, folder, schedule):
             recipe, student, image_shape, choose_data_format(recipe)
         )
         # Of the images as they are: mixed ones would say less.
-        for report in model.measure_teacher(*validation_batches[0]):
+        x, y = validation_batches[0]
+        for report in model.measure_teacher(x, y, recipe.multi_label):
             explanation += f"teacher   {report}\n"
     steps = Steps(
         recipe,
@@ -363,11 +362,10 @@ def train(
     """Train as a recipe says and write everything into a folder.
 
     The folder gets recipe.json, explain.txt and classes.json, the names of the
-    classes, before the first step;
-    history.csv, TensorBoard events (`events/`), `best.keras` and a backup
-    after each epoch; `last.keras`, result.json and report.html at the end.
-    A run that was interrupted continues where it was when it is started again
-    with the same recipe and folder.
+    classes, before the first step; history.csv, TensorBoard events (`events/`),
+    `best.keras` and a backup after each epoch; `last.keras`, result.json and
+    report.html at the end. A run that was interrupted continues where it was
+    when it is started again with the same recipe and folder.
 
     Args:
         recipe: The recipe.
@@ -376,7 +374,8 @@ def train(
         extra_callbacks: More Keras callbacks, called last.
 
     Returns:
-        What result.json holds: last and best validation accuracy, plain
+        What result.json holds: last and best validation accuracy, or mean
+        average precision where images are of several classes, plain
         validation cross-entropy, seconds, peak memory, versions.
 
     Raises:

@@ -47,7 +47,7 @@ class _BestModel(keras.callbacks.ModelCheckpoint):
         path = run.folder / "best.keras"
         super().__init__(
             path.with_name(f"{UNFINISHED}_best.keras"),
-            monitor="val_accuracy",
+            monitor=run.recipe.measure,
             mode="max",
             save_best_only=True,
             initial_value_threshold=best_so_far,
@@ -72,8 +72,8 @@ class _BestModel(keras.callbacks.ModelCheckpoint):
 
 
 def _best_so_far(run, done):
-    """Return the best accuracy of the epochs that will not be repeated."""
+    """Return the best value of the epochs that will not be repeated."""
     if not done:
         return None
-    accuracy = read_run(run.folder).history["val_accuracy"]
-    return max(accuracy[:done])
+    values = read_run(run.folder).history[run.recipe.measure]
+    return max(values[:done])

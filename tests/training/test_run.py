@@ -218,7 +218,9 @@ def test_all_processes_save_the_best_model_or_none(is_chief, tmp_path):
             return flag  # Of the others none says so.
 
     Process.is_chief = is_chief
-    run = types.SimpleNamespace(folder=tmp_path, distribution=Process())
+    run = types.SimpleNamespace(
+        folder=tmp_path, distribution=Process(), recipe=Recipe()
+    )
     callback = run_callbacks._BestModel(run, best_so_far=0.5)
     callback.set_model(keras.Sequential([keras.Input((2,)), layers.Dense(1)]))
     callback.on_epoch_end(1, {"val_accuracy": 0.4})

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_tricks.data.inspection.duplicates import Duplicates
 from keras_tricks.data.inspection.inspect_record import ODDITIES, BadRecord
+from keras_tricks.data.sources.labels import is_multi_hot, known_labels
 
 QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)
 EXAMPLES = 20
@@ -21,7 +22,8 @@ class SplitReport:
 
     Args:
         split: `"train"` or `"test"`.
-        labels: int32, shape `(N,)`.
+        labels: int32, shape `(N,)`; of several classes at once 0 and 1,
+            shape `(N, K)`.
         heights: int32, shape `(N,)`, in pixels.
         widths: int32, shape `(N,)`.
         sizes: int64, shape `(N,)`, bytes of the files.
@@ -49,7 +51,13 @@ class SplitReport:
     @property
     def usable(self) -> np.ndarray:
         """Numbers of the records that training can use."""
-        return np.flatnonzero(self.labels >= 0)
+        return np.flatnonzero(known_labels(self.labels, len(self.counts)))
+
+    def of_class(self, label: int) -> np.ndarray:
+        """Return the numbers of the usable images of a class."""
+        if is_multi_hot(self.labels):
+            return np.flatnonzero(self.labels[:, label] > 0)
+        return np.flatnonzero(self.labels == label)
 
     def odd(self, kind: str) -> np.ndarray:
         """Return the numbers of the images that have one of `ODDITIES`."""

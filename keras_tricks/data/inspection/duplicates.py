@@ -20,7 +20,7 @@ class Duplicates:
         exact: Whether their pixels are equal.
         members: Part and number of each, training images first.
         names: What the source calls them.
-        labels: Their classes.
+        labels: Their classes, of several at once all of each.
 
     Example:
     >>> members = (("train", 0), ("test", 7))
@@ -32,7 +32,7 @@ class Duplicates:
     exact: bool
     members: tuple[tuple[str, int], ...]
     names: tuple[str, ...]
-    labels: tuple[int, ...]
+    labels: tuple[int | tuple[int, ...], ...]
 
     @property
     def across_splits(self) -> bool:

@@ -27,6 +27,11 @@ from keras_tricks.data.inspection.inspect_record import (
 )
 from keras_tricks.data.open_images import ImageSet
 from keras_tricks.data.pipeline.read_ahead import map_ahead
+from keras_tricks.data.sources.labels import (
+    count_classes,
+    has_several,
+    is_multi_hot,
+)
 from keras_tricks.data.sources.records import Records
 
 _AT_A_TIME = 32
@@ -84,7 +89,7 @@ def inspect_images(
         # Of the decoders, about files that they decode all the same.
         warnings.simplefilter("ignore")
         for split, records in splits.items():
-            table = _Table(split, len(records), len(classes))
+            table = _Table(split, records, len(classes))
             for index, found in _look(records, split, workers):
                 table.add(index, found)
                 if progress is not None:
@@ -134,9 +139,11 @@ def _look(records, split, workers):
 class _Table:
     """What is kept of the images of a split: a few numbers of each."""
 
-    def __init__(self, split, size, classes):
-        self.split, self.classes = split, classes
+    def __init__(self, split, records, classes):
+        self.split, self.classes, size = split, classes, len(records)
         self.labels = np.full(size, -1, "int32")
+        if has_several(records):
+            self.labels = np.full((size, classes), -1, "int8")
         self.heights = np.zeros(size, "int32")
         self.widths = np.zeros(size, "int32")
         self.sizes = np.zeros(size, "int64")
@@ -192,9 +199,7 @@ class _Table:
                 )
                 for kind, chosen in odd.items()
             },
-            counts=np.bincount(
-                self.labels[self.labels >= 0], minlength=self.classes
-            ),
+            counts=count_classes(self.labels, self.classes),
             formats=dict(self.formats.most_common()),
             bad=tuple(self.bad),
         )
@@ -221,7 +226,12 @@ def _find_duplicates(splits, tables):
             tuple(
                 printable(splits[split].name(index)) for split, index in places
             ),
-            tuple(labels[group].tolist()),
+            tuple(
+                tuple(np.flatnonzero(label).tolist())
+                if is_multi_hot(labels)
+                else int(label)
+                for label in labels[group]
+            ),
         )
 
     found = [make(group, True) for group in equal_groups(pixels)]

@@ -11,7 +11,12 @@ import numpy as np
 
 from keras_tricks._checks import first_line
 from keras_tricks._text import printable
-from keras_tricks.data.sources.records import LabelError, Records
+from keras_tricks.data.sources.labels import (
+    LabelError,
+    has_several,
+    is_label,
+)
+from keras_tricks.data.sources.records import Records
 from keras_tricks.data.transforms.crops import import_pillow, to_channels
 from keras_tricks.data.transforms.decode import (
     SUFFIXES,
@@ -62,7 +67,7 @@ class ImageFacts:
     """What an image is like.
 
     Args:
-        label: Its class.
+        label: Its class, or 0 and 1, shape `(K,)`.
         height: In pixels, upright.
         width: In pixels, upright.
         size: Bytes of the file, or of the pixels.
@@ -74,7 +79,7 @@ class ImageFacts:
         square: Mean of the squares.
     """
 
-    label: int
+    label: int | np.ndarray
     height: int
     width: int
     size: int
@@ -163,10 +168,11 @@ def _inspect(records, index, name):
         size, kind = data.nbytes, "array"
         odd = {"gray"} if data.shape[-1] == 1 else set()
     classes = len(records.class_names)
-    if not isinstance(label, numbers.Integral) or not 0 <= label < classes:
-        raise _Damage(
-            "label", f"the label must be in 0 ... {classes - 1}, not {label}"
-        )
+    several = has_several(records)
+    of_kind = np.ndim(label) if several else isinstance(label, numbers.Integral)
+    if not of_kind or not is_label(label, classes):
+        what = f"{classes} of 0 and 1" if several else f"in 0 ... {classes - 1}"
+        raise _Damage("label", f"the label must be {what}, not {label}")
     width, height = image.size
     odd |= _odd_sizes(height, width)
     brightest = max(high for _, high in image.getextrema())
@@ -174,7 +180,7 @@ def _inspect(records, index, name):
         odd.add("unused bits")
     shares = np.reshape(image.histogram(), (3, 256)) / (height * width)
     return ImageFacts(
-        label=int(label),
+        label=label if several else int(label),
         height=height,
         width=width,
         size=size,

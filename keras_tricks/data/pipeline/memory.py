@@ -13,6 +13,7 @@ from keras_tricks._types import Tensor
 from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.data.pipeline.sample_order import SampleOrder
 from keras_tricks.data.pipeline.sharding import check_batch_size
+from keras_tricks.data.sources.labels import check_labels
 from keras_tricks.data.transforms.preprocessing import (
     channel_statistics,
     check_images,
@@ -36,7 +37,8 @@ class Batches(EpochBatches):
 
     Args:
         images: uint8, shape `(N, H, W, C)`.
-        labels: Integers, shape `(N,)`.
+        labels: Integers, shape `(N,)`, or of several classes at once 0 and
+            1, shape `(N, K)`.
         batch_size: Samples in a batch.
         seed: Seed of order and augmentation. Defaults to 0.
         shuffle: Whether to reorder the samples in each epoch. Defaults to
@@ -65,8 +67,8 @@ class Batches(EpochBatches):
 
     Returns:
         Item `i` is `(x, y)`: x float32 `(B, H, W, C)`, or `(B, C, H, W)` with
-        channels first; y int32 `(B,)`, or
-        float32 `(B, K)` with mixup.
+        channels first; y int32 `(B,)`, or float32 `(B, K)` with mixup or of
+        several classes.
 
     Raises:
         ValueError: If an argument is not as described.
@@ -86,7 +88,7 @@ class Batches(EpochBatches):
     def __init__(
         self,
         images: np.ndarray,
-        labels: np.ndarray | Sequence[int],
+        labels: np.ndarray | Sequence,
         batch_size: int,
         seed: int = 0,
         shuffle: bool = True,
@@ -227,9 +229,13 @@ class _Prefetch:
 def _check_data(images, labels):
     check_images(images)
     labels = np.asarray(labels)
+    if labels.ndim == 2 and len(labels) == len(images):
+        rows = check_labels("labels", labels, labels.shape[1])
+        return images, rows.astype("float32")
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         raise ValueError(
-            f"`labels` must be integers of shape ({len(images)},). Received: "
+            f"`labels` must be integers of shape ({len(images)},), or 0 and 1 "
+            f"of shape ({len(images)}, K). Received: "
             f"labels.dtype={labels.dtype}, labels.shape={labels.shape}"
         )
     return images, labels.astype("int32")

@@ -1,12 +1,18 @@
 """From the number of a sample to what training sees of it."""
 
 import dataclasses
-from typing import cast
+import functools
+from typing import Any, cast
 
 import numpy as np
 
 from keras_tricks._random import TRANSFORM, random_generator
-from keras_tricks.data.sources.records import Records, check_label
+from keras_tricks.data.sources.labels import (
+    check_label,
+    has_several,
+    is_label,
+)
+from keras_tricks.data.sources.records import Records
 from keras_tricks.data.transforms.decode import open_image
 from keras_tricks.data.transforms.fast_jpeg import decode_plain_jpeg
 from keras_tricks.data.transforms.jpeg_header import read_jpeg_header
@@ -55,7 +61,18 @@ class SampleLoader:
         """uint8, or float32 where colors are changed."""
         return self.transform.output_dtype
 
-    def load(self, epoch: int, sample: int) -> tuple[np.ndarray, int]:
+    @functools.cached_property  # It is asked for of each sample.
+    def label_shape(self) -> tuple[int, ...]:
+        """`()` of one class of each image, or `(K,)` of several."""
+        several = has_several(self.records)
+        return (len(self.records.class_names),) if several else ()
+
+    @property
+    def label_dtype(self) -> str:
+        """int32, or float32 of several classes, as mixed labels are."""
+        return "float32" if self.label_shape else "int32"
+
+    def load(self, epoch: int, sample: int) -> tuple[np.ndarray, Any]:
         """Read a record and transform it.
 
         Returns:
@@ -99,7 +116,7 @@ class SampleLoader:
         index = sample // self.repeats
         data, label = self.records.record(index)
         classes = len(self.records.class_names)
-        if not 0 <= label < classes:  # Only then: a name may cost a read.
+        if not is_label(label, classes):  # Only then: a name may cost a read.
             check_label(self.records.name(index), label, classes)
         return data, label
 

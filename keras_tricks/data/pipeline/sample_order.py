@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_tricks._checks import check_choice
 from keras_tricks._random import ORDER, SAMPLE, random_generator
+from keras_tricks.data.sources.labels import is_multi_hot
 
 # The power of the size of a class that its share of an epoch follows.
 _POWERS = {"none": 1.0, "balanced": 0.0, "sqrt": 0.5}
@@ -54,7 +55,7 @@ class SampleOrder:
 
     Raises:
         ValueError: If there is a sampler without labels or without shuffling,
-            or with repeats.
+            or with repeats, or of several classes at once.
 
     Example:
     >>> order = SampleOrder(
@@ -86,6 +87,11 @@ class SampleOrder:
                 labels is None,
                 "where only reading a record tells its label, as of shards "
                 "without an index",
+            ),
+            (
+                is_multi_hot(labels),
+                "where an image may be of several classes, which no order "
+                "makes equally frequent",
             ),
         ):
             if broken:

@@ -10,8 +10,7 @@ from keras_tricks._checks import check_callable, check_choice, check_int
 from keras_tricks._types import PathLike, Tensor
 from keras_tricks.data.pipeline.bad_records import BadRecords
 from keras_tricks.data.pipeline.base import EpochBatches
-from keras_tricks.data.pipeline.engines import choose_engine
-from keras_tricks.data.pipeline.engines.choose import make_engine
+from keras_tricks.data.pipeline.engines.choose import choose_engine, make_engine
 from keras_tricks.data.pipeline.read_ahead import ReadAhead
 from keras_tricks.data.pipeline.sample_loader import SampleLoader
 from keras_tricks.data.pipeline.sample_order import SampleOrder
@@ -244,8 +243,8 @@ class ImageBatches(EpochBatches):
     def as_tf_dataset(self) -> Any:
         """Return an epoch's batches as a `tf.data.Dataset` of static shapes.
 
-        As TPUs want it; where `drop_remainder` is false, the size of the
-        batch is not static. An iterator reads the epoch at its start.
+        As TPUs want it; but the size of the batch where `drop_remainder` is
+        false. An iterator reads the epoch at its start.
 
         Raises:
             ImportError: If TensorFlow is missing.
@@ -370,7 +369,8 @@ class ImageBatches(EpochBatches):
         except ValueError as error:
             self.bad.add(index, self.records.name(index), str(error))
             return []
-        return [(np.array([sample]), image[None], np.array([label], "int32"))]
+        label = np.array([label], self.loader.label_dtype)
+        return [(np.array([sample]), image[None], label)]
 
     def _finish(self, images, labels, epoch, step):
         """From transformed images to what training takes."""

@@ -12,7 +12,7 @@ from keras_tricks._text import printable
 from keras_tricks._untrusted import read_arrays
 from keras_tricks.data.shards.shrink import Shrink
 from keras_tricks.data.sources.class_names import ClassNames
-from keras_tricks.data.sources.records import LabelError
+from keras_tricks.data.sources.labels import LabelError
 
 INDEX_FILE = "index.npz"
 _COLUMNS = ("shard", "offset", "length", "label")

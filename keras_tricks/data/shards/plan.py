@@ -12,7 +12,9 @@ import numpy as np
 
 from keras_tricks._checks import check_int, check_real
 from keras_tricks._random import ORDER, random_generator
+from keras_tricks._text import printable
 from keras_tricks.data.sources.folders import ImageFiles
+from keras_tricks.data.sources.labels import is_multi_hot
 from keras_tricks.data.sources.walk_folders import TEST_FOLDERS
 
 if TYPE_CHECKING:
@@ -116,6 +118,12 @@ def _check_splits(splits):
             raise ValueError(
                 "`splits` must hold images with labels. Received: "
                 f"{len(files)} images of {name}"
+            )
+        if is_multi_hot(files.labels):
+            raise ValueError(
+                "`splits` must hold images of one class each: of several at "
+                "once, train on the folder itself. Received: a table with "
+                f"several classes of an image in {printable(files.root)}"
             )
         if files.classes != splits["train"].classes or files.classes is None:
             raise ValueError(

@@ -1,5 +1,6 @@
 """Shards of `tf.train.Example`s, in TFRecord and ArrayRecord files."""
 
+import contextlib
 import importlib
 import io
 import os
@@ -7,6 +8,7 @@ import re
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +55,8 @@ class RecordShards(Shards):
             usual one, or the only one that is an image in the first record
             that can be read.
         label_key: Name of the feature that is the class, likewise.
+        multi_label: Whether a record has a list of classes, of any length. A
+            longer list in the first record says it too.
 
     Attributes:
         labels: int32, shape `(N,)`, if there is an index that tells them,
@@ -70,14 +74,18 @@ class RecordShards(Shards):
         label_offset: int = 0,
         image_key: str | None = None,
         label_key: str | None = None,
+        multi_label: bool = False,
     ):
         super().__init__(index, classes, label_offset)
         array_records = _is_array_record(index.paths[0])
         kind = _ArrayRecordFiles if array_records else ShardFiles
         self._files = kind(index.paths)
+        self.multi_label = multi_label
+        if not multi_label and index.label is None:
+            self.multi_label = self._shows_several(label_key)
         self._image, self._label = self._choose(image_key, label_key)
 
-    def record(self, index: int) -> tuple[bytes, int]:
+    def record(self, index: int) -> tuple[bytes, Any]:
         """Return the bytes of an image file, and its label.
 
         Raises:
@@ -87,10 +95,17 @@ class RecordShards(Shards):
         try:
             features = self._features(index)
             image = _only(features, self._image, bytes)
-            stored = _only(features, self._label, int)
+            if self.multi_label:
+                several = _integers(features, self._label)
+            else:
+                stored = _only(features, self._label, int)
         except ValueError as error:
             raise ValueError(f"{self.name(index)}: {error}") from None
-        return image, self.check_label(index, stored)
+        if not self.multi_label:
+            return image, self.check_label(index, stored)
+        row = np.zeros(len(self.classes), "uint8")
+        row[[self.check_label(index, stored) for stored in several]] = 1
+        return image, row
 
     def _features(self, index):
         places = self.index
@@ -100,6 +115,16 @@ class RecordShards(Shards):
             int(places.length[index]),
         )
         return decode_example(data)
+
+    def _shows_several(self, label_key):
+        """Tell whether the first record with a label has several."""
+        keys = USUAL["label_key"] if label_key is None else [label_key]
+        for index in range(min(len(self), _LOOKED_AT)):
+            with contextlib.suppress(ValueError):
+                features = self._features(index)
+                key = next((key for key in keys if key in features), None)
+                return len(_integers(features, key)) > 1
+        return False
 
     def _choose(self, image_key, label_key):
         """Return the names of image and class, by the first record with both.
@@ -124,7 +149,11 @@ class RecordShards(Shards):
                     )
                     for argument, given, is_kind in (
                         ("image_key", image_key, _is_image),
-                        ("label_key", label_key, _is_integer),
+                        (
+                            "label_key",
+                            label_key,
+                            _are_integers if self.multi_label else _is_integer,
+                        ),
                     )
                 )
             except ValueError as error:
@@ -141,6 +170,7 @@ def open_record_shards(
     split: str | None = None,
     image_key: str | None = None,
     label_key: str | None = None,
+    multi_label: bool = False,
 ) -> RecordShards:
     """Open TFRecord or ArrayRecord shards for random access.
 
@@ -167,6 +197,8 @@ def open_record_shards(
         label_key: Name of the feature that is the class, an integer. Defaults
             to `image/class/label`, to `label`, or to the only one. With
             either, no index is read.
+        multi_label: Whether it is a list of classes, where the first record
+            does not have several. Defaults to `False`.
 
     Returns:
         A `RecordShards`.
@@ -196,9 +228,11 @@ def open_record_shards(
         )
     classes = shard_classes(paths[0], classes)
     scan = scan_array_record if kinds == {True} else scan_tfrecord
-    indexed = image_key is None and label_key is None
+    indexed = image_key is None and label_key is None and not multi_label
     index = make_index(paths, scan, indexed)
-    return RecordShards(index, classes, label_offset, image_key, label_key)
+    return RecordShards(
+        index, classes, label_offset, image_key, label_key, multi_label
+    )
 
 
 def scan_tfrecord(path: str) -> tuple[list[int], list[int], None]:
@@ -316,6 +350,20 @@ def _is_image(key, features):
 
 def _is_integer(key, features):
     return len(features[key]) == 1 and isinstance(features[key][0], int)
+
+
+def _are_integers(key, features):
+    return all(isinstance(value, int) for value in features[key])
+
+
+def _integers(features, name):
+    """Return a list of integers, which may be empty."""
+    values = features.get(name)
+    if values is None or not _are_integers(name, features):
+        raise ValueError(
+            f"{name} must be a list of int. Received: {values!r:.60}"
+        )
+    return values
 
 
 def _only(features, name, kind):

@@ -82,6 +82,7 @@ def open_tar_shards(
     split: str | None = None,
     image_key: str | None = None,
     label_key: str | None = None,
+    multi_label: bool = False,
 ) -> TarShards:
     """Open .tar shards for random access.
 
@@ -112,6 +113,7 @@ def open_tar_shards(
         label_key: Which labels count, `"fine"` for `<key>.fine.cls`, or for
             `fine` in `<key>.json`. With either, no index is read. Defaults to
             `None`, the only one.
+        multi_label: Must be `False`: a sample has one class.
 
     Returns:
         A `TarShards`.
@@ -134,6 +136,11 @@ def open_tar_shards(
     ((b'image', 1), 'train-000000.tar[0] a.jpg')
     """
     check_int("label_offset", label_offset)
+    if multi_label:
+        raise ValueError(
+            "`multi_label` must be False for .tar shards, whose samples have "
+            "one class each. Received: multi_label=True"
+        )
     paths = find_shards(data_dir, is_tar_shard, split, ".tar shards")
     classes = shard_classes(paths[0], classes)
     scan = functools.partial(scan_tar, image_key=image_key, label_key=label_key)

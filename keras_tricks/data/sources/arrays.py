@@ -5,9 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from keras_tricks._checks import check_int, labels_outside
+from keras_tricks._checks import check_int
 from keras_tricks._random import SPLIT, random_generator
 from keras_tricks._text import class_name, printable
+from keras_tricks.data.sources.labels import (
+    check_labels,
+    count_classes,
+    is_multi_hot,
+    strata,
+)
 from keras_tricks.data.transforms.preprocessing import (
     Preprocessing,
     channel_statistics,
@@ -20,9 +26,10 @@ class ImageData:
 
     Args:
         x_train: uint8, shape `(N, H, W, C)`.
-        y_train: Integers in 0 ... K - 1, shape `(N,)`, every class present.
+        y_train: Integers in 0 ... K - 1, shape `(N,)`, every class present;
+            or, of several classes at once, 0 and 1, shape `(N, K)`.
         x_test: uint8, shape `(M, H, W, C)`.
-        y_test: Integers in 0 ... K - 1, shape `(M,)`.
+        y_test: As `y_train`, shape `(M,)` or `(M, K)`.
         class_names: K names.
         name: Name of the data set.
 
@@ -50,7 +57,7 @@ class ImageData:
         object.__setattr__(self, "name", printable(self.name))
         for split in ("train", "test"):
             _check_images(f"x_{split}", getattr(self, f"x_{split}"))
-            labels = _check_labels(
+            labels = check_labels(
                 f"y_{split}", getattr(self, f"y_{split}"), len(names)
             )
             object.__setattr__(self, f"y_{split}", labels)
@@ -61,7 +68,14 @@ class ImageData:
                 f"Received: x_train.shape={self.x_train.shape}, "
                 f"x_test.shape={self.x_test.shape}"
             )
-        if not self.class_counts.all():
+        if self.multi_label != is_multi_hot(self.y_test):
+            raise ValueError(
+                "`y_train` and `y_test` must be of one kind, numbers of "
+                "classes or rows of 0 and 1. Received: "
+                f"y_train.shape={self.y_train.shape}, "
+                f"y_test.shape={self.y_test.shape}"
+            )
+        if not self.multi_label and not self.class_counts.all():
             none = np.flatnonzero(self.class_counts == 0)
             empty = [names[i] for i in none[:5]]
             raise ValueError(
@@ -80,9 +94,14 @@ class ImageData:
         return len(self.x_train)
 
     @property
+    def multi_label(self) -> bool:
+        """Whether an image may be of several classes, or of none."""
+        return is_multi_hot(self.y_train)
+
+    @property
     def class_counts(self) -> np.ndarray:
         """Number of training images of each class, shape (K,)."""
-        return np.bincount(self.y_train, minlength=self.num_classes)
+        return count_classes(self.y_train, self.num_classes)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -196,7 +215,7 @@ def stratified_order(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     """Order samples so that every prefix has the classes in proportion.
 
     Args:
-        labels: Integers, shape `(N,)`.
+        labels: Integers, shape `(N,)`, or rows of 0 and 1, see `strata`.
         seed: Seed of the order.
 
     Returns:
@@ -209,7 +228,7 @@ def stratified_order(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     >>> sorted((order[:3] // 4).tolist())
     [0, 0, 1]
     """
-    labels = np.asarray(labels)
+    labels = strata(labels)
     shuffled = random_generator(seed, SPLIT).permutation(len(labels))
     place = np.empty(len(labels))
     for label in np.unique(labels):
@@ -266,7 +285,7 @@ def stratified_split(
     """Split samples into train and test, class by class.
 
     Args:
-        labels: Integers, shape `(N,)`.
+        labels: Integers, shape `(N,)`, or rows of 0 and 1, see `strata`.
         test_share: Share of each class that is held out. Each class of two
             or more samples gives at least one and keeps at least one.
         seed: Seed of the choice.
@@ -281,7 +300,7 @@ def stratified_split(
     >>> len(train), len(test)
     (16, 4)
     """
-    labels = np.asarray(labels)
+    labels = strata(labels)
     shuffled = random_generator(seed, SPLIT).permutation(len(labels))
     held_out = []
     for label in np.unique(labels):
@@ -304,26 +323,6 @@ def _check_images(name, images):
             f"`{name}` must have shape (N, H, W, C), none of them 0. "
             f"Received: {name}.shape={images.shape}"
         )
-
-
-def _check_labels(name, labels, num_classes):
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"`{name}` must be integers of shape (N,). Received: "
-            f"{name}.shape={labels.shape}, {name}.dtype={labels.dtype}"
-        )
-    if num_classes < 2:
-        raise ValueError(
-            "`class_names` must hold at least two names. "
-            f"Received: {num_classes}"
-        )
-    if labels_outside(labels, num_classes).any():
-        raise ValueError(
-            f"`{name}` must be in 0 ... {num_classes - 1}. "
-            f"Received: labels from {labels.min()} to {labels.max()}"
-        )
-    return labels.astype("int32")
 
 
 def _check_lengths(split, images, labels):

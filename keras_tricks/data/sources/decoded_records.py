@@ -5,6 +5,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_tricks.data.sources.labels import has_several
 from keras_tricks.data.sources.records import Records
 from keras_tricks.data.transforms.crops import to_channels
 from keras_tricks.data.transforms.decode import decode_image
@@ -49,13 +50,15 @@ class DecodedRecords:
 
     @property
     def labels(self) -> np.ndarray:
-        """int32, shape `(N,)`, read from the records if need be.
+        """int32, shape `(N,)`, or `(N, K)`; read from the records if need be.
 
         A record that cannot be read has -1: to ask for its image says why.
         """
         if self.records.labels is not None:
             return np.asarray(self.records.labels, "int32")
-        labels = np.full(len(self), -1, "int32")
+        several = has_several(self.records)
+        columns = (len(self.records.class_names),) if several else ()
+        labels = np.full((len(self), *columns), -1, "int32")
         for index in range(len(self)):
             with contextlib.suppress(ValueError):
                 labels[index] = self.records.record(index)[1]

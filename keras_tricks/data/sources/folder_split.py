@@ -9,14 +9,18 @@ from keras_tricks._checks import check_real
 from keras_tricks._text import printable
 from keras_tricks.data.sources.arrays import stratified_split
 from keras_tricks.data.sources.folders import ImageFiles
+from keras_tricks.data.sources.label_table import TABLES, find_label_tables
 from keras_tricks.data.sources.layout import check_none_is_empty, folder_layout
+from keras_tricks.data.sources.table_split import open_table_splits
 from keras_tricks.data.sources.walk_folders import report_left_out, walk_images
 
 _SPLIT_SEED = 0
 
 
 def open_folder_splits(
-    folder: str | os.PathLike, test_share: float = 0.2
+    folder: str | os.PathLike,
+    test_share: float = 0.2,
+    multi_label: bool = False,
 ) -> tuple[ImageFiles, ImageFiles]:
     """List the images of a folder of class folders, in two splits.
 
@@ -32,10 +36,16 @@ def open_folder_splits(
     is one by its content; what is left out is counted and named on stderr.
     One that cannot be read is listed too.
 
+    A `labels.csv`, `labels.tsv` or `labels.json` in the folder, or in both
+    splits, tells the classes in place of the folders, several of an image if
+    need be, or none: see `keras_tricks.data.sources.label_table`.
+
     Args:
         folder: The folder.
         test_share: Share of each class that is held out, between 0 and 1.
             Defaults to 0.2.
+        multi_label: Of a table in which each image is of exactly one class:
+            whether it might be of several. Defaults to `False`.
 
     Returns:
         Training and test split, each an `ImageFiles` with labels and classes.
@@ -62,6 +72,15 @@ def open_folder_splits(
         raise FileNotFoundError(
             f"`data_dir` must be an existing folder. "
             f"Received: {printable(root)}"
+        )
+    tables = find_label_tables(root)
+    if tables:
+        return open_table_splits(root, tables, test_share, multi_label)
+    if multi_label:
+        raise ValueError(
+            f"`multi_label` must be False without {', '.join(TABLES)}, as a "
+            "class folder is one class of an image. Received: "
+            f"multi_label=True, {printable(root)}"
         )
     layout = folder_layout(root)
     classes = layout.class_names()

@@ -6,6 +6,7 @@ import posixpath
 import tarfile
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from keras_tricks._files import read_regular
 from keras_tricks._text import printable
 from keras_tricks.data.sources.arrays import classes_in_turn
 from keras_tricks.data.sources.class_names import ClassNames, read_class_names
+from keras_tricks.data.sources.labels import LabelError, label_at
 from keras_tricks.data.sources.layout import (
     archive_layout,
     check_none_is_empty,
@@ -43,10 +45,12 @@ class ImageFiles:
     Args:
         root: The folder, the .tar file, or `""`.
         names: Names of the files inside it, or paths.
-        labels: int32, shape `(N,)`, or `None` if unknown.
+        labels: int32, shape `(N,)`; of several classes at once int8, 0 and 1,
+            shape `(N, K)`; or `None` if unknown. -1 where there is a flaw.
         classes: A `ClassNames`, or `None` if unknown.
         places: For a .tar: offset and length of each file in it.
         left_out: What else is there, a dict of name to reason.
+        flaws: Why files cannot be used, a dict of name to reason.
 
     Example:
     >>> import os, tempfile
@@ -64,6 +68,7 @@ class ImageFiles:
     classes: ClassNames | None = None
     places: dict[str, tuple[int, int]] | None = None
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+    flaws: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __len__(self):
         return len(self.names)
@@ -77,13 +82,13 @@ class ImageFiles:
         """Return the name of a file inside the root, as it may be shown."""
         return printable(self.names[index])
 
-    def record(self, index: int) -> tuple[bytes, int]:
-        """Return a file's bytes and its class, see `keras_tricks.data.Records`.
+    def record(self, index: int) -> tuple[bytes, Any]:
+        """Return a file's bytes and its label, see `keras_tricks.data.Records`.
 
         Raises:
             ValueError: If it cannot be read; the message names the file.
         """
-        return self.read(index), int(self.labels[index])
+        return self.read(index), label_at(self.labels, index)
 
     def __getitem__(self, index: int) -> np.ndarray:
         """Decode an image: uint8, shape `(H, W, 3)`.
@@ -100,6 +105,8 @@ class ImageFiles:
             ValueError: If it cannot be read; the message names the file.
         """
         name = self.names[index]
+        if name in self.flaws:
+            raise LabelError(f"{self.name(index)}: {self.flaws[name]}")
         try:
             if self.places is None:
                 return read_regular(os.path.join(self.root, name))

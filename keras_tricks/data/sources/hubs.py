@@ -2,13 +2,13 @@
 
 import importlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_tricks._checks import first_line
 from keras_tricks.data.sources.choose_key import choose_key
-from keras_tricks.data.sources.records import check_label
+from keras_tricks.data.sources.labels import check_label, label_at
 
 if TYPE_CHECKING:
     import datasets
@@ -64,6 +64,7 @@ class TfdsRecords:
             builder_kwargs=kind,
         )
         self.class_names = _class_names(features, label, name)
+        self.multi_label = _is_sequence(features[label])
 
     def __reduce__(self):
         return TfdsRecords, self._arguments
@@ -71,8 +72,8 @@ class TfdsRecords:
     def __len__(self):
         return len(self._source)
 
-    def record(self, index: int) -> tuple[bytes | np.ndarray, int]:
-        """Return an image, and its label.
+    def record(self, index: int) -> tuple[bytes | np.ndarray, Any]:
+        """Return an image, and its label, 0 and 1 where it is a sequence.
 
         Raises:
             ValueError: If it cannot be read, or has no label; the message
@@ -83,9 +84,12 @@ class TfdsRecords:
         except (RuntimeError, OSError) as error:
             message = f"{self.name(index)}: {first_line(error)}"
             raise ValueError(message) from None
-        label = int(example[self._label])
-        check_label(self.name(index), label, len(self.class_names))
-        return example[self._image], label
+        found = np.atleast_1d(example[self._label]).tolist()
+        row = np.zeros(len(self.class_names), "uint8")
+        for label in found:
+            check_label(self.name(index), label, len(row))
+            row[label] = 1
+        return example[self._image], row if self.multi_label else found[0]
 
     def name(self, index: int) -> str:
         """Return the data set, its split, and the number."""
@@ -105,7 +109,8 @@ class HuggingFaceRecords:
         label_key: Name of the column of classes, likewise.
 
     Attributes:
-        labels: int32, shape `(N,)`.
+        labels: int32, shape `(N,)`; uint8, shape `(N, K)`, where the column
+            is a sequence of classes.
 
     Example:
     >>> records = HuggingFaceRecords(dataset, "cifar10")  # doctest: +SKIP
@@ -129,12 +134,15 @@ class HuggingFaceRecords:
         dataset = dataset.with_format(None)
         column = dataset.select_columns([label])[:][label]
         found = [-1 if value is None else value for value in column]
-        self.labels = np.asarray(found, "int32")
-        wrong = (self.labels < 0) | (self.labels >= len(self.class_names))
-        if wrong.any():
-            first = int(np.argmax(wrong))
-            stored = int(self.labels[first])
-            check_label(self.name(first), stored, len(self.class_names))
+        several, count = _is_sequence(features[label]), len(self.class_names)
+        for index, stored in enumerate(found):
+            for one in [stored] if isinstance(stored, int) else stored:
+                check_label(f"{title}[{index}]", one, count)
+        self.labels = np.asarray([] if several else found, "int32")
+        if several:
+            self.labels = np.zeros((len(found), count), "uint8")
+            for row, stored in zip(self.labels, found, strict=True):
+                row[stored] = 1
         # The bytes of a file: how it is decoded is not left to the package.
         images = package.Image(decode=False)
         columns = dataset.select_columns([image])
@@ -143,7 +151,7 @@ class HuggingFaceRecords:
     def __len__(self):
         return len(self.labels)
 
-    def record(self, index: int) -> tuple[bytes, int]:
+    def record(self, index: int) -> tuple[bytes, Any]:
         """Return the bytes of an image file, and its label.
 
         Raises:
@@ -161,7 +169,7 @@ class HuggingFaceRecords:
                 raise ValueError(
                     f"{self.name(index)}: {path}: {error.strerror or error}"
                 ) from None
-        return data, int(self.labels[index])
+        return data, label_at(self.labels, index)
 
     def name(self, index: int) -> str:
         """Return the title and the number."""
@@ -218,8 +226,8 @@ def open_huggingface(
         split: Name of its split, such as `"train"`; `None` for a `Dataset`.
         image_key: Name of the column of images. Defaults to `"image"`, or to
             the only one of the kind.
-        label_key: Name of the column of classes. Defaults to `"label"`, or to
-            the only one of the kind.
+        label_key: Name of the column of classes, or of sequences of them.
+            Defaults to `"label"`, or to the only one of the kind.
 
     Returns:
         A `HuggingFaceRecords`.
@@ -292,7 +300,13 @@ def _choose(features, image_kind, image_key, label_key, source):
 
 
 def _names(feature):
-    return getattr(feature, "names", None)
+    """Return the names of classes, of a sequence of them too."""
+    inner = feature.feature if _is_sequence(feature) else feature
+    return getattr(inner, "names", None)
+
+
+def _is_sequence(feature):
+    return hasattr(feature, "feature")
 
 
 def _class_names(features, label, source):

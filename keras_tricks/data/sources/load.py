@@ -18,6 +18,11 @@ from keras_tricks.data.sources.arrays import (
     hold_out,
     stratified_split,
 )
+from keras_tricks.data.sources.labels import (
+    check_labels,
+    is_multi_hot,
+    one_or_several,
+)
 from keras_tricks.data.sources.load_folder import load_folder
 
 _KERAS_DATASETS = {
@@ -47,6 +52,7 @@ def load(
     validation_share: float = 0.0,
     split_seed: int = 0,
     ignore_label: int | None = None,
+    multi_label: bool = False,
 ) -> ImageData:
     """Load a data set by name, or from a path, which wins.
 
@@ -68,6 +74,8 @@ def load(
             takes the place of the test images.
         split_seed: Seed of that choice.
         ignore_label: Of an `.npz`: images with this label are left out.
+        multi_label: Whether an image may be of several classes where the
+            data, a table of labels or rows of 0 and 1, do not show it.
 
     Returns:
         An `ImageData`.
@@ -102,9 +110,15 @@ def load(
             data_dir,
             64 if image_size is None else image_size,
             max_bad_records=max_bad_records,
+            multi_label=multi_label,
         )
     else:
-        data = load_npz(data_dir, ignore_label)
+        data = load_npz(data_dir, ignore_label, multi_label)
+    if multi_label and not data.multi_label:
+        raise ValueError(
+            f"`multi_label` must be False for {data.name}, whose images are "
+            "of one class each. Received: multi_label=True"
+        )
     own = data.image_shape[:2]
     if image_size is not None and own != sides_of(image_size):
         raise ValueError(
@@ -207,17 +221,21 @@ def check_is_npz(data_dir: str | os.PathLike | None, ignore_label: int) -> None:
 
 
 def load_npz(
-    path: str | os.PathLike, ignore_label: int | None = None
+    path: str | os.PathLike,
+    ignore_label: int | None = None,
+    multi_label: bool = False,
 ) -> ImageData:
     """Load arrays from a NumPy archive.
 
     Args:
         path: An `.npz` with `x_train` and `x_test`, uint8, `(N, H, W)` or
             `(N, H, W, C)`; `y_train` and `y_test`, integers, `(N,)` or
-            `(N, 1)`; and, if you like, `class_names`, strings. Pickled
-            objects are refused.
+            `(N, 1)`, or of several classes at once 0 and 1, `(N, K)`; and, if
+            you like, `class_names`, strings. Pickled objects are refused.
         ignore_label: Images with this label, such as -1, are left out.
             Defaults to None: there are none.
+        multi_label: Of `(N, K)` with a single 1 in each row: whether there
+            might be several. Defaults to `False`: they are one-hot.
 
     Returns:
         An `ImageData` named after the file.
@@ -247,16 +265,29 @@ def load_npz(
         )
     try:
         if ignore_label is not None:
+            if is_multi_hot(_without_column(arrays["y_train"])):
+                raise ValueError(
+                    "`ignore_label` must be None for labels of shape (N, K), "
+                    f"which are 0 and 1. Received: ignore_label={ignore_label}"
+                )
             arrays |= _without_label(arrays, ignore_label)
-        y_train = _without_column(arrays["y_train"])
+        y_train, y_test = (
+            _without_column(arrays[key]) for key in ("y_train", "y_test")
+        )
         names = arrays.get("class_names")
         if names is None:
             names = _numbers_of_classes(y_train)
+        if is_multi_hot(y_train) and is_multi_hot(y_test):
+            rows = [
+                check_labels(name, y, np.size(names))
+                for name, y in (("y_train", y_train), ("y_test", y_test))
+            ]
+            y_train, y_test = one_or_several(rows, multi_label)
         return ImageData(
             _with_channels(arrays["x_train"]),
             y_train,
             _with_channels(arrays["x_test"]),
-            _without_column(arrays["y_test"]),
+            y_test,
             tuple(np.asarray(names).ravel().tolist()),
             os.path.splitext(os.path.basename(path))[0],
         )
@@ -297,6 +328,8 @@ def _without_label(arrays, ignore_label):
 
 def _numbers_of_classes(labels):
     """Return the names of classes that have none: 0 ... K - 1."""
+    if is_multi_hot(labels):
+        return [str(i) for i in range(labels.shape[1])]
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         words = " or ".join(map(str, np.unique(labels)[:2]))
         said = f" of words such as {words}" if labels.dtype.kind in "SU" else ""

@@ -25,8 +25,9 @@ def load_folder(
     image_size: ImageSize = 64,
     max_bad_records: int = 0,
     test_share: float = 0.2,
+    multi_label: bool = False,
 ) -> ImageData:
-    """Load a folder of class folders into memory.
+    """Load a folder of class folders, or with a table, into memory.
 
     Which images there are, of which split and class, `open_folder_splits`
     says.
@@ -40,6 +41,7 @@ def load_folder(
         max_bad_records: How many unreadable images may be skipped; their
             names go to stderr. Defaults to 0.
         test_share: Share of each class that is held out. Defaults to 0.2.
+        multi_label: See `open_folder_splits`.
 
     Returns:
         An `ImageData` with images `(N, height, width, 3)`.
@@ -63,11 +65,9 @@ def load_folder(
     """
     image_size = check_size("image_size", image_size)
     check_int("max_bad_records", max_bad_records)
-    train, test = open_folder_splits(folder, test_share)
+    train, test = open_folder_splits(folder, test_share, multi_label)
     splits = (train, test)
-    files = [
-        os.path.join(split.root, n) for split in splits for n in split.names
-    ]
+    files = [(split, index) for split in splits for index in range(len(split))]
     images, good = _decode(files, image_size, max_bad_records)
     labels = np.concatenate([split.labels for split in splits])[good]
     count = int(good[: len(train)].sum())
@@ -90,8 +90,13 @@ def _decode(files, size, max_bad_records):
     preprocessing = Preprocessing(size, crop_ratio=1.0)
 
     def read(file):
+        split, index = file
+        name = split.names[index]
         try:
-            return preprocessing.transform(decode_image(file))
+            if name in split.flaws:
+                split.read(index)
+            path = os.path.join(split.root, name)
+            return preprocessing.transform(decode_image(path))
         except ValueError as error:
             return str(error)
 

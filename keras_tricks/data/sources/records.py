@@ -2,25 +2,16 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from keras_tricks._checks import labels_outside
 from keras_tricks.data.sources.arrays import classes_in_turn
-
-
-class LabelError(ValueError):
-    """A record whose label is none of the classes."""
-
-
-def check_label(name: str, label: int, num_classes: int) -> None:
-    """Raise a `LabelError` for a label of a record that is no class."""
-    if not 0 <= label < num_classes:
-        raise LabelError(
-            f"{name}: the label must be in 0 ... {num_classes - 1}. "
-            f"Received: {label}"
-        )
+from keras_tricks.data.sources.labels import (
+    has_several,
+    known_labels,
+    label_at,
+)
 
 
 class Records(Protocol):
@@ -33,8 +24,9 @@ class Records(Protocol):
 
     Attributes:
         class_names: K names, in the order of the labels.
-        labels: int32, shape `(N,)`, or `None` where only reading a record
-            tells its label.
+        labels: int32, shape `(N,)`; of several classes at once 0 and 1,
+            shape `(N, K)`; or `None` where only reading a record tells its
+            label.
 
     Example:
     >>> class Squares:
@@ -64,8 +56,10 @@ class Records(Protocol):
 
     def __len__(self) -> int: ...
 
-    def record(self, index: int) -> tuple[bytes | np.ndarray, int]:
+    def record(self, index: int) -> tuple[bytes | np.ndarray, Any]:
         """Return an image file as bytes, or uint8 `(H, W, C)`, and its label.
+
+        That is a number, or of several classes at once 0 and 1, shape `(K,)`.
 
         Raises:
             ValueError: If it cannot be read; the message names the record.
@@ -81,7 +75,7 @@ class ArrayRecords:
 
     Args:
         images: uint8, shape `(N, H, W, C)`.
-        labels: Integers, shape `(N,)`.
+        labels: Integers, shape `(N,)`, or 0 and 1, shape `(N, K)`.
         class_names: K names.
         title: What the records are called. Defaults to `"image"`.
 
@@ -111,9 +105,9 @@ class ArrayRecords:
     def __len__(self):
         return len(self.labels)
 
-    def record(self, index: int) -> tuple[np.ndarray, int]:
+    def record(self, index: int) -> tuple[np.ndarray, Any]:
         """Return an image and its label."""
-        return self.images[index], int(self.labels[index])
+        return self.images[index], label_at(self.labels, index)
 
     def name(self, index: int) -> str:
         """Return the title and the number."""
@@ -145,6 +139,11 @@ class SomeRecords:
         return self.records.class_names
 
     @property
+    def multi_label(self) -> bool:
+        """Whether a record may be of several classes."""
+        return has_several(self.records)
+
+    @property
     def labels(self) -> np.ndarray | None:
         """Labels of the chosen ones."""
         labels = self.records.labels
@@ -153,7 +152,7 @@ class SomeRecords:
     def __len__(self):
         return len(self.chosen)
 
-    def record(self, index: int) -> tuple[bytes | np.ndarray, int]:
+    def record(self, index: int) -> tuple[bytes | np.ndarray, Any]:
         """Return what the source returns."""
         return self.records.record(int(self.chosen[index]))
 
@@ -166,8 +165,8 @@ def wrong_labels(records: Records) -> np.ndarray:
     """Return the numbers of records whose labels are known and no class."""
     if records.labels is None:
         return np.empty(0, int)
-    wrong = labels_outside(records.labels, len(records.class_names))
-    return np.flatnonzero(wrong)
+    known = known_labels(records.labels, len(records.class_names))
+    return np.flatnonzero(~known)
 
 
 def take_records(

@@ -25,7 +25,7 @@ from keras_tricks.data.inspection.inspect_record import (
     ODDITIES,
     difference_hash,
 )
-from keras_tricks.data.sources.records import LabelError
+from keras_tricks.data.sources.labels import LabelError
 from keras_tricks.data.transforms import channel_statistics
 
 from ..damaged_images import (

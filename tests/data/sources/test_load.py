@@ -117,7 +117,8 @@ BAD_ARRAYS = [
     ({"x_test": IMAGES[:4, :4]}, "images of one shape"),
     ({"x_test": IMAGES[:0], "y_test": np.zeros(0, int)}, "none of them 0"),
     ({"x_test": IMAGES[:3]}, "3 images and 4 labels"),
-    ({"y_train": np.eye(3)[np.arange(8) % 3]}, "integers of shape"),
+    ({"y_train": np.eye(3)[np.arange(8) % 3]}, "must be of one kind"),
+    ({"y_train": np.zeros((8, 1, 3), int)}, "integers of shape"),
     ({"y_train": np.arange(8) / 8}, "y_train.dtype=float64"),
     (
         {"y_train": np.array(["cat", "ant"] * 4), "class_names": None},

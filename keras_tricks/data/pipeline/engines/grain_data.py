@@ -88,7 +88,7 @@ class _Load(grain.transforms.Map):
             image, label = self.loader.load(self.epoch, int(sample))
         except ValueError:
             return None  # Grain leaves it out; who asked for it will see.
-        return sample, image, np.int32(label)
+        return sample, image, np.asarray(label, self.loader.label_dtype)
 
 
 def _stack(batch):

@@ -91,11 +91,11 @@ class Engine:
         image, label = tf.numpy_function(
             self._finish,
             (crop, key),
-            (loader.output_dtype, tf.int32),
+            (loader.output_dtype, loader.label_dtype),
             stateful=False,
         )
         image = tf.ensure_shape(image, loader.output_shape)
-        return key[2], image, tf.ensure_shape(label, ())
+        return key[2], image, tf.ensure_shape(label, loader.label_shape)
 
     def _read(self, keys):
         """Read samples, and draw where only a crop has to be decoded."""
@@ -121,4 +121,4 @@ class Engine:
         else:
             parameters, label = drawn
             image = self.loader.transform.apply_to_crop(crop, parameters)
-        return image, np.int32(label)
+        return image, np.asarray(label, self.loader.label_dtype)
