@@ -23,11 +23,8 @@ PAIRS = [
 ]
 CONFIGURATIONS = {
     "mirrored:2": PAIRS,
-    "mirrored:4": [
-        {"dtype": "float32", "accumulation": 4, "predicts": True},
-        {"dtype": "mixed_float16", "accumulation": 1},
-    ],
-    "jax:2": [*PAIRS, {"dtype": "float32", "accumulation": 4}],
+    "mirrored:4": [{"dtype": "float32", "accumulation": 4, "predicts": True}],
+    "jax:2": PAIRS,
 }
 
 

@@ -34,7 +34,6 @@ def recipe_of(unequal, **fields):
             "ignore_label": -1,
             "epochs": 2,
             "warmup_epochs": 0,
-            "width": 2,
             "batch_size": 8,
             "data_format": "channels_last",
             **fields,
@@ -175,6 +174,7 @@ class StopWithin(keras.callbacks.Callback):
             raise InterruptedError
 
 
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
     "fields",
     [

@@ -16,7 +16,6 @@ from keras_tricks.training.range_test import (
 SMALL = Recipe(
     epochs=1,
     warmup_epochs=0,
-    width=2,
     train_samples=256,
     batch_size=64,
     mixup_alpha=0.0,
@@ -60,6 +59,7 @@ def test_a_tenth_of_the_lowest_is_suggested():
         suggest_rate([0.1, 1.0], [1.0, 2.0])
 
 
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("parts", [1, 2])
 def test_each_update_has_its_rate_and_its_loss(parts, tmp_path):
     recipe = SMALL.replace(gradient_accumulation_steps=parts)
@@ -92,6 +92,7 @@ def test_the_loss_of_a_batch_comes_from_the_mean_of_the_epoch():
     assert record.model.stop_training
 
 
+@pytest.mark.usefixtures("small")
 def test_it_ends_when_the_loss_is_lost(tmp_path):
     found = find_learning_rate(
         SMALL, tmp_path, steps=30, low=1e-3, high=1e6, verbose=0
