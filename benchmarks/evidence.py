@@ -56,6 +56,7 @@ _FINE_TUNING = [
     "--skip_head",
     "--image_size=64",
     "--augmentation=shift_flip",
+    "--batch_size=64",
     "--base_learning_rate=0.02",
     "--epochs=4",
     "--seeds=3",

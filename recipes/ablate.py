@@ -9,12 +9,14 @@ r"""Which tricks help on your data: trains with and without, and decides.
 
 Designs: one_at_a_time compares each trick with the baseline, stacked adds one
 after the other, leave_one_out takes each out of the whole bag, pairs asks for
-interactions. Flags of `Recipe`, such as --epochs, hold for all; a trick
+interactions. Flags of `Recipe`, such as --epochs, hold for all, and so does
+what is chosen for the data as by train.py, but for what are tricks; a trick
 changes its own fields on top of them. Runs that are complete are not repeated,
 so an interrupted ablation continues. The folder gets comparison.html, .md and
 .csv, and the recipe that keeps what helped, recommended.json and .flags.
 """  # noqa: E501
 
+import functools
 import os
 import shlex
 import sys
@@ -155,6 +157,8 @@ flags.adopt_module_key_flags(recipe_flags)
 # with the batch, or it would be four times as high for 64 images.
 # So many times the seeds are worth a question that is open.
 _FAR = 4
+# What the data decide in a single run, and an ablation asks.
+_TRICKS_OF_DATA = "warmup_epochs", "mixup_alpha"
 _BASE = {"batch_size": 64, "learning_rate_scaling": "linear"}
 
 
@@ -236,8 +240,8 @@ def _launch(count, gpus):
     return launch(command, count, gpus_per_process=gpus)
 
 
-def _make(epochs=None):
-    """Return the sweep that the flags ask for."""
+def _make(fields, epochs=None):
+    """Return the sweep that the flags ask for, with fields for all."""
     scale = 0.01 if is_share(_METRIC.value) else 1.0
     rule = Rule(
         level=round(1 - (_UNTIL.value or 0.95), 6),
@@ -246,7 +250,7 @@ def _make(epochs=None):
         higher_is_better=not lower_is_better(_METRIC.value),
     )
     return make_sweep(
-        base_recipe(recipe_flags.given(), epochs),
+        base_recipe(fields, epochs),
         _TRICKS.value,
         _DESIGN.value,
         dict(map(read_trick, _CONFIGURATION.value)),
@@ -304,13 +308,17 @@ def main(argv):
         if _SEARCH.value is not None:
             _search(folder)
             return
-        sweep = _make()  # All that can be refused is refused here.
+        fields, chosen = recipe_flags.fitted_fields(leave=_TRICKS_OF_DATA)
+        make = functools.partial(_make, fields)
+        sweep = make()  # All that can be refused is refused here.
+        for choice in chosen:
+            print(f"chosen    {choice}")
         for note in sweep.notes:
             print(note)
         if count > 1:
             sys.exit(_launch(count, gpus))
         plan = plan_sweep(
-            _make,
+            make,
             folder,
             next(iter(sweep.recipes.values())).epochs,
             _MOST_SEEDS.value if _UNTIL.value is not None else _SEEDS.value,
@@ -352,9 +360,11 @@ def main(argv):
 
 def _search(folder):
     """Search for the best recipe, from the whole bag on."""
-    fields = {"batch_size": 64, **recipe_flags.given()}
+    fields, chosen = recipe_flags.fitted_fields(leave=_SEARCH_FIELDS.value)
+    for choice in chosen:
+        _say(f"chosen    {choice}")
     search(
-        Recipe(**fields),
+        Recipe(**{"batch_size": 64, **fields}),
         _SEARCH_FIELDS.value,
         folder,
         _TRIALS.value,

@@ -160,27 +160,51 @@ def recipe_from_flags(flag_values: flags.FlagValues = flags.FLAGS) -> Recipe:
     return Recipe(**changes)
 
 
+def fitted_fields(
+    flag_values: flags.FlagValues = flags.FLAGS, leave: tuple[str, ...] = ()
+) -> tuple[dict, list[Choice]]:
+    """Return the fields that the command line sets, and those for its data.
+
+    Data that are named decide what no flag says, see
+    `keras_tricks.training.fit_to_data`.
+
+    Args:
+        flag_values: The flags.
+        leave: Fields that the data do not decide.
+
+    Returns:
+        Values by field, and what was chosen.
+
+    Raises:
+        Exception: As `fit_to_data`.
+    """
+    changes = given(flag_values)
+    # The digits are the default, named or not.
+    if (
+        changes.get("data_dir") or changes.get("dataset", "digits")
+    ) == "digits":
+        return changes, []
+    chosen = [c for c in fit_to_data(changes)[1] if c.field not in leave]
+    return {**{c.field: c.value for c in chosen}, **changes}, chosen
+
+
 def fitted_recipe(
     flag_values: flags.FlagValues = flags.FLAGS,
 ) -> tuple[Recipe, list[Choice]]:
     """Return the recipe that the command line asks for, fitted to its data.
 
-    Data that are named without a preset or a recipe's file decide what no flag
-    says, see `keras_tricks.training.fit_to_data`.
+    With a preset or a recipe's file the data decide nothing.
 
     Returns:
         The recipe, and what was chosen.
 
     Raises:
-        Exception: As `recipe_from_flags` and `fit_to_data`.
+        Exception: As `recipe_from_flags` and `fitted_fields`.
     """
-    changes = given(flag_values)
-    whole = flag_values.recipe is not None or flag_values.preset is not None
-    # The digits are the default, named or not.
-    named = changes.get("data_dir") or changes.get("dataset", "digits")
-    if whole or named == "digits":
+    if flag_values.recipe is not None or flag_values.preset is not None:
         return recipe_from_flags(flag_values), []
-    return fit_to_data(changes)
+    fields, chosen = fitted_fields(flag_values)
+    return Recipe(**fields), chosen
 
 
 def parse(argv: list[str]) -> list[str]:

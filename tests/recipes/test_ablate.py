@@ -5,7 +5,9 @@ import re
 import shlex
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from keras_tricks import Recipe
 from keras_tricks.ablation import load_sweep
@@ -165,6 +167,40 @@ def test_a_mistake_is_one_line(arguments, message, run_script, tmp_path):
     done = run_script("ablate.py", *arguments, f"--folder={tmp_path / 'new'}")
     assert done.returncode == 1
     assert len(done.errors) == 1 and message in done.errors[0], done.stderr
+
+
+def test_the_data_decide_what_is_no_trick(run_script, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("first", "second"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for index in range(20):
+            pixels = rng.integers(0, 256, (24, 30, 3), "uint8")
+            file = tmp_path / "photos" / name / f"{index}.png"
+            Image.fromarray(pixels).save(file)
+    arguments = (
+        f"--data_dir={tmp_path / 'photos'}",
+        "--configurations=baseline,warmup",
+        "--seeds=1",
+        "--epochs=2",
+        "--width=2",
+        f"--folder={tmp_path / 'ablation'}",
+    )
+    done = run_script("ablate.py", *arguments)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [x for x in done.stdout.splitlines() if x.startswith("chosen ")]
+    reasons = ["short side of the middle image", "colors", "training images"]
+    assert len(lines) == 3
+    for line, reason in zip(lines, reasons, strict=True):
+        assert reason in line
+    recipe = Recipe.load(tmp_path / "ablation/warmup_seed0/recipe.json")
+    assert recipe.image_size == 24 and recipe.augmentation == "shift_flip"
+    assert (recipe.batch_size, recipe.warmup_epochs) == (2, 0.25)
+    baseline = Recipe.load(tmp_path / "ablation/baseline_seed0/recipe.json")
+    assert baseline.warmup_epochs == 0
+    table = (tmp_path / "ablation" / "comparison.csv").read_text()
+    again = run_script("ablate.py", *arguments)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert (tmp_path / "ablation" / "comparison.csv").read_text() == table
 
 
 def test_two_processes_share_an_ablation(run_script, tmp_path):
