@@ -52,6 +52,12 @@ def _numbers_or(names):
     return parse, f"{', '.join(names)}, numbers with commas between, or none"
 
 
+def _integer_or(words):
+    """Return a parser of an integer or one of some words, and its syntax."""
+    syntax = f"an integer or {' or '.join(words)}"
+    return lambda text: text if text in words else int(text), syntax
+
+
 _PARSERS = {
     int: (int, "an integer or none"),
     float: (float, "a number or none"),
@@ -104,6 +110,14 @@ def _define(field, flag_values):
         parser = _numbers_or(choices) if named else _PARSERS[kind]
         flags.DEFINE(
             _OptionalParser(*parser),
+            field.name,
+            field.default,
+            help_,
+            **options,
+        )
+    elif field.metadata["words"]:
+        flags.DEFINE(
+            _OptionalParser(*_integer_or(field.metadata["words"])),
             field.name,
             field.default,
             help_,

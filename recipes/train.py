@@ -24,7 +24,7 @@ import recipe_flags
 from absl import app, flags
 from new_run_folder import new_run_folder
 
-from keras_tricks import training
+from keras_tricks import Recipe, training
 from keras_tricks.data import TooManyBadRecords
 from keras_tricks.distribute import ProcessFailed, distribute
 from keras_tricks.report.metric_text import metric_name
@@ -80,6 +80,9 @@ def main(argv):
     folder, made = _RUN_FOLDER.value, None
     verbose = _VERBOSE.value
     try:
+        finds_batch = flags.FLAGS.batch_size == "auto"
+        if finds_batch:
+            _leave_batch_size()
         recipe, chosen = recipe_flags.fitted_recipe()
         distribution = distribute(
             _DISTRIBUTE.value, "sync" if recipe.sync_batch_norm else "local"
@@ -90,6 +93,10 @@ def main(argv):
                 lambda: new_run_folder() if distribution.is_chief else None
             )
             folder = distribution.gather(made)[0]
+        if finds_batch:
+            batch = _find_batch_size(recipe, folder, distribution)
+            recipe = recipe.replace(batch_size=batch.value)
+            chosen = [c for c in chosen if c.field != batch.field] + [batch]
         if _FIND_LEARNING_RATE.value:
             _find_learning_rate(recipe, folder, distribution)
             return
@@ -121,6 +128,25 @@ def main(argv):
             f"{result[f'best_{recipe.measure}']:.2%}\n"
             f"Report: {folder}/report.html"
         )
+
+
+def _leave_batch_size():
+    """Let no flag say the batch, where it is found once the recipe is made."""
+    values = flags.FLAGS
+    if values.recipe is None and values.preset is None:
+        # In place of the default, which may be no multiple.
+        values["batch_size"].value = values.gradient_accumulation_steps
+    else:
+        values["batch_size"].unparse()
+
+
+def _find_batch_size(recipe, folder, distribution):
+    """Return the batch of the run in a folder, or of one that begins."""
+    begun = os.path.join(folder, "recipe.json")
+    if os.path.exists(begun):
+        kept = Recipe.load(begun).batch_size
+        return training.Choice("batch_size", kept, f"that of {begun}")
+    return training.find_batch_size(recipe, distribution)
 
 
 def _find_learning_rate(recipe, folder, distribution):

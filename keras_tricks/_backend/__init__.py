@@ -21,6 +21,8 @@ from keras_tricks._backend.generators import (
 )
 from keras_tricks._backend.labels import check_label_range as check_label_range
 from keras_tricks._backend.memory import PeakMemory as PeakMemory
+from keras_tricks._backend.memory import free_memory as free_memory
+from keras_tricks._backend.memory import is_out_of_memory as is_out_of_memory
 from keras_tricks._backend.step_errors import fail_if as fail_if
 from keras_tricks._backend.steps import (
     before_compiled_step as before_compiled_step,

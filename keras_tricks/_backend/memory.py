@@ -1,5 +1,6 @@
-"""How much memory was in use at most."""
+"""How much memory was in use at most, and what says that it is full."""
 
+import gc
 import re
 from pathlib import Path
 
@@ -27,6 +28,33 @@ class PeakMemory:
             return None
         can_reset, before = self._before
         return peak if can_reset or peak > before else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that a device has no memory left."""
+    backend = keras.backend.backend()
+    if backend == "torch":
+        import torch
+
+        return isinstance(error, torch.OutOfMemoryError)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return isinstance(error, tf.errors.ResourceExhaustedError)
+    import jax
+
+    is_xla = isinstance(error, jax.errors.JaxRuntimeError)
+    return is_xla and "RESOURCE_EXHAUSTED" in str(error)
+
+
+def free_memory() -> None:
+    """Give back what models that are gone have held."""
+    keras.utils.clear_session()
+    gc.collect()
+    if keras.backend.backend() == "torch" and has_accelerator():
+        import torch
+
+        torch.cuda.empty_cache()
 
 
 def _reset_and_read():

@@ -12,6 +12,7 @@ def option(
     choices=None,
     changes_result=True,
     search=None,
+    words=(),
 ):
     """Return a field with its help and its range, for checks and for flags.
 
@@ -25,8 +26,14 @@ def option(
         changes_result: Whether a run may not be resumed with another value.
         search: Range of `keras_tricks.ablation.search`: lowest and highest
             value, and whether the scale is logarithmic.
+        words: What its flag may say in place of a value, which a script finds
+            before there is a recipe.
     """
     metadata = {"help": help, "choices": choices}
     metadata |= {"low": low, "high": high, "below": below}
-    metadata |= {"changes_result": changes_result, "search": search}
+    metadata |= {
+        "changes_result": changes_result,
+        "search": search,
+        "words": words,
+    }
     return dataclasses.field(default=default, metadata=metadata)

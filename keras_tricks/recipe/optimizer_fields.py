@@ -33,7 +33,13 @@ class OptimizerFields:
         choices=tuple(OWN_FIELDS),
     )
     epochs: int = option(20, "Number of epochs.", low=1, high=10**7)
-    batch_size: int = option(64, "Global batch size of one update.", low=1)
+    batch_size: int = option(
+        64,
+        "Global batch size of one update; auto, of train: the largest whose "
+        "step fits into the memory of the accelerator.",
+        low=1,
+        words=("auto",),
+    )
     base_learning_rate: float = option(
         0.1,
         "Peak learning rate for a batch of 256.",

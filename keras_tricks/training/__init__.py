@@ -4,6 +4,10 @@ from keras_tricks.training.build import build_loss as build_loss
 from keras_tricks.training.build import build_model as build_model
 from keras_tricks.training.build import build_optimizer as build_optimizer
 from keras_tricks.training.build import compile_model as compile_model
+from keras_tricks.training.find_batch_size import (
+    find_batch_size as find_batch_size,
+)
+from keras_tricks.training.find_batch_size import largest_batch as largest_batch
 from keras_tricks.training.fit_to_data import Choice as Choice
 from keras_tricks.training.fit_to_data import DataFacts as DataFacts
 from keras_tricks.training.fit_to_data import fit_to_data as fit_to_data

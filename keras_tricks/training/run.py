@@ -269,7 +269,7 @@ def _prepare(recipe, lock, backup_every_steps, distribution, schedule):
     )
     written = writing_folder(lock.folder, distribution)
     with distribution.scope():
-        model, stages, validation_batches, unfreezing, explanation = _build(
+        model, stages, validation_batches, unfreezing, explanation = build_run(
             recipe, data, distribution, written, schedule
         )
     average = build_average(recipe)
@@ -307,7 +307,7 @@ def _prepare(recipe, lock, backup_every_steps, distribution, schedule):
     return run
 
 
-def _build(recipe, data, distribution, folder, schedule):
+def build_run(recipe, data, distribution, folder, schedule):
     """Build the compiled model, its batches, and the text about them."""
     size, counts = data.train_size, data.class_counts
     image_shape = model_image_shape(recipe, data)

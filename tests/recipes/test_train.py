@@ -434,3 +434,30 @@ def test_the_data_that_are_named_decide_what_no_flag_says(load_script):
     recipe, chosen = fitted("--dataset=cifar10", "--preset=baseline")
     assert recipe == Recipe.preset("baseline", dataset="cifar10")
     assert not chosen
+
+
+def test_a_batch_that_is_found_is_kept(run_script, tmp_path):
+    arguments = (
+        "--batch_size=auto",
+        "--train_samples=192",
+        "--test_samples=16",
+        "--gradient_accumulation_steps=3",
+        "--width=2",
+        "--epochs=2",
+        "--warmup_epochs=0",
+        "--verbose=0",
+        f"--run_folder={tmp_path / 'run'}",
+    )
+    done = run_script("train.py", *arguments)
+    assert done.returncode == 0, done.stderr[-2000:]
+    # A sixteenth of the images, three batches of a power of two.
+    assert "chosen    batch_size=12: 64 without an accelerator" in done.stdout
+    assert "(0.1 x 12 / 256)" in done.stdout
+    assert Recipe.load(tmp_path / "run" / "recipe.json").batch_size == 12
+    for name in ("result.json", "history.csv"):
+        (tmp_path / "run" / name).unlink()
+    done = run_script("train.py", *arguments)
+    assert f"batch_size=12: that of {tmp_path}" in done.stdout, done.stderr
+    done = run_script("ablate.py", "--batch_size=auto")
+    (error,) = done.errors
+    assert error.endswith("of at least 1. Received: batch_size='auto'")
