@@ -3,16 +3,23 @@
 import numpy as np
 
 from keras_tricks import Recipe
-from keras_tricks.data import Preprocessing, load
+from keras_tricks.data import ImageData, Preprocessing, load
 from keras_tricks.data.transforms import (
     apply_aug_mix,
     draw_aug_mix,
     letterbox,
 )
+from keras_tricks.networks import build_network
 
 RNG = np.random.default_rng(0)
 IMAGE = np.zeros((9, 12, 3), "uint8")
 CROPS = {"augmentation": "crop", "image_size": (16, 24)}
+
+
+def five_channels():
+    x, y = np.zeros((2, 8, 8, 5), "uint8"), np.array([0, 1])
+    return ImageData(x, y, x, y, ("a", "b"), "fives")
+
 
 # As in the other files of mistakes.
 MISTAKES = {
@@ -74,6 +81,31 @@ MISTAKES = {
         lambda path: letterbox(IMAGE, (0, 8)),
         ValueError,
         "`size` must be an integer of at least 1. Received: size=0",
+    ),
+    "two channels": (
+        lambda path: Recipe(channels=2),
+        ValueError,
+        "`channels` must be one of 1, 3. Received: channels=2",
+    ),
+    "arrays that are neither gray nor colored": (
+        lambda path: five_channels().with_channels(1),
+        ValueError,
+        "`channels` must be None for images of 5 channels. "
+        "Received: channels=1",
+    ),
+    "a mean for each of three channels of gray": (
+        lambda path: Preprocessing(8, channels="L"),
+        ValueError,
+        "`mean` must be one number for the one channel L. Received: …",
+    ),
+    "gray for a network of others that knows colors": (
+        lambda path: build_network(
+            "applications/MobileNet", (32, 32, 1), 3, weights="imagenet"
+        ),
+        ValueError,
+        "`model` must be a network for these images and weights (…3 channels…"
+        "Received: model='applications/MobileNet', images of shape "
+        "(32, 32, 1), weights='imagenet'",
     ),
     "severity without AugMix": (
         lambda path: Recipe(severity=5.0, policy="rand_augment", **CROPS),

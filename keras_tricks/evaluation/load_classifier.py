@@ -182,6 +182,8 @@ def _named(name, weights, names, model_args, changes):
     # The size that the weights are for is known when they are loaded.
     model = build(weights, **{"input_shape": shape(None, None), **options})
     known = read_preprocessing(Path(weights).parent) or model.preprocessing
+    if known is not None and channels == 1:
+        known = known.gray()
     size = changes.get("image_size", known and known.image_size)
     if size is not None:
         options = {"input_shape": shape(*sides_of(size)), **options}

@@ -280,7 +280,8 @@ def _input(recipe):
         steps.append("central crop" if recipe.resize == "crop" else "letterbox")
     if recipe.repeated_augmentation > 1:
         steps.append(f"{recipe.repeated_augmentation} views of an image")
-    yield "input", f"read as training runs, size {sizes}"
+    colors = ", gray" if recipe.channels == 1 else ""
+    yield "input", f"read as training runs, size {sizes}{colors}"
     yield "", ", ".join(steps)
     if recipe.resize != "crop" or recipe.test_image_size is not None:
         size = size_text(recipe.test_image_size or recipe.training_sizes[-1])

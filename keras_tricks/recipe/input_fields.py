@@ -47,6 +47,11 @@ class InputFields:
         low=8,
         high=MOST_SIDE,
     )
+    channels: int | None = option(
+        None,
+        "1 for gray images, 3 for colors; those of arrays, or 3 of files.",
+        choices=(1, 3),
+    )
     train_samples: int | None = option(
         None, "Number of training images to use; all by default.", low=1
     )

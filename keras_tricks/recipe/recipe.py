@@ -50,6 +50,8 @@ class Recipe(
         multi_label: Whether an image may be of several classes at once, which
             `keras_tricks.training.fit_to_data` finds out.
         image_size: Side of training images in pixels, or (height, width).
+        channels: 1 for gray images, 3 for colors; None for those of arrays in
+            memory, and 3 of all others.
         train_samples: How many training images to use, all by default.
         test_samples: How many test images to validate on, all by default.
         validation_share: Share of each class of the training images that is

@@ -260,7 +260,7 @@ def _choose_images(choose, facts, fields):
     ):
         choose("augmentation", "crop", pixels)
     else:
-        gray = facts.channels == 1
+        gray = 1 in (facts.channels, fields.get("channels"))
         choose(
             "augmentation",
             "shift" if gray else "shift_flip",

@@ -65,6 +65,7 @@ def _load(recipe, common):
             recipe.crop_ratio,
             resize=recipe.resize,
         )
+        own = own.gray() if recipe.channels == 1 else own
         return open_images(
             recipe.dataset,
             recipe.data_dir,
@@ -79,6 +80,7 @@ def _load(recipe, common):
         recipe.data_dir,
         image_size=recipe.image_size,
         max_bad_records=recipe.max_bad_records,
+        channels=recipe.channels,
         **common,
     )
 
@@ -262,6 +264,7 @@ def build_transform(
         policy=None if recipe.policy == "none" else recipe.policy,
         magnitude=recipe.magnitude,
         severity=recipe.severity,
+        channels=recipe.channels or 3,
         erasing=recipe.erasing,
         jitter=recipe.color_jitter,
         jitter_convention=recipe.jitter_convention,

@@ -24,6 +24,7 @@ GIVEN = {
     "label_offset": ("--label_offset=1", 1),
     "multi_label": ("--multi_label", True),
     "image_size": ("--image_size=32", 32),
+    "channels": ("--channels=1", 1),
     "train_samples": ("--train_samples=100", 100),
     "test_samples": ("--test_samples=50", 50),
     "validation_share": ("--validation_share=0.25", 0.25),

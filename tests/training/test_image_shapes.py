@@ -58,12 +58,11 @@ def logits(model, x):
             "test_image_size": (20, 32),
             "input_engine": "grain",
         },
-        {
-            "augmentation": "shift_flip",
-            "cutmix_alpha": 1.0,
-        },
+        {"augmentation": "shift_flip", "cutmix_alpha": 1.0},
+        {"channels": 1, "policy": "aug_mix", "erasing": 0.5},
+        {"channels": 1, "augmentation": "shift_flip"},
     ],
-    ids=["crop", "letterbox", "memory"],
+    ids=["crop", "letterbox", "memory", "gray", "gray in memory"],
 )
 def test_from_the_first_step_to_the_export(photos, tmp_path, changes):
     recipe = RECIPE.replace(data_dir=str(photos), **changes)
@@ -73,7 +72,8 @@ def test_from_the_first_step_to_the_export(photos, tmp_path, changes):
     boxed = "validated on size 20x32, letterbox" in whole.explanation
     assert boxed == (recipe.resize == "letterbox")
     x = np.asarray(whole.train_batches[0][0])
-    assert x.shape == (8, *SIZE, 3)
+    channels = recipe.channels or 3
+    assert x.shape == (8, *SIZE, channels)
     result = whole.fit(verbose=0)
 
     class Stop(keras.callbacks.Callback):
@@ -96,6 +96,7 @@ def test_from_the_first_step_to_the_export(photos, tmp_path, changes):
     own = classifier.preprocessing
     assert own.image_size == changes.get("test_image_size", SIZE)
     assert own.resize == recipe.resize
+    assert own.channels == ("RGB" if channels == 3 else "L")
     images = evaluation.load_images(classifier)
     share = evaluation.evaluate(classifier, images).accuracy()
     assert share.hits / share.count == pytest.approx(result["val_accuracy"])
@@ -124,7 +125,7 @@ def test_from_the_first_step_to_the_export(photos, tmp_path, changes):
         report = export_model(classifier.model, path, name, examples)
         assert report.same_class == report.images == 8
         sides = report.input_shape[1:]
-        assert sides in (own.input_shape, (None, None, 3))
+        assert sides in (own.input_shape, (None, None, channels))
 
 
 def test_the_shape_is_that_of_the_run_and_the_colors_those_of_weights(photos):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_tricks._checks import check_int
+from keras_tricks._checks import check_choice, check_int
 from keras_tricks._random import SPLIT, random_generator
 from keras_tricks._text import class_name, printable
 from keras_tricks.data.sources.labels import (
@@ -14,6 +14,7 @@ from keras_tricks.data.sources.labels import (
     is_multi_hot,
     strata,
 )
+from keras_tricks.data.transforms.crops import to_channels
 from keras_tricks.data.transforms.preprocessing import (
     Preprocessing,
     channel_statistics,
@@ -133,6 +134,31 @@ class ImageData:
             f"test={len(self.x_test)}, image_shape={self.image_shape}, "
             f"num_classes={self.num_classes})"
         )
+
+    def with_channels(self, channels: int) -> "ImageData":
+        """Return the data set in gray or in RGB.
+
+        Args:
+            channels: 1 or 3, as `to_channels` makes them.
+
+        Raises:
+            ValueError: If the images are neither gray nor RGB, or `channels`
+                is no such number.
+        """
+        check_choice("channels", channels, (1, 3))
+        own = self.image_shape[2]
+        if own == channels:
+            return self
+        if own not in (1, 3):
+            raise ValueError(
+                f"`channels` must be None for images of {own} channels. "
+                f"Received: channels={channels}"
+            )
+        x_train, x_test = (
+            np.stack([to_channels(image, channels) for image in images])
+            for images in (self.x_train, self.x_test)
+        )
+        return dataclasses.replace(self, x_train=x_train, x_test=x_test)
 
     def take(
         self,

@@ -53,6 +53,7 @@ def load(
     split_seed: int = 0,
     ignore_label: int | None = None,
     multi_label: bool = False,
+    channels: int | None = None,
 ) -> ImageData:
     """Load a data set by name, or from a path, which wins.
 
@@ -76,6 +77,8 @@ def load(
         ignore_label: Of an `.npz`: images with this label are left out.
         multi_label: Whether an image may be of several classes where the
             data, a table of labels or rows of 0 and 1, do not show it.
+        channels: 1 for gray images or 3 for RGB, of which the others are
+            made; `None` for RGB of a folder and for those of arrays.
 
     Returns:
         An `ImageData`.
@@ -111,6 +114,7 @@ def load(
             64 if image_size is None else image_size,
             max_bad_records=max_bad_records,
             multi_label=multi_label,
+            channels=channels or 3,
         )
     else:
         data = load_npz(data_dir, ignore_label, multi_label)
@@ -125,6 +129,8 @@ def load(
             f"`image_size` must be None or the size of {data.name}'s images, "
             f"{own}. Received: image_size={image_size}"
         )
+    if channels is not None:
+        data = data.with_channels(channels)
     data = hold_out(data, validation_share, split_seed)
     return data.take(train_samples, test_samples, seed)
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from keras_tricks._checks import check_int
-from keras_tricks._image_size import ImageSize, check_size, sides_of
+from keras_tricks._checks import check_choice, check_int
+from keras_tricks._image_size import ImageSize, check_size
 from keras_tricks._text import printable
 from keras_tricks._untrusted import check_room
 from keras_tricks.data.sources.arrays import ImageData
@@ -26,13 +26,15 @@ def load_folder(
     max_bad_records: int = 0,
     test_share: float = 0.2,
     multi_label: bool = False,
+    channels: int = 3,
 ) -> ImageData:
     """Load a folder of class folders, or with a table, into memory.
 
     Which images there are, of which split and class, `open_folder_splits`
     says.
-    Every image becomes RGB, just covers `image_size`, and the middle of it is
-    cropped: see `decode_image` and `Preprocessing` with a `crop_ratio` of 1.
+    Every image becomes RGB or gray, just covers `image_size`, and the middle
+    of it is cropped: see `decode_image` and `Preprocessing` with a
+    `crop_ratio` of 1.
 
     Args:
         folder: The folder.
@@ -42,9 +44,10 @@ def load_folder(
             names go to stderr. Defaults to 0.
         test_share: Share of each class that is held out. Defaults to 0.2.
         multi_label: See `open_folder_splits`.
+        channels: 3 (default), or 1 for gray.
 
     Returns:
-        An `ImageData` with images `(N, height, width, 3)`.
+        An `ImageData` with images `(N, height, width, channels)`.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -65,10 +68,13 @@ def load_folder(
     """
     image_size = check_size("image_size", image_size)
     check_int("max_bad_records", max_bad_records)
+    check_choice("channels", channels, (1, 3))
+    own = Preprocessing(image_size, crop_ratio=1.0)
+    own = own.gray() if channels == 1 else own
     train, test = open_folder_splits(folder, test_share, multi_label)
     splits = (train, test)
     files = [(split, index) for split in splits for index in range(len(split))]
-    images, good = _decode(files, image_size, max_bad_records)
+    images, good = _decode(files, own, max_bad_records)
     labels = np.concatenate([split.labels for split in splits])[good]
     count = int(good[: len(train)].sum())
     try:
@@ -84,10 +90,9 @@ def load_folder(
         raise ValueError(f"{printable(train.root)}: {error}") from error
 
 
-def _decode(files, size, max_bad_records):
+def _decode(files, preprocessing, max_bad_records):
     """Return the readable images and the mask that tells which they are."""
     import_pillow()
-    preprocessing = Preprocessing(size, crop_ratio=1.0)
 
     def read(file):
         split, index = file
@@ -100,7 +105,8 @@ def _decode(files, size, max_bad_records):
         except ValueError as error:
             return str(error)
 
-    shape = (len(files), *sides_of(size), 3)
+    shape = (len(files), *preprocessing.output_shape)
+    size = preprocessing.image_size
     check_room("image_size", size, f"{len(files)} images", math.prod(shape))
     images = np.empty(shape, "uint8")
     good, bad = np.ones(len(files), bool), []

@@ -19,6 +19,8 @@ INTERPOLATIONS = (
 
 FILL = (124, 116, 104)
 """Mean color of ImageNet, which normalization makes 0."""
+FILLS = {3: FILL, 1: (117,)}
+"""That color by the number of channels: of one its luma."""
 
 
 def resize_short_side(

@@ -3,12 +3,7 @@
 import numpy as np
 
 from keras_tricks._image_size import ImageSize, check_size, sides_of
-from keras_tricks.data.transforms.crops import (
-    FILL,
-    check_image,
-    scale_to,
-    to_channels,
-)
+from keras_tricks.data.transforms.crops import FILLS, check_image, scale_to
 
 
 def letterbox(
@@ -55,8 +50,7 @@ def letterbox(
     if w * height > h * width:
         new = (h, max(1, h * width // height))
     top, left = (h - new[0]) // 2, (w - new[1]) // 2
-    color = to_channels(np.array([[FILL]], "uint8"), image.shape[2])
-    result = np.tile(color, (h, w, 1))
+    result = np.full((h, w, image.shape[2]), FILLS[image.shape[2]], "uint8")
     result[top : top + new[0], left : left + new[1]] = scale_to(
         image, new, interpolation
     )

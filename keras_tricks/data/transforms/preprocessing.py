@@ -208,6 +208,30 @@ class Preprocessing:
             return letterbox(image, self.image_size, self.interpolation)
         return resize_to_cover(image, self.covered, self.interpolation)
 
+    def gray(self) -> "Preprocessing":
+        """Return the same for gray images, in one channel.
+
+        Formula: of the mean_c and std_c of three channels
+
+            std = 3 / Σ 1 / std_c,   mean = std / 3 Σ mean_c / std_c
+
+        so that `(x - mean) / std` is the mean of the three values that a pixel
+        of gray has, `(x - mean_c) / std_c`.
+
+        Example:
+        >>> own = Preprocessing(mean=(127.5,) * 3, std=(127.5,) * 3).gray()
+        >>> own.channels, own.mean, own.std
+        ('L', (127.5,), (127.5,))
+        """
+        if self.channels == "L":
+            return self
+        inverse = [1 / value for value in self.std]
+        pairs = zip(self.mean, inverse, strict=True)
+        mean = sum(value * share for value, share in pairs) / sum(inverse)
+        return dataclasses.replace(
+            self, mean=(mean,), std=(3 / sum(inverse),), channels="L"
+        )
+
     def to_json(self) -> str:
         """Return the fields as a JSON object, one line for each."""
         return json.dumps(self.get_config(), indent=2) + "\n"

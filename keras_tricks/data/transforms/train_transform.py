@@ -20,7 +20,11 @@ from keras_tricks.data.transforms.colors import (
     draw_lighting,
     jitter_and_light,
 )
-from keras_tricks.data.transforms.crops import INTERPOLATIONS, to_channels
+from keras_tricks.data.transforms.crops import (
+    FILLS,
+    INTERPOLATIONS,
+    to_channels,
+)
 from keras_tricks.data.transforms.erasing import draw_erasing, erase
 from keras_tricks.data.transforms.policies import (
     POLICIES,
@@ -39,6 +43,8 @@ from keras_tricks.data.transforms.random_crops import (
     image_extent,
 )
 from keras_tricks.data.transforms.resize import RESIZERS, resize
+
+_LUMA = np.array([[0.299], [0.587], [0.114]], "float32")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +118,8 @@ class TrainTransform:
         resizer: Whose kernel resizes: `"auto"` (default), `"pillow"` or
             `"torch"`, see `keras_tricks.data.transforms.resize`.
         severity: Of AugMix, in [0.1, 10]. Defaults to 3.
+        channels: 3 (default), or 1 for gray: the luma of what all steps but
+            the last, erasing, make of the colors.
 
     Call arguments:
         image: uint8, shape `(H, W, 3)` in RGB, or `(H, W, 1)`, gray; or an
@@ -119,8 +127,8 @@ class TrainTransform:
         rng: The generator that draws.
 
     Returns:
-        Shape `(height, width, 3)`, in the units of the pixels: uint8 without
-        jitter and lighting, otherwise float32, not clipped.
+        Shape `(height, width, channels)`, in the units of the pixels: uint8
+        without jitter and lighting, otherwise float32, not clipped.
 
     Raises:
         ValueError: If an argument is not as described.
@@ -152,6 +160,7 @@ class TrainTransform:
     interpolation: str = "bilinear"
     resizer: str = "auto"
     severity: float = 3.0
+    channels: int = 3
 
     def __post_init__(self):
         size = check_size("image_size", self.image_size, 1, MOST_SIDE)
@@ -163,6 +172,7 @@ class TrainTransform:
         check_choice("policy", self.policy, (None, *POLICIES, "aug_mix"))
         check_real("magnitude", self.magnitude, 0, 30)
         check_real("severity", self.severity, 0.1, 10)
+        check_choice("channels", self.channels, (1, 3))
         check_real("erasing", self.erasing, 0, 1)
         check_real("jitter", self.jitter, 0, 1)
         check_choice(
@@ -175,7 +185,7 @@ class TrainTransform:
     @property
     def output_shape(self) -> tuple[int, int, int]:
         """Shape of a transformed image."""
-        return (*sides_of(self.image_size), 3)
+        return (*sides_of(self.image_size), self.channels)
 
     @property
     def output_dtype(self) -> str:
@@ -236,7 +246,11 @@ class TrainTransform:
         jitter, lighting = parameters.jitter, parameters.lighting
         if jitter is not None or lighting is not None:
             x = jitter_and_light(x, jitter, lighting)
-        return erase(x, parameters.erased)
+        if self.channels == 1 and x.dtype == np.uint8:
+            x = to_channels(x, 1)
+        elif self.channels == 1:
+            x = x @ _LUMA
+        return erase(x, parameters.erased, FILLS[self.channels])
 
     def __call__(
         self, image: ImageLike, rng: np.random.Generator

@@ -4,6 +4,7 @@ import os
 import keras
 
 from keras_tricks.data.transforms.preprocessing import Preprocessing
+from keras_tricks.models.weights._gray import sum_channels
 from keras_tricks.models.weights._own import NAME, layout_of
 from keras_tricks.models.weights._source import (
     preprocessing_from_timm,
@@ -38,6 +39,8 @@ class WeightsReport:
             the layout.
         key: Which state dictionary of the file was taken, or `None`.
         preprocessing: What the weights expect to be done to images, if known.
+        summed_channels: Number of channels over which the first kernel was
+            summed, for a model that sees gray; 0 if it was not.
 
     Example:
     >>> report = WeightsReport("model.pth", "timm", tensors=7, values=100)
@@ -57,6 +60,7 @@ class WeightsReport:
     differences: tuple[str, ...] = ()
     key: str | None = None
     preprocessing: Preprocessing | None = None
+    summed_channels: int = 0
 
     def __str__(self):
         place = self.source if self.key is None else f"{self.source}:{self.key}"
@@ -71,6 +75,11 @@ class WeightsReport:
         if self.folded_norms:
             lines.append(
                 f"  {self.folded_norms} norms without statistics: for inference"
+            )
+        if self.summed_channels:
+            lines.append(
+                f"  summed {self.summed_channels} channels of the first "
+                "kernel into one, for gray images"
             )
         if self.dropped:
             lines.append(f"  dropped {len(self.dropped)} tensors")
@@ -161,7 +170,19 @@ def load_weights_from(
         chosen = layout_of(found.network)
     else:
         chosen = find_layout(network, found.tensors, layout)
-    result = match(network, chosen, found.tensors, found.origin, skip_head)
+    preprocessing = found.preprocessing or chosen.preprocessing
+    if found.config is not None:
+        shape = model.inputs[0].shape
+        last = network.units[0].layer.data_format == "channels_last"
+        preprocessing = preprocessing_from_timm(
+            found.config, shape[1:3] if last else shape[2:]
+        )
+    tensors, summed = sum_channels(
+        network, chosen, found.tensors, preprocessing
+    )
+    if summed and preprocessing is not None:
+        preprocessing = preprocessing.gray()
+    result = match(network, chosen, tensors, found.origin, skip_head)
     differences = find_differences(network, chosen)
     if differences and not allow_differences:
         raise ValueError(
@@ -170,24 +191,18 @@ def load_weights_from(
             f"{found.origin} of layout {chosen.name!r}, which has "
             f"{', '.join(differences)}"
         )
-    preprocessing = found.preprocessing or chosen.preprocessing
-    if found.config is not None:
-        shape = model.inputs[0].shape
-        last = network.units[0].layer.data_format == "channels_last"
-        preprocessing = preprocessing_from_timm(
-            found.config, shape[1:3] if last else shape[2:]
-        )
     for variable, value in result.values:
         variable.assign(value.astype("float32"))
     report = WeightsReport(
         source=found.origin,
         layout=chosen.name,
-        tensors=len(result.used),
+        tensors=sum(name in found.tensors for name in result.used),
         values=sum(value.size for _, value in result.values),
         dropped=tuple(result.dropped),
         kept=tuple(result.kept),
         folded_biases=result.folded_biases,
         folded_norms=result.folded_norms,
+        summed_channels=summed,
         converted=tuple(result.converted),
         differences=differences,
         key=found.key,

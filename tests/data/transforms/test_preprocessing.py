@@ -134,6 +134,15 @@ def test_normalization(channels):
     np.testing.assert_allclose(x, expected, atol=tolerance)
 
 
+def test_gray_is_normalized_as_its_three_channels_are_on_average():
+    own = Preprocessing(8, 1.0, mean=(90, 110, 120), std=(50, 60, 70.5))
+    gray = own.gray()
+    assert gray.channels == "L" and gray.gray() is gray
+    image = noise(8, 8, 1)
+    expected = own(np.repeat(image, 3, -1)).astype("float64").mean(-1)
+    np.testing.assert_allclose(gray(image)[..., 0], expected, atol=1e-6)
+
+
 def test_gray_becomes_rgb():
     image = noise(8, 8, 1)
     rgb = to_channels(image[..., 0], 3)

@@ -106,6 +106,30 @@ def test_gray_images_become_rgb():
     assert x.shape == (16, 16, 3)
 
 
+@pytest.mark.parametrize("colors", [True, False])
+def test_a_gray_view_is_the_luma_of_the_colored_one(colors):
+    options = {} if colors else {"jitter": 0, "lighting": 0}
+    options |= {"policy": "aug_mix", "resizer": "pillow"}
+    whole = TrainTransform((12, 20), **options)
+    gray = dataclasses.replace(whole, channels=1, erasing=1.0)
+    rng = np.random.default_rng(0)
+    drawn = [gray.draw(rng, 30, 40) for _ in range(20)]
+    for one in drawn:
+        x = gray.apply(IMAGE, one)
+        assert x.shape == gray.output_shape == (12, 20, 1)
+        assert x.dtype == gray.output_dtype
+        plain = whole.apply(IMAGE, dataclasses.replace(one, erased=None))
+        expected = plain.astype("float64") @ [[0.299], [0.587], [0.114]]
+        box = one.erased
+        if box is not None:
+            rows = slice(box.top, box.top + box.height)
+            expected[rows, box.left : box.left + box.width] = 117
+        # Pillow rounds the luma, and its weights to 16 bits.
+        atol = 1e-3 if colors else 0.51
+        np.testing.assert_allclose(x, expected, atol=atol)
+    assert any(one.erased for one in drawn)
+
+
 def test_normalization_follows():
     x = TrainTransform(16)(IMAGE, np.random.default_rng(0))
     own = Preprocessing(16)

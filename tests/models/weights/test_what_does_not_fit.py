@@ -66,8 +66,8 @@ def fails(load, message, model, change=None, **options):
 
 
 def test_images_of_other_channels(load):
-    options = {**SIZE, "input_shape": (32, 32, 1)}
-    message = "conv1.0.* for images of 3 channels, and the model takes 1$"
+    options = {**SIZE, "input_shape": (32, 32, 2)}
+    message = "conv1.0.* for images of 3 channels, and the model takes 2$"
     fails(load, message, ResNet(18, "D", num_classes=4, **options))
 
 
