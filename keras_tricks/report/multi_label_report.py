@@ -124,13 +124,14 @@ def _curves(evaluation, results):
                 recall, precision, where="pre", color=color, linewidth=1.2,
                 label=f"{name:.24}: {share}",
             )  # fmt: skip
-        axes.set_xlim(0, 1)
+        # A curve of a perfect class lies on the frame.
+        axes.set_xlim(-0.01, 1.01)
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("recall")
         axes.set_ylabel("precision")
         as_percent(axes.xaxis)
         as_percent(axes.yaxis)
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+        axes.figure.legend(loc="outside lower center", ncols=2)
 
     note = "Each step is a threshold."
     if len(chosen) < len(results):
@@ -138,7 +139,7 @@ def _curves(evaluation, results):
     return {
         "title": "Precision and recall",
         "note": note,
-        "source": as_svg(draw, (6.4, 3.6)),
+        "source": as_svg(draw, (5.2, 4.8)),
         "alt": "Precision against recall of all answers together, and of "
         f"{len(chosen)} classes.",
     }
@@ -155,12 +156,13 @@ def _bars(evaluation, results):
         axes.set_xlim(0, 1)
         axes.set_xlabel("average precision")
         axes.set_ylabel("classes")
+        axes.yaxis.get_major_locator().set_params(integer=True)
         as_percent(axes.xaxis)
 
     return {
         "title": "Average precision",
         "note": "How many classes have which.",
-        "source": as_svg(draw, (5.2, 3.6)),
+        "source": as_svg(draw, (5.2, 4.8)),
         "alt": f"Histogram of the average precision of {len(values)} classes.",
     }
 
