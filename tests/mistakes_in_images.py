@@ -3,7 +3,14 @@
 import numpy as np
 
 from keras_tricks import Recipe
-from keras_tricks.data import ImageData, Preprocessing, load
+from keras_tricks.data import (
+    ArrayRecords,
+    ImageBatches,
+    ImageData,
+    Preprocessing,
+    TrainTransform,
+    load,
+)
 from keras_tricks.data.transforms import (
     apply_aug_mix,
     draw_aug_mix,
@@ -81,6 +88,17 @@ MISTAKES = {
         lambda path: letterbox(IMAGE, (0, 8)),
         ValueError,
         "`size` must be an integer of at least 1. Received: size=0",
+    ),
+    "gray images that are normalized as colors": (
+        lambda path: ImageBatches(
+            ArrayRecords(IMAGE[None], np.array([0]), ("a", "b")),
+            Preprocessing(8),
+            1,
+            transform=TrainTransform(8, channels=1),
+        ),
+        ValueError,
+        "`transform` must give images of 3 channels, which `preprocessing` "
+        "normalizes. Received: 1 channels",
     ),
     "two channels": (
         lambda path: Recipe(channels=2),

@@ -102,6 +102,11 @@ def test_a_network_says_how_images_are_normalized(name, mean):
     assert mine(name).preprocessing.image_size == 32
 
 
+def test_a_network_of_any_size_sees_the_shape_of_the_data():
+    model = mine("normalized", (32, 48, 3))
+    assert model.preprocessing.image_size == (32, 48)
+
+
 def test_random_weights_expect_nothing():
     model = mine("residual")
     assert model.preprocessing is None

@@ -159,6 +159,12 @@ MISTAKES = {
         ["--model=nothere", "--crop_ratio=0.5"],
         "ValueError: `data_dir` or `dataset` must .* Received: --crop_ratio$",
     ),
+    "size": (
+        "predict.py",
+        ["--model=nothere.keras", "--image_size=8x", "image.png"],
+        "ValueError: `image_size` must be an integer, or height x width as "
+        "224x320. Received: --image_size=8x$",
+    ),
     "format": (
         "export.py",
         ["--model=nothere.keras", f"--format={IMPOSSIBLE}"],

@@ -73,6 +73,10 @@ FILES = {
         {"policy": "aug_mix"},
         "original crop flip policy jitter lighting mixed",
     ),
+    "gray": (
+        {"channels": 1, "erasing": 0.6},
+        "original crop flip jitter lighting erasing mixed",
+    ),
     "channels first": (
         {"data_format": "channels_first", "mixup_per": "sample",
          "cutmix_alpha": 1.0, "mixup_alpha": 0},
@@ -108,7 +112,8 @@ def test_the_last_image_is_what_training_sees(folder, case):
         for name, stages in zip(found.names, found.rows, strict=True):
             part, label, _ = name.split("/")
             assert part == "train" and label in names
-            assert stages[1].image.shape == (16, 16, 3)
+            channels = fields.get("channels", 3)
+            assert stages[1].image.shape == (16, 16, channels)
     if case == "repeated":
         assert found.names[0] == found.names[1]
         assert (found.rows[0][0].image == found.rows[1][0].image).all()

@@ -138,3 +138,22 @@ class SampleLoader:
         except ValueError as error:
             name = self.records.name(index)
             raise ValueError(f"{name}: {error}") from None
+
+
+def choose_view(
+    transform: TrainTransform | None, preprocessing: Preprocessing
+) -> TrainTransform | Preprocessing:
+    """Return what transforms a sample: the central crop if nothing else does.
+
+    Raises:
+        ValueError: If it gives images of other channels than are normalized.
+    """
+    if transform is None:
+        return preprocessing
+    wanted, found = len(preprocessing.channels), transform.output_shape[2]
+    if found != wanted:
+        raise ValueError(
+            f"`transform` must give images of {wanted} channels, which "
+            f"`preprocessing` normalizes. Received: {found} channels"
+        )
+    return transform

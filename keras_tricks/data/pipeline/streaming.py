@@ -12,7 +12,7 @@ from keras_tricks.data.pipeline.bad_records import BadRecords
 from keras_tricks.data.pipeline.base import EpochBatches
 from keras_tricks.data.pipeline.engines.choose import choose_engine, make_engine
 from keras_tricks.data.pipeline.read_ahead import ReadAhead
-from keras_tricks.data.pipeline.sample_loader import SampleLoader
+from keras_tricks.data.pipeline.sample_loader import SampleLoader, choose_view
 from keras_tricks.data.pipeline.sample_order import SampleOrder
 from keras_tricks.data.pipeline.sharding import (
     check_batch_room,
@@ -160,7 +160,10 @@ class ImageBatches(EpochBatches):
         check_batch_size(len(records), self.batch_size, least, self.shard[1])
         self.bad = BadRecords(max_bad_records, bad_records_path)
         self.loader = SampleLoader(
-            records, transform or preprocessing, self.seed, per_record
+            records,
+            choose_view(transform, preprocessing),
+            self.seed,
+            per_record,
         )
         check_int("workers", workers or 0)
         check_batch_room(self.local_batch_size, self.loader.output_shape)

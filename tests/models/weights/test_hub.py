@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from keras_tricks.models import ResNet, load_weights_from, save_weights_as
+from keras_tricks.models.weights._source import preprocessing_from_timm
 
 huggingface_hub = pytest.importorskip(
     "huggingface_hub", reason="it owns the cache"
@@ -162,3 +163,12 @@ def test_missing_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ImportError, match=r"need `pip .*keras_tricks\[weights"):
         load_weights_from(resnet(), NAME)
+
+
+def test_the_shape_of_the_images_may_be_no_square():
+    config = {**CONFIG["pretrained_cfg"], "test_input_size": [3, 224, 320]}
+    own = preprocessing_from_timm(config, (None, None))
+    # Both sides over the ratio of 0.95, rounded down.
+    assert own.image_size == (224, 320) and own.covered == (235, 336)
+    assert preprocessing_from_timm(config, (224, 320)) == own
+    assert preprocessing_from_timm(config, (224, 224)).image_size == 224
