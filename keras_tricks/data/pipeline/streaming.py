@@ -159,12 +159,8 @@ class ImageBatches(EpochBatches):
         least = steps if drop_remainder else 0
         check_batch_size(len(records), self.batch_size, least, self.shard[1])
         self.bad = BadRecords(max_bad_records, bad_records_path)
-        self.loader = SampleLoader(
-            records,
-            choose_view(transform, preprocessing),
-            self.seed,
-            per_record,
-        )
+        view = choose_view(transform, preprocessing)
+        self.loader = SampleLoader(records, view, self.seed, per_record)
         check_int("workers", workers or 0)
         check_batch_room(self.local_batch_size, self.loader.output_shape)
         self.engine = choose_engine(engine)
