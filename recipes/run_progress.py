@@ -20,6 +20,7 @@ class RunProgress(keras.callbacks.Callback):
         self._bar.stateful_metrics = {
             "loss",
             "val_accuracy",
+            "val_mean_ap",
             "images_per_second",
         }
 

@@ -19,6 +19,7 @@ from keras_tricks.ablation.results import FAILED, Results, read_results
 from keras_tricks.ablation.sweep import Sweep
 from keras_tricks.recipe import Recipe
 from keras_tricks.report.contrasts import OPEN, decide
+from keras_tricks.report.metric_text import metric_name
 from keras_tricks.training.run_folder import check_same
 
 # How often a process looks whether another one has finished a run.
@@ -299,7 +300,5 @@ def _train(ask, callbacks, say, budget):
         return
     seconds = time.perf_counter() - start
     budget.beside = seconds - result["wall_seconds"]
-    say(
-        f"  validation accuracy {result['val_accuracy']:.2%}, "
-        f"{duration(seconds)}"
-    )
+    measure = ask.recipe.measure
+    say(f"  {metric_name(measure)} {result[measure]:.2%}, {duration(seconds)}")

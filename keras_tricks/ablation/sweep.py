@@ -23,7 +23,7 @@ from keras_tricks.training.run_folder import check_equal
 
 SWEEP = "sweep.json"
 # Not the loss: what is smoothed or distilled has another one.
-METRICS = ("val_accuracy", "val_crossentropy")
+METRICS = ("val_accuracy", "val_crossentropy", "val_mean_ap")
 # So that runs on which choices are made share no draw with those reported.
 TUNING_SEED = 1_000_000
 
@@ -37,7 +37,7 @@ class Sweep:
             of the first run.
         contrasts: The questions.
         rule: How they are decided.
-        metric: `"val_accuracy"` or `"val_crossentropy"`, after the last epoch.
+        metric: One of `METRICS`, after the last epoch.
         tricks: Fields by trick, for the recommendation.
         notes: Sentences that a reader of the result must know.
         splits: How many draws of what `validation_share` holds out, in turn
@@ -193,7 +193,8 @@ def make_sweep(
         names: Compare these configurations with the first of them, in place
             of a design.
         rule: How questions are decided.
-        metric: `"val_accuracy"` or `"val_crossentropy"`.
+        metric: `"val_accuracy"` or `"val_crossentropy"`; of several classes
+            in an image `"val_mean_ap"` in place of the first.
         splits: See `Sweep`.
 
     Returns:
@@ -211,6 +212,11 @@ def make_sweep(
     ['baseline', 'whole_bag', 'without_cosine', 'without_mixup']
     """
     check_choice("metric", metric, METRICS)
+    if metric not in (base.measure, "val_crossentropy"):
+        raise ValueError(
+            f"`metric` must be {base.measure!r} or 'val_crossentropy' with "
+            f"multi_label={base.multi_label}. Received: metric={metric!r}"
+        )
     if isinstance(tricks, str) or len(set(tricks)) < len(tricks):
         raise ValueError(
             "`tricks` must be a list of names, each once. "

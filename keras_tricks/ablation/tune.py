@@ -10,6 +10,7 @@ from keras_tricks._files import write_atomically
 from keras_tricks._lock import FolderLock
 from keras_tricks.ablation.sweep import TUNING_SEED
 from keras_tricks.recipe import Recipe
+from keras_tricks.report.metric_text import metric_name
 from keras_tricks.report.run_folder import read_run
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -167,9 +168,11 @@ def _trial(recipe, name, rate, epochs, folder, say):
             return None
         training.check_same(trial, place)
         run = read_run(place)
-    score = run.last("val_accuracy"), -run.last("val_crossentropy")
+    measure = trial.measure
+    score = run.last(measure), -run.last("val_crossentropy")
     if is_new:
-        say(f"  held-out accuracy {score[0]:.2%}")
+        name = metric_name(measure.removeprefix("val_"))
+        say(f"  held-out {name} {score[0]:.2%}")
     return score
 
 

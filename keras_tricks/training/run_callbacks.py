@@ -9,6 +9,7 @@ import keras
 from keras_tricks import callbacks
 from keras_tricks._files import replace_durably
 from keras_tricks.report import read_run
+from keras_tricks.training.class_precision import ClassPrecision
 from keras_tricks.training.kept_files import UNFINISHED, HistoryLogger
 
 
@@ -21,6 +22,8 @@ def run_callbacks(run, batches, done):
     yield callbacks.Throughput(batches.batch_size)
     yield HistoryLogger(run.kept)
     yield callbacks.TensorBoardScalars(run.folder / "events")
+    if run.recipe.multi_label:
+        yield ClassPrecision(run.folder, run.data.class_names)
     if run.average is not None:
         yield run.average
     yield _BestModel(run, _best_so_far(run, done))

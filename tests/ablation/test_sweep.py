@@ -156,6 +156,18 @@ def test_mistakes_name_the_configuration():
         make_sweep(BASE, ["distillation"])
 
 
+def test_several_classes_have_a_metric_of_their_own():
+    several = BASE.replace(multi_label=True, loss="binary_crossentropy")
+    for base, other, own in (
+        (BASE, "val_mean_ap", "val_accuracy"),
+        (several, "val_accuracy", "val_mean_ap"),
+    ):
+        message = f"`metric` must be '{own}' or .* Received: metric='{other}'"
+        with pytest.raises(ValueError, match=message):
+            make_sweep(base, ["mixup"], metric=other)
+        assert make_sweep(base, ["mixup"], metric=own).metric == own
+
+
 def test_what_the_weights_fix_is_held_and_said():
     base = BASE.replace(weights="resnet50.weights.h5", depth=50)
     sweep = make_sweep(base, PAPER)

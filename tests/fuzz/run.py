@@ -30,6 +30,7 @@ import warnings
 
 SECONDS, BYTES = 30, 2 * 2**30
 FULL = {"weights": 10_000, "shards": 1_000, "backups": 1_000, "folders": 500}
+FULL |= {"tables": 500}
 WELL = "right", "refused"
 
 

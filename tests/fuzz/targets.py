@@ -7,6 +7,7 @@ as right as a result.
 
 import hashlib
 import io
+import json
 import os
 import shutil
 import tarfile
@@ -304,6 +305,47 @@ class Folders:
         return names[rng.integers(len(names))].format(i)
 
 
+class Tables:
+    """A table of labels beside images, in each form that is read."""
+
+    def __init__(self, folder):
+        self.folder, self.texts = folder, []
+        rows = [("ant", "bee") if i % 2 else ("bee",) for i in range(12)]
+        for index in range(12):
+            Image.new("RGB", (9, 9)).save(folder / f"{index}.png")
+        names = [f"{i}.png,{'|'.join(row)}" for i, row in enumerate(rows)]
+        ones = [
+            f"{i % 2},1,{i}.png,{'val' if i % 3 else 'train'}"
+            for i in range(12)
+        ]
+        listed = {f"{i}.png": row for i, row in enumerate(rows)}
+        for name, lines in (
+            ("labels.csv", ["file,labels", *names]),
+            ("labels.csv", ["ant,bee,file,split", *ones]),
+            ("labels.tsv", [line.replace(",", "\t") for line in names]),
+            ("labels.json", [json.dumps(listed)]),
+        ):
+            self.texts.append((name, "\n".join(lines).encode()))
+
+    def run(self, rng, canary):
+        """Damage a table; check and load what is beside it."""
+        for path in self.folder.glob("labels.*"):
+            path.unlink()
+        name, text = self.texts[rng.integers(len(self.texts))]
+        (self.folder / name).write_bytes(mutate(rng, text)[0])
+        images = open_images(data_dir=self.folder)
+        flaws = len(images.train.flaws) + len(images.test.flaws)
+        bad = len(inspect_images(images).bad)
+        if bad != flaws:
+            return f"{flaws} flaws, and {bad} bad records"
+        data = load_folder(self.folder, 8, max_bad_records=20)
+        found = len(data.x_train) + len(data.x_test)
+        count = len(images.train) + len(images.test)
+        if found != count - flaws:
+            return f"{found} images loaded of {count} with {flaws} flaws"
+        return None
+
+
 def check_line(error):
     """Raise an AssertionError unless an error is one line of fair length."""
     text = str(error)
@@ -316,4 +358,5 @@ TARGETS = {
     "shards": Shards,
     "backups": Backups,
     "folders": Folders,
+    "tables": Tables,
 }

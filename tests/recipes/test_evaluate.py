@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from keras_tricks import Recipe, evaluation
+from keras_tricks.data import ClassNames, Preprocessing
 from keras_tricks.data.sources.load import load_digits
 from keras_tricks.export import FORMATS
 
@@ -181,3 +182,23 @@ def test_a_mistake_ends_the_script_with_one_line(name, run_script):
     assert not done.stdout
     (line,) = done.errors
     assert re.search(expected, line)
+
+
+def test_predict_lists_the_classes_above_the_threshold(load_script, tmp_path):
+    predict = load_script("predict")
+    path = str(tmp_path / "a.png")
+    Image.new("L", (2, 2), 255).save(path)
+    names = ClassNames(tuple("abcde"))
+    own = Preprocessing(2, 1.0, mean=(0,), std=(255,), channels="L")
+    inputs = keras.Input((2, 2, 1))
+    outputs = keras.layers.Dense(5)(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, outputs)
+    classifier = evaluation.Classifier(model, own, names, multi_label=True)
+    kernel, bias = (w.astype("float64") for w in model.get_weights())
+    p = 1 / (1 + np.exp(-(kernel.sum(0) + bias)))
+    threshold = float(np.sort(p)[2] - 1e-3)
+    (row,) = predict.classify(classifier, [path], 1, False, 8, threshold)
+    expected = [names.names[i] for i in np.argsort(-p)[:3]]
+    assert [one["name"] for one in row["classes"]] == expected
+    (row,) = predict.classify(classifier, [path], 1, False, 8, 1.0)
+    assert row["classes"] == []

@@ -1,5 +1,6 @@
 import numpy as np
 
+from keras_tricks.data import ClassNames
 from keras_tricks.evaluation import MultiLabelEvaluation
 from keras_tricks.report import write_multi_label_report
 
@@ -43,3 +44,37 @@ def test_of_many_classes_some_curves_are_drawn(tmp_path, read_page):
     text = read_page(path).text
     assert "The 3 worst classes and the 3 best." in text
     assert "Without an image" not in text
+
+
+def test_the_page_shows_them(read_page, tmp_path):
+    many, rng = 9, np.random.default_rng(0)
+    labels = rng.random((50, many)) < 0.4
+    labels[:, 8] = False
+    p = rng.random((50, many)).round(2)
+    result = MultiLabelEvaluation(
+        indices=np.arange(50),
+        labels=labels.astype("uint8"),
+        probabilities=p,
+        names=("a.png",) * 50,
+        classes=ClassNames(tuple(f"<{i}>" for i in range(many))),
+        num_classes=many,
+        bad=("cut.png: cut & off",),
+    )
+    path = write_multi_label_report(
+        tmp_path / "e.html", result, None, {"model": "m.keras"}, "A title"
+    )
+    page = read_page(path)
+    page.assert_self_contained()
+    for value in (
+        result.mean_average_precision,
+        result.micro_average_precision,
+        result.macro_f1,
+        result.micro_f1,
+    ):
+        assert f"{100 * value:.2f} %" in page.text
+    for text in ("A title", "m.keras", "cut.png: cut & off", "1: <8>"):
+        assert text in page.text
+    curves, bars = page.pictures
+    assert "recall" in curves and "average precision" in bars
+    worst = result.per_class()[0]
+    assert f"{100 * worst.average_precision:.1f} %" in page.text
