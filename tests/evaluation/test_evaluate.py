@@ -185,6 +185,10 @@ def test_preprocessing_beside_a_model(tmp_path):
         (1.0, 2.0, 3.0),
         0.875,
     )
+    wide = tmp_path / "wide.keras"
+    network(shape=(8, 12, 1)).save(wide)
+    stated = load_classifier(wide, mean=(1,), std=(2,)).preprocessing
+    assert stated.image_size == (8, 12) and stated.channels == "L"
     (tmp_path / "preprocessing.json").write_text(OWN.to_json())
     assert load_classifier(path).preprocessing == OWN
     changed = load_classifier(path, crop_ratio=0.5, image_size=None)

@@ -179,6 +179,18 @@ def test_bad_records_are_left_out(tmp_path):
         batch_stages(strict, names)
 
 
+def test_a_letterbox(folder):
+    recipe = Recipe(
+        data_dir=str(folder), augmentation="none", input_engine="grain",
+        image_size=(16, 24), resize="letterbox", batch_size=6, mixup_alpha=0,
+        finish_on="host",
+    )  # fmt: skip
+    batches, names = batches_of(recipe)
+    (row, *_) = check_last_column(batches, names, 0, 1).rows
+    assert [stage.title for stage in row] == ["original", "letterbox"]
+    assert row[1].image.shape == (16, 24, 3)
+
+
 def test_a_central_crop_and_unknown_mixers(folder):
     data = training.load_data(
         Recipe(data_dir=str(folder), augmentation="crop", image_size=16)

@@ -210,6 +210,26 @@ def test_center_crop_and_color_modes(tmp_path):
     assert (both == 200).all((1, 2, 3)).sum() == 3
 
 
+def test_gray_and_rgb_of_each_other(tmp_path):
+    gray, digits = load("digits"), load("digits", channels=3)
+    assert load("digits", channels=1).image_shape == (8, 8, 1)
+    np.testing.assert_array_equal(digits.x_test, np.repeat(gray.x_test, 3, -1))
+    x = np.random.default_rng(0).integers(0, 256, (4, 6, 9, 3), "uint8")
+    y, names = np.array([0, 1, 0, 1]), ("a", "b")
+    back = ImageData(x, y, x, y, names, "noise").with_channels(1)
+    expected = x.astype("float64") @ [[0.299], [0.587], [0.114]]
+    # Pillow rounds, and its weights to 16 bits.
+    assert np.abs(back.x_train - expected).max() <= 0.51
+    np.testing.assert_array_equal(back.x_test, back.x_train)
+    for i, label in enumerate(y):
+        (tmp_path / names[label]).mkdir(exist_ok=True)
+        Image.fromarray(x[i]).save(tmp_path / names[label] / f"{i}.png")
+    found = load_folder(tmp_path, (6, 9), test_share=0.5, channels=1)
+    assert found.x_train.shape == (2, 6, 9, 1)
+    for image in found.x_train:
+        assert any((image == other).all() for other in back.x_train)
+
+
 def test_unreadable_images(tmp_path, capsys):
     save_images(tmp_path)
     bad = tmp_path / "bee" / "broken.jpg"
