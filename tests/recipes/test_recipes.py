@@ -1,14 +1,19 @@
 import pathlib
 
+import numpy as np
 import pytest
+from keras import ops
 
 from keras_tricks import Recipe, training
 from keras_tricks.models import ResNet
+from keras_tricks.training.input import model_image_shape
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAGFILES = ROOT / "recipes" / "flags"
 NAMES = sorted(path.stem for path in FLAGFILES.glob("*.flags"))
 PAPER = ("efficiency_", "model_", "refinement_", "teacher_")
+# Of fine-tuning on images of your own.
+NO_NUMBER = ("bit_small_data", "laptop_head")
 OTHERS = [name for name in NAMES if not name.startswith(PAPER)]
 # Peak rate, batch, epochs and size of the sources' own tables.
 FACTS = {
@@ -19,6 +24,10 @@ FACTS = {
     "rsb_a2": (5e-3, 2048, 300, 224),
     "rsb_a3": (8e-3, 2048, 100, 160),
     "resnet_rs_50": (1.6, 4096, 350, 160),
+    "fixres_384": (0.008, 512, 56, 384),
+    "patient_consistent_1200": (0.03, 4096, 1200, 224),
+    "bit_small_data": (0.003, 512, 50, 480),
+    "laptop_head": (0.0025, 32, 20, 128),
 }
 
 
@@ -81,15 +90,16 @@ def test_each_step_of_torchvision_changes_what_it_says(parse):
 def in_small(recipe, **changes) -> Recipe:
     return recipe.replace(
         width=2,
-        image_size=32,
-        test_image_size=32,
+        small_images=not recipe.streams,
+        image_size=32 if recipe.streams else None,
+        test_image_size=32 if recipe.streams else None,
         epochs=1,
         warmup_epochs=0.0,
         step_epochs=None,
         batch_size=8,
         dataset="digits",
         train_samples=16,
-        test_samples=8,
+        test_samples=10,
         **changes,
     )
 
@@ -117,6 +127,57 @@ def test_a_recipe_trains(name, parse, tmp_path):
     assert result["epochs"] == 1 and result["val_crossentropy"] > 0
 
 
+def trained(recipe, path):
+    """Saves a network as a recipe in small has it; returns the path."""
+    plain = recipe.replace(
+        weights=None,
+        skip_head=False,
+        freeze=None,
+        cache_features="off",
+        zero_gamma=False,
+    )
+    shape = model_image_shape(plain, training.load_data(plain))
+    training.build_model(plain, shape, 10).save(path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["fixres_384", "bit_small_data", "laptop_head"]
+)
+def test_a_recipe_of_fine_tuning_trains(name, parse, tmp_path):
+    depth = 50 if name == "fixres_384" else 18  # It names a norm of 50.
+    recipe = in_small(parse(name), depth=depth)
+    weights = trained(recipe, tmp_path / "trained.keras")
+    recipe = recipe.replace(weights=weights)
+    run = training.prepare(recipe, tmp_path / "run")
+    network = getattr(run.model, "student", run.model)
+    before = network.get_weights()
+    assert run.fit(verbose=0)["epochs"] == 1
+    moved = [
+        weight.path
+        for weight, old in zip(network.weights, before, strict=True)
+        if not np.array_equal(ops.convert_to_numpy(weight), old)
+    ]
+    head = ["logits/kernel", "logits/bias"]
+    norm = "stage4_block3/conv3/norm/moving_"
+    if name == "bit_small_data":
+        assert len(moved) == len(before)
+    elif name == "fixres_384":
+        assert moved == [f"{norm}mean", f"{norm}variance", *head]
+    else:
+        assert moved == head
+
+
+@pytest.mark.filterwarnings("ignore:The teacher is no better")
+def test_a_patient_student_has_no_labels(parse, tmp_path):
+    recipe = in_small(parse("patient_consistent_1200"), depth=18)
+    teacher = trained(recipe, tmp_path / "teacher.keras")
+    recipe = recipe.replace(teacher=teacher)
+    run = training.prepare(recipe, tmp_path / "run")
+    assert "weights 0 : 1" in run.explanation
+    assert run.fit(verbose=0)["epochs"] == 1
+
+
 def test_the_list_and_one_of_it(recipes, capsys):
     recipes.main(["recipes.py"])
     lines = capsys.readouterr().out.splitlines()
@@ -135,7 +196,8 @@ def test_each_says_where_it_is_from(recipes):
     for recipe in recipes.published():
         assert recipe.summary.endswith(".") and recipe.flags
         assert recipe.source.startswith("https://")
-        assert recipe.name.startswith(PAPER) or recipe.accuracy
+        without = recipe.name.startswith(PAPER) or recipe.name in NO_NUMBER
+        assert without or recipe.accuracy
 
 
 def test_a_flagfile_without_a_source_is_refused(recipes, tmp_path):
