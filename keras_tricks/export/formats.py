@@ -1,5 +1,6 @@
 """The formats, and on which backends they can be written."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import warnings
@@ -110,6 +111,37 @@ def _exporter(format_):
     return write
 
 
+def _export_onnx(model, path):
+    with _constant_norm_sizes():
+        _exporter("onnx")(model, path)
+
+
+@contextlib.contextmanager
+def _constant_norm_sizes():
+    """Let layer norms have sizes that PyTorch's tracer takes for constants.
+
+    Keras reads them from the shape of the input, and an ONNX file must know
+    them.
+    """
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
+
+    functional = torch.nn.functional
+    layer_norm = functional.layer_norm
+
+    def constant(x, normalized_shape, *args, **kwargs):
+        sizes = [int(size) for size in normalized_shape]
+        return layer_norm(x, sizes, *args, **kwargs)
+
+    functional.layer_norm = constant
+    try:
+        yield
+    finally:
+        functional.layer_norm = layer_norm
+
+
 def _export_torch(model, path):
     import torch
 
@@ -196,7 +228,7 @@ FORMATS = {
     "onnx": Format(
         "onnx",
         ".onnx",
-        _exporter("onnx"),
+        _export_onnx,
         _load_onnx,
         ("torch", "tensorflow"),
         {

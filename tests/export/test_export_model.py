@@ -81,6 +81,21 @@ def test_a_file_is_verified_and_alone(name, model, tmp_path):
         )
 
 
+def test_layer_norms_are_in_an_onnx_file(tmp_path):
+    try:
+        check_format("onnx")
+    except (ValueError, ImportError) as error:
+        pytest.skip(str(error))
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((12, 12, 3))
+    x = keras.layers.LayerNormalization(epsilon=1e-3)(inputs)
+    x = keras.layers.Dense(4, activation="gelu")(x)
+    x = keras.layers.LayerNormalization()(keras.layers.Flatten()(x))
+    model = keras.Model(inputs, keras.layers.Dense(5)(x))
+    report = export_model(model, tmp_path / "n.onnx", "onnx", EXAMPLES)
+    assert report.difference < 1e-4 * report.scale
+
+
 def test_a_format_that_keras_does_not_write_yet_is_refused(monkeypatch):
     changed = dataclasses.replace(FORMATS["keras"], since={BACKEND: (9, 1)})
     monkeypatch.setitem(FORMATS, "keras", changed)
