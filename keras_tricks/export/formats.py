@@ -1,6 +1,5 @@
 """The formats, and on which backends they can be written."""
 
-import contextlib
 import dataclasses
 import importlib.util
 import warnings
@@ -112,20 +111,24 @@ def _exporter(format_):
 
 
 def _export_onnx(model, path):
-    with _constant_norm_sizes():
+    """Write what the converters know, in place of what Keras calls."""
+    mends = _of_torch() if keras.backend.backend() == "torch" else _of_tf(model)
+    before = []
+    try:
+        for owner, name, value in mends:
+            before.append((owner, name, getattr(owner, name)))
+            setattr(owner, name, value)
         _exporter("onnx")(model, path)
+    finally:
+        for owner, name, value in before:
+            setattr(owner, name, value)
 
 
-@contextlib.contextmanager
-def _constant_norm_sizes():
-    """Let layer norms have sizes that PyTorch's tracer takes for constants.
+def _of_torch():
+    """Yield a layer norm whose sizes the tracer takes for constants.
 
-    Keras reads them from the shape of the input, and an ONNX file must know
-    them.
+    Keras reads them from the shape of the input.
     """
-    if keras.backend.backend() != "torch":
-        yield
-        return
     import torch
 
     functional = torch.nn.functional
@@ -135,11 +138,26 @@ def _constant_norm_sizes():
         sizes = [int(size) for size in normalized_shape]
         return layer_norm(x, sizes, *args, **kwargs)
 
-    functional.layer_norm = constant
-    try:
-        yield
-    finally:
-        functional.layer_norm = layer_norm
+    yield functional, "layer_norm", constant
+
+
+def _of_tf(model):
+    """Yield a GELU without erfc, and constants for what normalizes."""
+    import tensorflow as tf
+
+    gelu = tf.nn.gelu
+
+    def of_erf(features, approximate=False, name=None):
+        if approximate:
+            return gelu(features, True, name)
+        return 0.5 * features * (1 + tf.math.erf(features / 2**0.5))
+
+    yield tf.nn, "gelu", of_erf
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            for name in ("mean", "variance"):
+                value = keras.ops.convert_to_numpy(getattr(layer, name))
+                yield layer, name, value
 
 
 def _export_torch(model, path):

@@ -81,14 +81,16 @@ def test_a_file_is_verified_and_alone(name, model, tmp_path):
         )
 
 
-def test_layer_norms_are_in_an_onnx_file(tmp_path):
+def test_what_keras_writes_otherwise_is_in_an_onnx_file(tmp_path):
+    """Layer norms of PyTorch, GELU and normalizations of TensorFlow."""
     try:
         check_format("onnx")
     except (ValueError, ImportError) as error:
         pytest.skip(str(error))
     keras.utils.set_random_seed(0)
     inputs = keras.Input((12, 12, 3))
-    x = keras.layers.LayerNormalization(epsilon=1e-3)(inputs)
+    x = keras.layers.Normalization(mean=[1, 2, 3], variance=[1, 4, 9])(inputs)
+    x = keras.layers.LayerNormalization(epsilon=1e-3)(x)
     x = keras.layers.Dense(4, activation="gelu")(x)
     x = keras.layers.LayerNormalization()(keras.layers.Flatten()(x))
     model = keras.Model(inputs, keras.layers.Dense(5)(x))
