@@ -1,6 +1,6 @@
 """Sizes of images: the side of a square, or height and width."""
 
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from keras_tricks._checks import check_int
 
@@ -35,6 +35,16 @@ def check_size(
         )
     height, width = (check_int(name, side, low, high) for side in value)
     return height if height == width else (height, width)
+
+
+def is_size(kinds: tuple) -> bool:
+    """Return whether the kinds that a field takes begin with those of a size.
+
+    Example:
+    >>> is_size(get_args(ImageSize | None)), is_size(get_args(int | None))
+    (True, False)
+    """
+    return kinds[:2] == get_args(ImageSize)
 
 
 def sides_of(size: ImageSize) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from typing import get_args
 from absl import app, flags
 
 from keras_tricks import Recipe
-from keras_tricks._image_size import ImageSize, parse_size
+from keras_tricks._image_size import ImageSize, is_size, parse_size
 from keras_tricks.recipe import PRESETS
 from keras_tricks.training import Choice, fit_to_data
 
@@ -104,7 +104,7 @@ def _define(field, flag_values):
     kinds = get_args(field.type) or (field.type,)
     if type(None) in kinds:
         kind = tuple if get_args(kinds[0]) else kinds[0]
-        if kinds[:2] == get_args(ImageSize):
+        if is_size(kinds):
             kind = ImageSize
         named = kind is tuple and choices
         parser = _numbers_or(choices) if named else _PARSERS[kind]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args
 
 from keras_tricks._checks import near
+from keras_tricks._image_size import is_size, parse_size
 from keras_tricks.recipe import Recipe
 from keras_tricks.recipe.rules import check_names
 
@@ -121,7 +122,7 @@ def _read_value(field, text):
     kinds = get_args(field.type) or (field.type,)
     if type(None) in kinds and text.lower() in ("none", ""):
         return None
-    kind = get_args(kinds[0]) or kinds[0]
+    kind = parse_size if is_size(kinds) else get_args(kinds[0]) or kinds[0]
     if isinstance(kind, tuple) and text in (field.metadata["choices"] or ()):
         return text
     words = {"true": True, "false": False}
@@ -133,6 +134,7 @@ def _read_value(field, text):
         return kind(text)
     except (ValueError, KeyError):
         what = "numbers" if isinstance(kind, tuple) else kind.__name__
+        what = "an integer or height x width" if is_size(kinds) else what
         raise ValueError(
             f"`{field.name}` must be {what}. Received: {field.name}={text!r}"
         ) from None

@@ -5,7 +5,7 @@ import math
 from typing import get_args
 
 from keras_tricks import _checks
-from keras_tricks._image_size import ImageSize, check_size
+from keras_tricks._image_size import check_size, is_size
 from keras_tricks.recipe.fine_tuning_rules import fine_tuning_rules
 from keras_tricks.recipe.loss_rules import loss_rules
 from keras_tricks.recipe.model_rules import model_rules
@@ -43,7 +43,7 @@ def check_field(field, value):
     if value is None and type(None) in kinds:
         return None
     kind = kinds[0]
-    if kinds[:2] == get_args(ImageSize):
+    if is_size(kinds):
         return check_size(field.name, value, limits["low"], limits["high"])
     if limits["choices"] is not None:
         if get_args(kind):

@@ -107,6 +107,11 @@ def test_a_trick_of_ones_own():
         ("n:depth=34,variant=B", {"depth": 34, "variant": "B"}),
         ("n:step_epochs=3+6", {"step_epochs": (3, 6)}),
         ("n:ema_decay=0.9", {"ema_decay": 0.9}),
+        ("n:image_size=16x24", {"image_size": (16, 24)}),
+        (
+            "n:test_image_size=32,channels=1",
+            {"test_image_size": 32, "channels": 1},
+        ),
     ],
 )
 def test_values_are_read_by_their_kind(text, fields):
@@ -121,6 +126,7 @@ def test_values_are_read_by_their_kind(text, fields):
         ("m:mixup_alfa=1", "is it 'mixup_alpha'"),
         ("m:epochs=x", "`epochs` must be int"),
         ("m:nesterov=yes", "`nesterov` must be bool"),
+        ("m:image_size=8x", "`image_size` must be an integer or height x wid"),
         ("../m:epochs=1", "The name of a trick must be"),
         (".m:epochs=1", "The name of a trick must be"),
         (":epochs=1", "The name of a trick must be"),
@@ -129,6 +135,14 @@ def test_values_are_read_by_their_kind(text, fields):
 def test_a_trick_that_is_none(text, message):
     with pytest.raises(ValueError, match=message):
         read_trick(text)
+
+
+def test_a_sweep_of_images_that_are_no_squares_is_read_again(tmp_path):
+    wide = {"image_size": (16, 24), "augmentation": "crop"}
+    sweep = make_sweep(BASE.replace(**wide), ["aug_mix"])
+    sweep.save(tmp_path)
+    assert load_sweep(tmp_path) == sweep
+    sweep.save(tmp_path)  # Continues.
 
 
 def test_mistakes_name_the_configuration():
