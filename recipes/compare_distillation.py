@@ -135,6 +135,11 @@ def train_student(method, recipe, teacher):
 
 def run_all(recipe, folder):
     """Return the results: method to a list with one dict for each seed."""
+    if recipe.multi_label:
+        raise ValueError(
+            "`multi_label` must be False to compare ways to distill, all of "
+            "which are of a softmax. Received: multi_label=True"
+        )
     results = {method: [] for method in METHODS}
     first = recipe.seed
     for seed in range(first, first + _SEEDS.value):

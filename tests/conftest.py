@@ -137,6 +137,7 @@ report/test_comparison_report.py
 report/test_contrasts.py
 report/test_data_report.py
 report/test_evaluation_report.py
+report/test_multi_label_report.py
 report/test_run_folder.py
 report/test_run_report.py
 report/test_sequential.py

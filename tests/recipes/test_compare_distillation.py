@@ -98,3 +98,12 @@ def test_the_results_are_those_of_the_files(comparison):
     for row in rows:
         assert 0.2 < row["result"]["agreement"] <= 1
         assert row["result"]["teacher"] > 0.5
+
+
+def test_several_classes_are_refused(run_script, tmp_path):
+    flags = ["--multi_label", "--loss=binary_crossentropy"]
+    folder = f"--folder={tmp_path}"
+    done = run_script("compare_distillation.py", *flags, folder)
+    assert done.returncode == 1
+    (line,) = done.errors
+    assert "`multi_label` must be False to compare ways to distill" in line
