@@ -6,12 +6,14 @@ of a ResNet-18-D that learned from it. A network that is interrupted continues
 with the same command, and what is done is not done again.
 
     KERAS_BACKEND=jax python benchmarks/any_network.py --data_dir=photos \
-      --train_samples=40 --image_size=64
+      --train_samples=40 --test_samples=40 --image_size=64
+    python benchmarks/any_network.py --docs  # The table of what was done.
 """
 
 import gc
 import json
 import pathlib
+import sys
 import time
 
 import keras
@@ -29,9 +31,7 @@ NETWORKS = [
     "applications/ResNet50V2",
 ]
 _NETWORKS = flags.DEFINE_list("networks", NETWORKS, "What --model= takes.")
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "A folder of class folders.", required=True
-)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "A folder of class folders.")
 _WEIGHTS = flags.DEFINE_string(
     "weights", None, "imagenet for pretrained ones; random by default."
 )
@@ -41,6 +41,15 @@ _IMAGE_SIZE = flags.DEFINE_integer("image_size", 96, "Side in pixels.")
 _EPOCHS = flags.DEFINE_integer("epochs", 2, "Of network and student.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Of both.")
 _FOLDER = flags.DEFINE_string("folder", "runs/any_network", "For all of it.")
+_DOCS = flags.DEFINE_bool(
+    "docs", False, "Only write what was done into the page of networks."
+)
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "networks.md"
+HEAD = (
+    "| network | backend | parameters | seconds | accuracy | by evaluate | "
+    "ONNX, relative difference | student |\n"
+    "|---|---|---:|---:|---:|---:|---:|---:|"
+)
 
 
 def recipe_of(**changes):
@@ -125,36 +134,74 @@ def figures_of(name, folder):
     return figures
 
 
-def line_of(name, figures):
-    """Return a row of the table."""
-    errors = {k: v["error"] for k, v in figures.items() if "error" in v}
-    if errors:
-        step, error = next(iter(errors.items()))
-        return f"| {name} | {step}: {error} | | | | | |"
-    trained, onnx = figures["train"], figures["onnx"]
-    return (
-        f"| {name} | {trained['parameters']:,} | {trained['seconds']:.0f} | "
-        f"{trained['accuracy']:.3f} | {figures['evaluate']['accuracy']:.3f} | "
-        f"{onnx['difference'] / onnx['scale']:.1e} | "
-        f"{figures['student']['accuracy']:.3f} |"
-    )
+def line_of(name, backend, figures):
+    """Return a row of the table; a dash for what is not done or failed."""
+
+    def cell(step, text):
+        found = figures.get(step, {"error": None})
+        return "–" if "error" in found else text(found)
+
+    cells = [
+        name.removeprefix("applications/"),
+        backend,
+        cell("train", lambda found: f"{found['parameters']:,}"),
+        cell("train", lambda found: f"{found['seconds']:.0f}"),
+        cell("train", lambda found: f"{found['accuracy']:.3f}"),
+        cell("evaluate", lambda found: f"{found['accuracy']:.3f}"),
+        cell("onnx", lambda f: f"{f['difference'] / f['scale']:.1e}"),
+        cell("student", lambda found: f"{found['accuracy']:.3f}"),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def table(root):
+    """Return the table of all that was done, and what failed."""
+    rows, failed = [], []
+    for name in NETWORKS:
+        for file in sorted(root.glob(f"*/{name.replace('/', '_')}/fig*.json")):
+            figures = json.loads(file.read_text("utf-8"))
+            backend = file.parents[1].name
+            rows.append(line_of(name, backend, figures))
+            failed += [
+                f"- {name}, {backend}, {step}: {found['error']}"
+                for step, found in figures.items()
+                if "error" in found
+            ]
+    return "\n".join([HEAD, *rows, *([""] if failed else []), *failed])
+
+
+def store(root):
+    """Put the table into the page of networks, between its marks."""
+    text = PAGE.read_text("utf-8")
+    marks = "<!-- any_network -->", "<!-- /any_network -->"
+    before, rest = text.split(marks[0])
+    after = rest.split(marks[1])[1]
+    page = f"{before}{marks[0]}\n\n{table(root)}\n\n{marks[1]}{after}"
+    PAGE.write_text(page, "utf-8")
 
 
 def main(argv):
     """Go through the networks, and print the table."""
     del argv
-    root = pathlib.Path(_FOLDER.value) / keras.backend.backend()
+    root = pathlib.Path(_FOLDER.value)
+    if _DOCS.value:
+        store(root)
+        return
+    if _DATA_DIR.value is None:
+        sys.exit("`data_dir` must be a folder. Received: data_dir=None")
+    backend = keras.backend.backend()
     rows = [
-        line_of(name, figures_of(name, root / name.replace("/", "_")))
+        line_of(
+            name,
+            backend,
+            figures_of(name, root / backend / name.replace("/", "_")),
+        )
         for name in _NETWORKS.value
     ]
     print(
-        f"\nKeras {keras.__version__}, {keras.backend.backend()}, "
+        f"\nKeras {keras.__version__}, {backend}, "
         f"{_TRAIN_SAMPLES.value} images of {_IMAGE_SIZE.value} pixels, "
-        f"{_EPOCHS.value} epochs\n"
-        "\n| network | parameters | seconds | accuracy in training | "
-        "by evaluate | ONNX, relative difference | student |\n"
-        "|---|---|---|---|---|---|---|"
+        f"{_EPOCHS.value} epochs\n\n{HEAD}"
     )
     print("\n".join(rows))
 

@@ -107,6 +107,7 @@ models/weights/test_load_weights_from.py::test_timm[resnet50c]
 models/weights/test_load_weights_from.py::test_torchvision_is_asked_for
 models/weights/test_save_weights_as.py::test_there_and_back
 models/weights/test_what_does_not_fit.py
+networks/test_any_network_table.py
 networks/test_build_network.py::test_a_module
 networks/test_build_network.py::test_a_name_says
 networks/test_build_network.py::test_an_application_gets
