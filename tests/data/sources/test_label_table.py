@@ -264,3 +264,27 @@ def test_a_column_of_sequences(monkeypatch):
     assert records.labels.tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
     assert records.record(0)[1].tolist() == [1, 0, 1]
     assert records.class_names == NAMES
+
+
+def test_a_feature_of_sequences(monkeypatch):
+    module = types.ModuleType("tensorflow_datasets")
+    image = type("Image", (), {})
+    inner = types.SimpleNamespace(names=NAMES)
+    features = {"image": image(), "tags": types.SimpleNamespace(feature=inner)}
+    info = types.SimpleNamespace(features=features)
+    examples = [
+        {"image": b"x", "tags": np.array([0, 2])},
+        {"image": b"y", "tags": np.zeros(0, int)},
+        {"image": b"z", "tags": np.array([3])},
+    ]
+    module.builder = lambda name, **_: types.SimpleNamespace(info=info)
+    module.data_source = lambda name, **_: examples
+    module.features = types.SimpleNamespace(Image=image)
+    module.decode = types.SimpleNamespace(SkipDecoding=lambda: "skip")
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", module)
+    records = data.open_tfds("tiny", "train")
+    assert records.multi_label and records.labels is None
+    assert records.record(0)[1].tolist() == [1, 0, 1]
+    assert records.record(1)[1].tolist() == [0, 0, 0]
+    with pytest.raises(ValueError, match=r"tiny train\[2\]: the label must be"):
+        records.record(2)
