@@ -35,7 +35,7 @@ def average_precision(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
     Reference:
         - [Everingham et al., 2010](https://doi.org/10.1007/s11263-009-0275-4),
-          section 4.2, there interpolated
+          there interpolated
     """
     labels, scores = np.asarray(labels), np.asarray(scores)
     if labels.shape != scores.shape or labels.ndim != 2:
@@ -93,7 +93,7 @@ class MeanAveragePrecision(keras.metrics.Metric):
 
     Reference:
         - [Everingham et al., 2010](https://doi.org/10.1007/s11263-009-0275-4),
-          section 4.2, there interpolated
+          there interpolated
     """
 
     def __init__(
