@@ -17,10 +17,13 @@ SCALES = {"kernel": 0.5, "bias": 2.0}
 PAIRS = [
     {"dtype": "float32", "accumulation": 1, "predicts": True},
     {"dtype": "mixed_float16", "accumulation": 4, "scales": SCALES},
-    {"dtype": "float32", "accumulation": 1, "freezes": "conv2d"},
-    {"dtype": "float32", "accumulation": 1, "freezes": "backbone"},
-    {"dtype": "float32", "accumulation": 1, "schedule_free": True},
+    {"freezes": "conv2d", "optimizer": "Lamb"},
+    {"freezes": "backbone", "optimizer": "AdamW"},
+    {"optimizer": "Lion"},
+    {"optimizer": "Muon", "accumulation": 4},
+    {"optimizer": "ScheduleFreeAdamW"},
 ]
+PAIRS = [{"dtype": "float32", "accumulation": 1, **pair} for pair in PAIRS]
 CONFIGURATIONS = {
     "mirrored:2": PAIRS,
     "mirrored:4": [{"dtype": "float32", "accumulation": 4, "predicts": True}],

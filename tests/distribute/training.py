@@ -166,13 +166,26 @@ def make_model(dtype="float32"):
     return keras.Model(image, layers.Dense(CLASSES, dtype="float32")(x))
 
 
-def make_optimizer(accumulation=1, **kwargs):
-    from keras_tricks.optimizers import SGD
+RATES = {
+    "SGD": 0.2,
+    "AdamW": 0.02,
+    "Lamb": 0.05,
+    "Lion": 0.005,
+    "Muon": 0.05,
+    "ScheduleFreeAdamW": 0.02,
+}
+
+
+def make_optimizer(accumulation=1, name="SGD", **kwargs):
+    from keras_tricks import optimizers
     from keras_tricks.schedules import CosineDecay, Warmup
 
     updates = STEPS // accumulation
-    return SGD(
-        Warmup(CosineDecay(0.2, updates), updates // 2),
+    rate = RATES[name]
+    if name != "ScheduleFreeAdamW":
+        rate = Warmup(CosineDecay(rate, updates), updates // 2)
+    return getattr(optimizers, name)(
+        rate,
         weight_decay=1e-2,
         gradient_accumulation_steps=accumulation if accumulation > 1 else None,
         **kwargs,
@@ -211,12 +224,11 @@ def train(
     predicts=False,
     scales=None,
     freezes=None,
-    schedule_free=False,
+    optimizer="SGD",
 ):
     """Trains; returns the losses, history, weights and what is predicted."""
     from keras_tricks.callbacks import ScheduleFreeAverage
     from keras_tricks.distribute import distribute
-    from keras_tricks.optimizers import ScheduleFreeAdamW
     from keras_tricks.surgery import freeze
 
     if BACKEND == "jax":
@@ -226,17 +238,16 @@ def train(
         model = make_model(dtype)
         if freezes is not None:
             freeze(model, freezes)
-        optimizer = make_optimizer(accumulation, rate_scales=scales)
-        if schedule_free:
-            optimizer = ScheduleFreeAdamW(0.02, weight_decay=1e-2)
         compile_model(
             model,
-            optimizer,
+            make_optimizer(accumulation, optimizer, rate_scales=scales),
             scaled=dtype == "mixed_float16",
         )
     distribution.prepare(model)
     losses = Losses()
-    average = [ScheduleFreeAverage()] if schedule_free else []
+    average = []
+    if optimizer == "ScheduleFreeAdamW":
+        average = [ScheduleFreeAverage()]
     history = model.fit(
         distribution.batches(make_batches()),
         shuffle=False,
