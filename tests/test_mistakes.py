@@ -19,6 +19,7 @@ from . import (
     mistakes_in_images,
     mistakes_in_labels,
     mistakes_in_networks,
+    mistakes_in_optimizers,
     mistakes_in_runs,
 )
 from .mistakes_in_code import LABELS, LOGITS
@@ -32,6 +33,7 @@ MISTAKES = (
     | mistakes_in_images.MISTAKES
     | mistakes_in_labels.MISTAKES
     | mistakes_in_networks.MISTAKES
+    | mistakes_in_optimizers.MISTAKES
     | mistakes_in_runs.MISTAKES
 )
 

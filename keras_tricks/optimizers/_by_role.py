@@ -9,7 +9,12 @@ from keras import ops
 from keras_tricks import _checks
 from keras_tricks._types import Tensor
 from keras_tricks.optimizers import _torch_sgd
-from keras_tricks.optimizers._roles import check_pattern, decays, in_head
+from keras_tricks.optimizers._roles import (
+    check_matches,
+    check_pattern,
+    decays,
+    in_head,
+)
 from keras_tricks.optimizers.adaptive_gradient_clipping import (
     AdaptiveGradientClipping,
 )
@@ -72,6 +77,7 @@ class ByRole(_Behind):
         check_pattern(
             "decay", decay, '"kernels", "kernels_and_embeddings", "all"'
         )
+        _check_numbers(kwargs)
         if kwargs.get("ema_overwrite_frequency") and kwargs.get(
             "gradient_accumulation_steps"
         ):
@@ -105,7 +111,9 @@ class ByRole(_Behind):
                         _torch_sgd.lay_out_alike([buffer], [variable])
         self._decays = [decays(v, self.decay) for v in variables]
         if self.adaptive_clipping is not None:
-            self._unclipped = in_head(variables, self.adaptive_clipping.exclude)
+            exclude = self.adaptive_clipping.exclude
+            check_matches("exclude", exclude, variables)
+            self._unclipped = in_head(variables, exclude)
         if self.weight_decay and not any(self._decays):
             raise ValueError(
                 "`decay` must match at least one of the "
@@ -230,6 +238,35 @@ class ByRole(_Behind):
         if self.rate_scales is not None:
             config["rate_scales"] = dict(self.rate_scales)
         return config
+
+
+def _check_numbers(arguments):
+    """Refuse values that core Keras takes for none, or for their opposite.
+
+    A negative `clipnorm` does not clip there, and 0 accumulated batches are 1.
+    """
+    for name in (
+        "clipnorm",
+        "global_clipnorm",
+        "clipvalue",
+        "loss_scale_factor",
+        "epsilon",
+        "rms_rate",
+        "adam_lr_ratio",
+    ):
+        if arguments.get(name) is not None:
+            _checks.check_real(name, arguments[name], 0, None, True)
+    for name, least in (("gradient_accumulation_steps", 2), ("ns_steps", 1)):
+        if arguments.get(name) is not None:
+            _checks.check_int(name, arguments[name], least)
+    for name in {"nesterov", "amsgrad", "use_ema"} & arguments.keys():
+        if arguments[name] in (True, False):
+            arguments[name] = bool(arguments[name])
+        else:
+            raise ValueError(
+                f"`{name}` must be True or False. "
+                f"Received: {name}={arguments[name]!r}"
+            )
 
 
 def _check_scales(scales):

@@ -89,6 +89,17 @@ def check_pattern(name, value, words):
         ) from error
 
 
+def check_matches(name, rule, variables):
+    """Refuse a rule of `in_head` with a pattern that no path has."""
+    if rule in (None, "last") or any(in_head(variables, rule)):
+        return
+    raise ValueError(
+        f"`{name}` must match at least one of the {len(variables)} trainable "
+        f"variables, such as {variables[-1].path!r}. "
+        f"Received: {name}={rule!r}"
+    )
+
+
 def is_depthwise(variable: keras.Variable) -> bool:
     """Tell whether a variable is the kernel of a depthwise convolution.
 

@@ -87,7 +87,8 @@ class AdaptiveGradientClipping:
         The list of clipped gradients.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: If an argument is outside its range; when the optimizer
+            is built, if the pattern `exclude` matches no variable.
 
     Example:
     >>> from keras_tricks.optimizers import SGD

@@ -121,6 +121,10 @@ def decay_report(
         A `DecayReport` with the paths and sizes; `print(report)` gives the
         table, `report.summary()` the counts.
 
+    Raises:
+        ValueError: If the first is no optimizer, or the second no model that
+            is built.
+
     Example:
     >>> from keras_tricks.optimizers import SGD
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
@@ -134,6 +138,16 @@ def decay_report(
         - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 3.1, "no
           bias decay"
     """
+    if not isinstance(unwrap(optimizer), keras.optimizers.Optimizer):
+        raise ValueError(
+            "`optimizer` must be a Keras optimizer, such as "
+            f"`model.optimizer`. Received: optimizer={optimizer!r}"
+        )
+    if not getattr(model, "built", False):
+        raise ValueError(
+            "`model` must be a Keras model that is built: call it on data or "
+            f"give it an `Input`. Received: model={model!r}"
+        )
     report = make_report(optimizer, model)
     print(report)
     return report

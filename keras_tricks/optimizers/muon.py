@@ -7,6 +7,7 @@ from keras_tricks import _checks
 from keras_tricks.optimizers._by_role import ByRole, check_betas
 from keras_tricks.optimizers._roles import (
     as_matrix,
+    check_matches,
     check_pattern,
     decays,
     in_head,
@@ -55,7 +56,8 @@ class Muon(ByRole, keras.optimizers.Muon):
 
     Raises:
         ValueError: If an argument is outside its range, or, when the
-            optimizer is built, if λ > 0 and the rule matches no variable.
+            optimizer is built, if λ > 0 and the rule matches no variable,
+            or if the pattern `adam` matches none.
 
     Example:
     >>> model = keras.Sequential([
@@ -124,6 +126,7 @@ class Muon(ByRole, keras.optimizers.Muon):
 
     def build(self, variables: list) -> None:
         if not self.built:
+            check_matches("adam", self.adam, variables)
             left = self.left_to_adam(variables)
             pairs = zip(variables, left, strict=True)
             self._left = {self._var_key(v) for v, adam in pairs if adam}

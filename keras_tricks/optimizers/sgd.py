@@ -87,7 +87,7 @@ class SGD(ByRole, keras.optimizers.SGD):
             weight_decay=weight_decay,
             decay=decay,
             momentum=float(momentum),
-            nesterov=bool(nesterov),
+            nesterov=nesterov,
             name=name,
             **kwargs,
         )

@@ -83,6 +83,10 @@ def sharpness_aware(model: keras.Model, rho: float = 0.05) -> keras.Model:
         - [Foret et al., 2020](https://arxiv.org/abs/2010.01412), algorithm 1
     """
     rho = _checks.check_real("rho", rho, low=0, open_low=True)
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"`model` must be a Keras model. Received: model={model!r}"
+        )
     if getattr(model, "optimizer", None) is None:
         raise ValueError(
             "`model` must be compiled. "

@@ -17,8 +17,8 @@ def take_over(
         other: A built optimizer of the same class.
 
     Raises:
-        ValueError: If variables have the same path, and only some of them
-            were known.
+        ValueError: If one is not built, or of another class; if variables
+            have the same path, and only some of them were known.
 
     Example:
     >>> from keras_tricks.optimizers import SGD
@@ -30,6 +30,17 @@ def take_over(
     >>> int(after.iterations), float(after.momentums[0][0])
     (1, 1.0)
     """
+    for name, one in (("optimizer", optimizer), ("other", other)):
+        if not getattr(one, "built", False):
+            raise ValueError(
+                f"`{name}` must be an optimizer that is built: call its "
+                f"`build` or train. Received: {name}={one!r}"
+            )
+    if type(optimizer) is not type(other):
+        raise ValueError(
+            "`other` must be of the class of `optimizer`, "
+            f"{type(optimizer).__name__}. Received: other={other!r}"
+        )
     ours, theirs = _by_name(optimizer), _by_name(other)
     for name in ours.keys() & theirs.keys():
         if len(ours[name]) != len(theirs[name]):
