@@ -18,6 +18,7 @@ from . import (
     mistakes_in_fine_tuning,
     mistakes_in_images,
     mistakes_in_labels,
+    mistakes_in_metrics,
     mistakes_in_networks,
     mistakes_in_optimizers,
     mistakes_in_runs,
@@ -32,6 +33,7 @@ MISTAKES = (
     | mistakes_in_fine_tuning.MISTAKES
     | mistakes_in_images.MISTAKES
     | mistakes_in_labels.MISTAKES
+    | mistakes_in_metrics.MISTAKES
     | mistakes_in_networks.MISTAKES
     | mistakes_in_optimizers.MISTAKES
     | mistakes_in_runs.MISTAKES

@@ -4,6 +4,7 @@ from keras import ops
 
 from keras_tricks._checks import check_int
 from keras_tricks._types import DType, Tensor
+from keras_tricks.losses._targets import check_share_values, nan_where
 from keras_tricks.metrics.dominant_label_accuracy import hard_targets
 
 # Bins of asinh z between -6 and 6: of logits between -201 and 201.
@@ -26,7 +27,8 @@ def average_precision(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
         float64, shape (K,); NaN of a class without a positive sample.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ, a label is neither 0 nor 1, or a
+            score is NaN.
 
     Example:
     >>> labels = np.array([[1, 0], [0, 0], [1, 0]])
@@ -42,6 +44,18 @@ def average_precision(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
         raise ValueError(
             "`labels` and `scores` must both have shape (N, K). Received: "
             f"labels.shape={labels.shape}, scores.shape={scores.shape}"
+        )
+    wrong = labels[(labels != 0) & (labels != 1)]
+    if wrong.size:
+        raise ValueError(
+            f"`labels` must be 0 or 1. Received: {wrong[0]}, at "
+            f"{wrong.size} of {labels.size} places"
+        )
+    missing = int(np.isnan(scores).sum())
+    if missing:
+        raise ValueError(
+            "`scores` must be numbers. Received: NaN, at "
+            f"{missing} of {scores.size} places"
         )
     results = np.full(labels.shape[1], np.nan)
     for index in np.flatnonzero(labels.any(0)):
@@ -82,7 +96,9 @@ class MeanAveragePrecision(keras.metrics.Metric):
         y_pred: Logits (B, K).
 
     Raises:
-        ValueError: If the shapes do not fit; nothing is broadcast.
+        ValueError: If the shapes do not fit; nothing is broadcast; and,
+            where values can be read, for labels outside of [0, 1]. The
+            result is NaN where they cannot, and after a logit that is NaN.
 
     Example:
     >>> metric = MeanAveragePrecision(num_classes=2)
@@ -127,10 +143,14 @@ class MeanAveragePrecision(keras.metrics.Metric):
                 "classes. Received: y_true.shape="
                 f"{tuple(y_true.shape)}, y_pred.shape={tuple(y_pred.shape)}"
             )
+        wrong = check_share_values(labels)
+        known = ops.equal(z, z)
+        z = ops.where(known, z, 0.0)
         bins = ops.floor(ops.arcsinh(z) * (_BINS / _RANGE)) + _BINS // 2
         bins = ops.cast(ops.clip(bins, 0, _BINS - 1), "int32")
         bins = bins + _BINS * ops.arange(self.num_classes, dtype="int32")
-        p = ops.cast(labels, "float32")
+        p = ops.where(known, ops.cast(labels, "float32"), float("nan"))
+        p = nan_where([wrong], p)
         weight = ops.ones_like(p)
         if sample_weight is not None:
             weight = ops.cast(sample_weight, "float32")
@@ -155,10 +175,11 @@ class MeanAveragePrecision(keras.metrics.Metric):
         precision = ops.divide_no_nan(found, found + wrong)
         total = ops.sum(hits, axis=-1)
         value = ops.divide_no_nan(ops.sum(hits * precision, axis=-1), total)
-        return ops.where(total > 0, value, float("nan"))
+        return ops.where(total == 0, float("nan"), value)
 
     def result(self) -> Tensor:
-        known = ops.sum(self.positives, axis=-1) > 0
+        # Not of classes without a positive; NaN of what is NaN.
+        known = ops.sum(self.positives, axis=-1) != 0
         values = ops.where(known, self.per_class(), 0.0)
         count = ops.sum(ops.cast(known, "float32"))
         return ops.divide_no_nan(ops.sum(values), count)

@@ -2,9 +2,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_tricks._checks import check_int
+from keras_tricks._checks import check_int, labels_outside
 from keras_tricks._types import DType, Tensor
-from keras_tricks.losses._targets import check_ignore_label, kept_weights
+from keras_tricks.losses._targets import (
+    check_ignore_label,
+    check_targets,
+    kept_weights,
+    nan_where,
+    without_ignored,
+)
 from keras_tricks.metrics.dominant_label_accuracy import (
     dominant_label_accuracy,
     dominant_labels,
@@ -27,6 +33,10 @@ def balanced_accuracy(
     Returns:
         A float in [0, 1]; NaN without samples.
 
+    Raises:
+        ValueError: If the shapes differ, or a label or a prediction is no
+            class.
+
     Example:
     >>> balanced_accuracy([0, 0, 0, 1], [0, 0, 0, 0], num_classes=2)
     0.5
@@ -34,6 +44,20 @@ def balanced_accuracy(
     Reference:
         - [Brodersen et al., 2010](https://doi.org/10.1109/ICPR.2010.764)
     """
+    check_int("num_classes", num_classes, 1)
+    labels, predicted = np.asarray(labels), np.asarray(predicted)
+    if labels.shape != predicted.shape or labels.ndim != 1:
+        raise ValueError(
+            "`labels` and `predicted` must both have shape (N,). Received: "
+            f"labels.shape={labels.shape}, predicted.shape={predicted.shape}"
+        )
+    for name, values in (("labels", labels), ("predicted", predicted)):
+        wrong = values[labels_outside(values, num_classes)]
+        if wrong.size:
+            raise ValueError(
+                f"`{name}` must be classes, integers from 0 to "
+                f"{num_classes - 1}. Received: {wrong[0]}"
+            )
     recalls = class_recalls(labels, predicted, num_classes)
     return float(np.nanmean(recalls)) if len(labels) else float("nan")
 
@@ -67,7 +91,10 @@ class BalancedAccuracy(keras.metrics.Metric):
         y_pred: Logits or probabilities (B, K).
 
     Raises:
-        ValueError: If the shapes do not fit; nothing is broadcast.
+        ValueError: If the shapes do not fit; nothing is broadcast; and,
+            where values can be read, for labels of weight above 0 that are
+            no class, and rows that do not sum to 1. The result is NaN where
+            they cannot be read.
 
     Example:
     >>> metric = BalancedAccuracy(num_classes=2)
@@ -116,21 +143,25 @@ class BalancedAccuracy(keras.metrics.Metric):
             _, sample_weight = kept_weights(
                 self.ignore_label, y_true, y_pred, sample_weight
             )
+        y_true = without_ignored(y_true, y_pred, sample_weight)
+        _, wrong = check_targets("y_pred", y_true, y_pred, packed=True)
         labels = dominant_labels(y_true, y_pred)
         hits = dominant_label_accuracy(y_true, y_pred)
         weight = ops.ones_like(hits)
         if sample_weight is not None:
             weight = ops.cast(sample_weight, "float32")
             weight = ops.broadcast_to(ops.reshape(weight, (-1,)), hits.shape)
-        # A label that is no class has a row of zeros.
-        rows = ops.one_hot(labels, self.num_classes, dtype="float32")
+        # Core's `one_hot` of a label that is no class fails on PyTorch.
+        classes = ops.arange(self.num_classes, dtype="int32")
+        rows = ops.equal(ops.expand_dims(labels, -1), classes)
+        rows = nan_where([wrong], ops.cast(rows, "float32"))
         rows = rows * ops.expand_dims(weight, -1)
         self.total.assign_add(ops.sum(rows, axis=0))
         self.hits.assign_add(ops.sum(rows * ops.expand_dims(hits, -1), axis=0))
 
     def result(self) -> Tensor:
         recalls = ops.divide_no_nan(self.hits, self.total)
-        found = ops.sum(ops.cast(self.total > 0, "float32"))
+        found = ops.sum(ops.cast(self.total != 0, "float32"))
         return ops.divide_no_nan(ops.sum(recalls), found)
 
     def get_config(self) -> dict:

@@ -59,6 +59,9 @@ def calibration_error(
     Returns:
         A float in [0, 1]; NaN without predictions.
 
+    Raises:
+        ValueError: If the shapes differ, or a confidence is none.
+
     Example:
     >>> confidences = np.array([0.75, 0.75, 0.75, 0.75])
     >>> calibration_error(confidences, np.array([1, 1, 1, 0]))
@@ -67,6 +70,18 @@ def calibration_error(
     Reference:
         - [Guo et al., 2017](https://arxiv.org/abs/1706.04599), section 2
     """
+    confidences, hits = np.asarray(confidences), np.asarray(hits)
+    if confidences.shape != hits.shape or confidences.ndim != 1:
+        raise ValueError(
+            "`confidences` and `hits` must both have shape (N,). Received: "
+            f"confidences.shape={confidences.shape}, hits.shape={hits.shape}"
+        )
+    wrong = confidences[~((confidences >= 0) & (confidences <= 1.0001))]
+    if wrong.size:
+        raise ValueError(
+            "`confidences` must be probabilities, from 0 to 1. "
+            f"Received: {wrong[0]}"
+        )
     count, confidence, right = calibration_bins(confidences, hits, bins)
     if not count.sum():
         return float("nan")

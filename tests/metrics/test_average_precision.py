@@ -102,3 +102,10 @@ def test_within_fit():
     logs = model.evaluate(scores, labels, 4, verbose=0, return_dict=True)
     expected = np.nanmean(average_precision(labels, binned(scores)))
     assert logs["mean_ap"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_logit_that_is_nan_is_in_the_result():
+    metric = MeanAveragePrecision(2)
+    labels = np.array([[1, 0], [0, 1]])
+    metric.update_state(labels, np.array([[1.0, 2.0], [np.nan, 0.0]]))
+    assert np.isnan(float(metric.result()))

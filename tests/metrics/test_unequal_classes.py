@@ -102,3 +102,11 @@ def test_in_fit_beside_the_loss(tmp_path):
 def test_another_number_of_classes():
     with pytest.raises(ValueError, match="`num_classes`.* 4. Received: .*=3"):
         BalancedAccuracy(3).update_state(Y, Z)
+
+
+def test_balanced_accuracy_of_a_label_of_weight_zero():
+    """Padding may be of any label."""
+    metric = BalancedAccuracy(3)
+    z = np.eye(3)[[0, 1, 2, 0]]
+    metric.update_state(np.array([0, 1, 3, -1]), z, np.array([1, 1, 0, 0]))
+    assert float(metric.result()) == 1
