@@ -26,11 +26,11 @@ ROWS = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1], [1, 0, 0]])
 SEVERAL = {"multi_label": True, "loss": "binary_crossentropy"}
 
 
-def table(path, text, name="labels.csv", count=2):
+def table(path, text, name="labels.csv", count=2, encoding="utf-8"):
     """Writes images and a table, and opens them."""
     for index in range(count):
         Image.new("RGB", (9, 9)).save(path / f"{index}.png")
-    (path / name).write_text(text)
+    (path / name).write_text(text, encoding=encoding)
     return open_images(data_dir=path)
 
 
@@ -75,6 +75,32 @@ MISTAKES = {
         lambda path: table(path, "file,a,b\n0.png,1,2\n"),
         ValueError,
         "… (a column of a class must have 0 or 1, not '2'). Received: …",
+    ),
+    "a table without titles": (
+        lambda path: table(path, "0.png,a|b\n1.png,a\n"),
+        ValueError,
+        "… (titles such as file,labels were expected, not ['0.png', "
+        "'a|b']). Received: labels.csv",
+    ),
+    "a list as Python writes it": (
+        lambda path: table(path, "file,labels\n0.png,\"['a', 'b']\"\n"),
+        ValueError,
+        """… (names with | between them were expected, not "['a', 'b']")…""",
+    ),
+    "a list as JSON writes it": (
+        lambda path: table(path, 'file\tlabels\n0.png\t"[""a""]"\n'),
+        ValueError,
+        """… (names with | between them were expected, not '["a"]')…""",
+    ),
+    "two columns of a class": (
+        lambda path: table(path, "file,a,a\n0.png,1,0\n"),
+        ValueError,
+        "… (a class must have one column, not 'a' two). Received: labels.csv",
+    ),
+    "a table in another encoding": (
+        lambda path: table(path, "file,labels\n0.png,ä\n", encoding="cp1252"),
+        ValueError,
+        "… (text in UTF-8 was expected: … byte 0xe4 …). Received: labels.csv",
     ),
     "JSON of a list": (
         lambda path: table(path, "[1]", "labels.json"),

@@ -31,7 +31,9 @@ def _rates(recipe, model):
     for group, factor in zip(groups, factors, strict=True):
         rate = f"{factor * recipe.learning_rate:.4g}"
         if not _trained(group):
-            rate = "frozen"
+            rate = (
+                "frozen" if recipe.unfreeze_epoch is None else f"{rate} later"
+            )
         yield "", f"{group.name:<{width}}  {factor:>10.4g}  {rate:>10}"
 
 

@@ -192,9 +192,17 @@ def test_rates_by_depth_are_those_of_what_trains(tmp_path, optimizer):
     assert all(equal(saved(tmp_path / "whole"), saved(folder)))
 
 
-def test_rates_by_depth_are_explained(tmp_path):
+@pytest.mark.parametrize(
+    "epoch, rate", [(None, ["frozen"]), (1, ["0.00625", "later"])]
+)
+def test_rates_by_depth_are_explained(tmp_path, epoch, rate):
     recipe = recipe_of(
-        freeze="stem", batch_size=64, epochs=1, warmup_epochs=0, **RATES
+        freeze="stem",
+        unfreeze_epoch=epoch,
+        batch_size=64,
+        epochs=2,
+        warmup_epochs=0,
+        **RATES,
     )
     text = training.prepare(recipe, tmp_path / "run").explanation
     # The peak for 64 of 256 images is a quarter of 0.1.
@@ -202,7 +210,7 @@ def test_rates_by_depth_are_explained(tmp_path):
     assert [line.split() for line in table] == [
         ["rates", "layer_decay", "0.5,", "head_learning_rate", "0.4"],
         ["group", "factor", "peak", "rate"],
-        ["stem", "0.25", "frozen"],
+        ["stem", "0.25", *rate],
         ["stage1_conv", "0.5", "0.0125"],
         ["head", "4", "0.1"],
     ]

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import os
 import posixpath
+import re
 
 import numpy as np
 
@@ -14,11 +15,15 @@ from keras_tricks._text import class_name, printable
 from keras_tricks._untrusted import parse_json
 from keras_tricks.data.sources.class_names import ClassNames
 from keras_tricks.data.sources.walk_folders import TEST_FOLDERS, TRAIN_FOLDERS
+from keras_tricks.data.transforms.decode import SUFFIXES
 
 TABLES = ("labels.csv", "labels.tsv", "labels.json")
 _FILE = ("file", "filename", "file_name", "image", "path", "name", "id")
 _LABELS = ("labels", "label", "classes", "class", "tags")
 _BETWEEN = "|;,"
+# A list as Python or JSON writes it, "['cat', 'dog']": its brackets and quotes
+# would be parts of names.
+_WRITTEN_LIST = re.compile(r"[\[{]\s*([\"'\d].*)?[\]}]", re.DOTALL)
 _NUMBERS = {"": 0, "0": 0, "0.0": 0, "false": 0}
 _NUMBERS |= {"1": 1, "1.0": 1, "true": 1}
 _SPLITS = {
@@ -127,7 +132,7 @@ def read_label_table(
     for table in tables:
         path = os.path.join(root, table)
         try:
-            text = read_regular(path).decode("utf-8-sig")
+            text = _as_text(read_regular(path))
             own = _read_json(text) if path.endswith("json") else None
             if own is None:
                 own, names = _read_rows(text, path.endswith("tsv"))
@@ -152,6 +157,13 @@ def read_label_table(
     return _as_table(rows, classes, tables[0])
 
 
+def _as_text(content):
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"text in UTF-8 was expected: {error}") from None
+
+
 def _read_json(text):
     content = parse_json(text)
     if not isinstance(content, dict):
@@ -167,9 +179,14 @@ def _read_json(text):
 def _read_rows(text, tabs):
     """Return file, names and split of each row, and columns of classes."""
     lines = io.StringIO(text, newline="")
-    read = csv.reader(lines, "excel-tab" if tabs else "excel")
+    between = "\t" if tabs else _between_columns(text)
+    read = csv.reader(lines, delimiter=between)
     head, *rows = [row for row in read if row] or [[]]
     titles = [title.strip() for title in head]
+    if any(posixpath.splitext(x)[1].lower() in SUFFIXES for x in titles):
+        raise ValueError(
+            f"titles such as file,labels were expected, not {head!r:.60}"
+        )
     for row in rows:
         if len(row) != len(titles):
             raise ValueError(
@@ -183,6 +200,11 @@ def _read_rows(text, tabs):
     if len(others) == 1 or len(named) == 1:
         (place,) = named or others
         cells = [row[place] for row in rows]
+        for cell in cells:
+            if _WRITTEN_LIST.fullmatch(cell.strip()):
+                raise ValueError(
+                    f"names with | between them were expected, not {cell!r:.60}"
+                )
         mark = next((m for m in _BETWEEN if any(m in c for c in cells)), None)
         names = [
             [name for part in cell.split(mark) if (name := part.strip())]
@@ -196,9 +218,18 @@ def _read_rows(text, tabs):
         names = [[titles[i] for i in others if _is_one(row[i])] for row in rows]
         if len(columns) < 2:
             raise ValueError("a column of classes, or one for each, is missing")
+        if len({*columns}) < len(columns):
+            twice = max(columns, key=columns.count)
+            raise ValueError(f"a class must have one column, not {twice!r} two")
     splits = [None if split is None else row[split] for row in rows]
     files = [row[file].strip() for row in rows]
     return list(zip(files, names, splits, strict=True)), columns
+
+
+def _between_columns(text):
+    """Return what is between titles: spreadsheets may write semicolons."""
+    titles = text.lstrip().partition("\n")[0]
+    return next((mark for mark in ",;\t" if mark in titles), ",")
 
 
 def _is_one(cell):
@@ -228,7 +259,10 @@ def _as_table(rows, classes, table):
         else:
             found = _SPLITS.get((split or "").strip().lower())
             if split is not None and found is None:
-                flaws[file] = f"{table} has the split {printable(split)!r}"
+                flaws[file] = (
+                    f"{table} has the split {printable(split)!r}, which is "
+                    "none of train, val, test or the like"
+                )
         splits.append(found)
         indices = [classes.index(name) for name in names]
         if None in indices:

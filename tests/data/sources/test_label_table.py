@@ -58,6 +58,12 @@ TABLES = {
     "a column for each": ("labels.csv", columns()),
     "a column of words": ("labels.csv", columns("True", "")),
     "tabs": ("labels.tsv", columns().replace(",", "\t")),
+    "tabs in a .csv": ("labels.csv", columns().replace(",", "\t")),
+    "columns with semicolons": ("labels.csv", columns().replace(",", ";")),
+    "names in columns with semicolons": (
+        "labels.csv",
+        "\ufeff" + listed().replace(",", ";"),
+    ),
     "an object": (
         "labels.json",
         json.dumps({f"{i}.png": names_of(r) for i, r in enumerate(ROWS)}),
