@@ -282,4 +282,14 @@ MISTAKES = {
         ValueError,
         "`num_classes` must be that of the logits, 3. Received: …=5",
     ),
+    "lists of labels": (
+        lambda _: pack_targets(LABELS.tolist(), LOGITS),
+        ValueError,
+        "`labels` must be an array or a tensor. Received: list",
+    ),
+    "a step before the first": (
+        lambda _: MixUp(num_classes=3)(IMAGES, LABELS, step=-1),
+        ValueError,
+        "`step` must be an integer of at least 0. Received: step=-1",
+    ),
 }

@@ -4,7 +4,7 @@ import keras
 
 from keras_tricks import Recipe, training
 from keras_tricks.optimizers import AdamW
-from keras_tricks.surgery import layer_rate_scales
+from keras_tricks.surgery import freeze, layer_rate_scales
 
 from .mistakes_in_code import dense
 
@@ -94,5 +94,15 @@ MISTAKES = {
         compile_misspelled,
         ValueError,
         "`rate_scales` must have paths, … Received: …/kernle' (is it …)",
+    ),
+    "freezing a list of parts": (
+        lambda _: freeze(dense(), ["stem", "head"]),
+        ValueError,
+        "`what` must be a string, … Received: what=['stem', 'head']",
+    ),
+    "unfreezing another model": (
+        lambda _: freeze(dense(), "bias").unfreeze(dense()),
+        ValueError,
+        "`model` must be the one that was frozen. Received: model=…",
     ),
 }

@@ -12,9 +12,11 @@ from keras_tricks.data import (
     load,
 )
 from keras_tricks.data.transforms import (
+    AugMix,
     apply_aug_mix,
     draw_aug_mix,
     letterbox,
+    resize,
 )
 from keras_tricks.networks import build_network
 
@@ -144,5 +146,30 @@ MISTAKES = {
         lambda path: apply_aug_mix(IMAGE[..., :1], draw_aug_mix(RNG)),
         ValueError,
         "`image` must be RGB of shape (H, W, 3). Received: image.shape=…",
+    ),
+    "resizing floats": (
+        lambda _: resize(np.zeros((4, 4, 3)), 2),
+        ValueError,
+        "`image` must be uint8 of shape … Received: image.dtype=float64, …",
+    ),
+    "resizing a batch": (
+        lambda _: resize(np.zeros((2, 4, 4, 3), "uint8"), 2),
+        ValueError,
+        "`image` must be uint8 of shape … Received: …(2, 4, 4, 3)",
+    ),
+    "chains whose weights are half": (
+        lambda _: apply_aug_mix(
+            np.zeros((4, 4, 3), "uint8"), AugMix(((),), (0.5,), 0.5)
+        ),
+        ValueError,
+        "`mix` must have a weight for each of 1 chains, 1 in sum. "
+        "Received: weights=(0.5,)",
+    ),
+    "more of an image than there is": (
+        lambda _: apply_aug_mix(
+            np.zeros((4, 4, 3), "uint8"), AugMix(((),), (1.0,), 2.0)
+        ),
+        ValueError,
+        "`mix.share` must be a number in [0, 1]. Received: mix.share=2.0",
     ),
 }

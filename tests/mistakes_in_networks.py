@@ -188,4 +188,14 @@ MISTAKES = {
         "`model` must be a network for these images … Received: "
         "model='applications/MobileNetV3Small', images of shape (8, 8, 1), …",
     ),
+    "a network by no name": (
+        lambda _: build_network(None, (32, 32, 3), 3),
+        ValueError,
+        "`model` must be a string, the name of a network. Received: …=None",
+    ),
+    "images of one number": (
+        lambda _: build_network("applications/VGG16", 32, 3),
+        ValueError,
+        "`image_shape` must be height, width and channels. Received: …=32",
+    ),
 }

@@ -59,6 +59,8 @@ class StepLayer(keras.layers.Layer):
     def _given(self, epoch, step):
         """Return integers for `_epoch_and_step`, which may be called later."""
         for name, value in (("epoch", epoch), ("step", step)):
+            if value is not None and not hasattr(value, "dtype"):
+                check_int(name, value)
             if len(getattr(value, "shape", ())) > 0:
                 raise ValueError(
                     f"Argument `{name}` must be one integer. "

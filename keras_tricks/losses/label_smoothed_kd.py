@@ -58,6 +58,12 @@ def pack_targets(
         - [He et al., 2018](https://arxiv.org/abs/1812.01187), section 5.3
     """
     _checks.check_choice("activation", activation, ("softmax", "sigmoid"))
+    for name, x in (("labels", labels), ("teacher_logits", teacher_logits)):
+        if not hasattr(x, "shape"):
+            raise ValueError(
+                f"`{name}` must be an array or a tensor. "
+                f"Received: {type(x).__name__}"
+            )
     labels = _targets.without_ignored(labels, teacher_logits, sample_weight)
     several = activation == "sigmoid"
     if several:

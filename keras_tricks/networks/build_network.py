@@ -100,6 +100,11 @@ def build_network(
         "data_format": data_format,
         "dtype": dtype,
     }
+    if not isinstance(image_shape, (tuple, list)) or len(image_shape) != 3:
+        raise ValueError(
+            "`image_shape` must be height, width and channels. "
+            f"Received: image_shape={image_shape!r}"
+        )
     shape = image_shape
     if data_format == "channels_first":
         shape = (image_shape[2], *image_shape[:2])

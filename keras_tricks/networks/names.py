@@ -39,6 +39,11 @@ def split_name(
     >>> split_name("my_networks:build")
     ('function', 'my_networks:build')
     """
+    if not isinstance(value, str):
+        raise ValueError(
+            f"`{name}` must be a string, the name of a network. "
+            f"Received: {name}={value!r}"
+        )
     if value in families:
         return value, ""
     if value.endswith(".keras"):

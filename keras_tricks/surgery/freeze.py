@@ -50,7 +50,17 @@ class FreezeReport:
 
         Args:
             model: The model that was frozen.
+
+        Raises:
+            ValueError: If it is another one.
         """
+        parts = {id(part) for part, _, _ in self._before}
+        inside = {id(layer) for layer in model._flatten_layers()}
+        if parts and not parts & inside:
+            raise ValueError(
+                "`model` must be the one that was frozen. "
+                f"Received: model={model.name!r} without any of its layers"
+            )
         for part, name, value in self._before:
             setattr(part, name, value)
         forget_compile(model)
@@ -108,6 +118,11 @@ def freeze(model: keras.Model, what: str) -> FreezeReport:
         - [Yosinski et al., 2014](https://arxiv.org/abs/1411.1792)
     """
     check_built(model)
+    if not isinstance(what, str):
+        raise ValueError(
+            "`what` must be a string, names with commas between them or a "
+            f"regular expression. Received: what={what!r}"
+        )
     before = _state(model)
     names = what.split(",")
     groups = find_groups(model) if has_graph(model) else ()

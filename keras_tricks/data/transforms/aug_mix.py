@@ -159,6 +159,12 @@ def apply_aug_mix(
         - [Hendrycks et al., 2019](https://arxiv.org/abs/1912.02781),
           algorithm 1
     """
+    if len(mix.chains) != len(mix.weights) or abs(sum(mix.weights) - 1) > 1e-3:
+        raise ValueError(
+            f"`mix` must have a weight for each of {len(mix.chains)} chains, 1 "
+            f"in sum. Received: weights={mix.weights!r}"
+        )
+    check_real("mix.share", mix.share, 0, 1)
     mixed = np.zeros(np.shape(image))
     for chain, weight in zip(mix.chains, mix.weights, strict=True):
         mixed += weight * apply_policy(image, chain, fill, interpolation)

@@ -9,7 +9,11 @@ import numpy as np
 from keras_tricks._checks import check_choice
 from keras_tricks._image_size import ImageSize, check_size, sides_of
 from keras_tricks._types import ImageLike
-from keras_tricks.data.transforms.crops import INTERPOLATIONS, import_pillow
+from keras_tricks.data.transforms.crops import (
+    INTERPOLATIONS,
+    check_image,
+    import_pillow,
+)
 
 RESIZERS = ("auto", "pillow", "torch")
 # The filters that torch has, and that it computes as Pillow does.
@@ -53,6 +57,8 @@ def resize(
     >>> resize(np.zeros((5, 7, 3), "uint8"), (4, 6)).shape
     (4, 6, 3)
     """
+    if not hasattr(image, "getbands"):  # As images of Pillow have.
+        check_image(image)
     size = height, width = sides_of(check_size("size", size))
     check_choice("interpolation", interpolation, INTERPOLATIONS)
     check_choice("resizer", resizer, RESIZERS)
