@@ -44,6 +44,26 @@ _BATCH_SIZE = flags.DEFINE_integer(
 flags.adopt_module_key_flags(classifier_flags)
 
 
+def check_flags(multi_label, flag_values=flags.FLAGS):
+    """Refuse a flag that does nothing, --top_k or --threshold.
+
+    Args:
+        multi_label: Whether an image may be of several classes.
+        flag_values: The flags.
+
+    Raises:
+        ValueError: If it is given.
+    """
+    name, other, images = "threshold", "top_k", "an image is of one class"
+    if multi_label:
+        name, other, images = other, name, "an image may be of several classes"
+    if flag_values[name].present:
+        raise ValueError(
+            f"`{name}` must be left out where {images}: --{other} says which "
+            f"are given. Received: {name}={flag_values[name].value}"
+        )
+
+
 def classify(classifier, paths, top_k, ten_crop, batch_size, threshold=0.5):
     """Classify image files.
 
@@ -107,8 +127,10 @@ def main(argv):
     if not paths:
         sys.exit("Arguments must be image files. Received: none")
     try:
+        classifier = classifier_flags.load()
+        check_flags(classifier.multi_label)
         results = classify(
-            classifier_flags.load(),
+            classifier,
             paths,
             _TOP_K.value,
             _TEN_CROP.value,

@@ -223,6 +223,12 @@ MISTAKES = {
         ValueError,
         "`teacher` must be the path … Received: teacher=…teacher.keras…",
     ),
+    "the folder of a run as a teacher": (
+        lambda path: with_teacher(str(path)),
+        ValueError,
+        "`teacher` must be a saved .keras model: of the folder of a run its "
+        "last.keras, say. Received: the folder teacher=…",
+    ),
     "teacher by name without weights": (
         lambda _: with_teacher("ResNet18D"),
         ValueError,

@@ -32,6 +32,11 @@ def five_channels():
 
 # As in the other files of mistakes.
 MISTAKES = {
+    "a crop below nothing": (
+        lambda _: Recipe(crop_ratio=-1),
+        ValueError,
+        "`crop_ratio` must be a number in [0, 1]. Received: crop_ratio=-1",
+    ),
     "one side in a tuple": (
         lambda path: Recipe(image_size=(16,)),
         ValueError,

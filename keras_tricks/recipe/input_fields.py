@@ -138,7 +138,10 @@ class InputFields:
         high=MOST_SIDE,
     )
     crop_ratio: float = option(
-        0.875, "Side of the validation crop over the resized one.", high=1
+        0.875,
+        "Side of the validation crop over the resized one.",
+        low=0,
+        high=1,
     )
     resize: str = option(
         "crop",

@@ -1,5 +1,7 @@
 """The teacher of a recipe, and the distiller around its student."""
 
+import os
+
 import keras
 
 from keras_tricks._checks import first_line
@@ -46,6 +48,12 @@ def load_teacher(
         return _named(recipe, image_shape, num_classes)
     if is_built(recipe.teacher):
         return _of_others(recipe, image_shape, num_classes)
+    if os.path.isdir(recipe.teacher):
+        raise ValueError(
+            "`teacher` must be a saved .keras model: of the folder of a run "
+            "its last.keras, say. Received: the folder "
+            f"teacher={recipe.teacher!r}"
+        )
     try:
         teacher = load_model(recipe.teacher)
     except ValueError as error:

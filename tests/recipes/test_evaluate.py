@@ -6,6 +6,7 @@ import re
 import keras
 import numpy as np
 import pytest
+from absl import flags
 from PIL import Image
 
 from keras_tricks import Recipe, evaluation
@@ -202,3 +203,22 @@ def test_predict_lists_the_classes_above_the_threshold(load_script, tmp_path):
     assert [one["name"] for one in row["classes"]] == expected
     (row,) = predict.classify(classifier, [path], 1, False, 8, 1.0)
     assert row["classes"] == []
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_predict_refuses_a_flag_that_does_nothing(load_script, multi_label):
+    predict = load_script("predict")
+    used, unused = "--top_k=2", "--threshold=0.25"
+    if multi_label:
+        used, unused = unused, used
+    for argument in (used, unused):
+        values = flags.FlagValues()
+        flags.DEFINE_integer("top_k", 5, "", flag_values=values)
+        flags.DEFINE_float("threshold", 0.5, "", flag_values=values)
+        values(["predict", argument])
+        if argument == used:
+            predict.check_flags(multi_label, values)
+            continue
+        received = argument.removeprefix("--")
+        with pytest.raises(ValueError, match=f"Received: {received}$"):
+            predict.check_flags(multi_label, values)
