@@ -57,8 +57,9 @@ def sharpness_aware(model: keras.Model, rho: float = 0.05) -> keras.Model:
     gradient accumulation each batch has its own e.
 
     The model is changed in memory alone: what it saves is the plain model, to
-    which this is applied again after loading. It holds for any Keras
-    optimizer, with a loss scale too, on a single device.
+    which this is applied again after loading; compiled again, it stays as it
+    is changed. It holds for any Keras optimizer, with a loss scale too, on a
+    single device.
 
     Args:
         model: A compiled model; its next `fit` is changed, as are

@@ -59,7 +59,7 @@ class Preprocessing:
         image_size: What the network sees, in pixels: a side, or (height,
             width). Defaults to 224.
         crop_ratio: `image_size` over the short side of the resized image,
-            in (0, 1]. Defaults to 0.875. A letterbox has none.
+            in (0, 1]. Defaults to 0.875. A letterbox ignores it.
         interpolation: `"nearest"`, `"box"`, `"bilinear"` (default),
             `"hamming"`, `"bicubic"` or `"lanczos"`, as Pillow does them: all
             but the first are antialiased.
