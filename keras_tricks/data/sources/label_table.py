@@ -102,6 +102,7 @@ def read_label_table(
     of 0 and 1 for each class. A column `split` may say `train` or `val`,
     `test` and the like; without it the folder at the beginning of a name
     does. JSON has an object of file to a list of names. No name is no class.
+    Files are named from the folder of the table on, or by their whole path.
 
     A file with several rows, a class that is unknown and a file that is not
     inside of the folder are flaws: such a file is left out and named, as one
@@ -144,7 +145,8 @@ def read_label_table(
             ) from None
         folder = posixpath.dirname(table)
         rows += [
-            (_inside(folder, file), names, split) for file, names, split in own
+            (_inside(root, folder, file), names, split)
+            for file, names, split in own
         ]
     if not rows:
         raise ValueError(
@@ -239,7 +241,10 @@ def _is_one(cell):
     return number
 
 
-def _inside(folder, file):
+def _inside(root, folder, file):
+    """Return the name of a file from the root on; it may be absolute."""
+    if os.path.isabs(file):
+        file, folder = os.path.relpath(file, os.path.abspath(root)), ""
     file = file.replace("\\", "/")
     return posixpath.normpath(posixpath.join(folder, file))
 

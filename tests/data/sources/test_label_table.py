@@ -115,6 +115,20 @@ def test_splits(how, tmp_path):
     assert open_test_images(data_dir=tmp_path).names == test.names
 
 
+def test_whole_paths_are_read(tmp_path, monkeypatch):
+    pictures(tmp_path)
+    head, *lines = listed().splitlines()
+    whole = [head, *(f"{tmp_path / line}" for line in lines)]
+    (tmp_path / "labels.csv").write_text("\n".join([*whole, "/out.png,cat"]))
+    monkeypatch.chdir(tmp_path.parent)
+    files = open_test_images(data_dir=tmp_path.name)
+    assert [name for name in files.names if name not in files.flaws] == [
+        f"{i}.png" for i in range(6)
+    ]
+    (outside,) = files.flaws
+    assert outside.endswith("../out.png")
+
+
 def test_what_cannot_be_used_is_counted_and_named(tmp_path, capsys):
     pictures(tmp_path)
     extra = "0.png,cat\n5.png,wolf|dog\ngone.png,cat\n../out.png,dog\n"
