@@ -64,9 +64,9 @@ def test_a_tenth_of_the_lowest_is_suggested():
 def test_each_update_has_its_rate_and_its_loss(parts, tmp_path):
     recipe = SMALL.replace(gradient_accumulation_steps=parts)
     found = find_learning_rate(
-        recipe, tmp_path, steps=10, low=1e-3, high=0.5, verbose=0
+        recipe, tmp_path, steps=20, low=1e-2, high=1.0, verbose=0
     )
-    expected = np.geomspace(1e-3, 0.5, 10)[: len(found.rates)]
+    expected = np.geomspace(1e-2, 1.0, 20)[: len(found.rates)]
     np.testing.assert_allclose(found.rates, expected, rtol=1e-5)
     assert len(found.losses) == len(found.rates) >= 8
     # A batch of 64 is a quarter of 256.
