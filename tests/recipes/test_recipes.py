@@ -6,7 +6,10 @@ from keras import ops
 
 from keras_tricks import Recipe, training
 from keras_tricks.models import ResNet
+from keras_tricks.report import run_report
 from keras_tricks.training.input import model_image_shape
+
+from ..training.small_network import small_network
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAGFILES = ROOT / "recipes" / "flags"
@@ -14,6 +17,9 @@ NAMES = sorted(path.stem for path in FLAGFILES.glob("*.flags"))
 PAPER = ("efficiency_", "model_", "refinement_", "teacher_")
 # Of fine-tuning on images of your own.
 NO_NUMBER = ("bit_small_data", "laptop_head")
+FINE_TUNING = ["fixres_384", "bit_small_data", "laptop_head"]
+# These have a test of their own.
+OF_THEIR_OWN = [*FINE_TUNING, "patient_consistent_1200"]
 OTHERS = [name for name in NAMES if not name.startswith(PAPER)]
 # Peak rate, batch, epochs and size of the sources' own tables.
 FACTS = {
@@ -127,6 +133,20 @@ def test_a_recipe_trains(name, parse, tmp_path):
     assert result["epochs"] == 1 and result["val_crossentropy"] > 0
 
 
+@pytest.mark.filterwarnings("ignore:The teacher is no better")
+@pytest.mark.parametrize("name", sorted({*NAMES} - {*OF_THEIR_OWN}))
+def test_each_trains_a_small_network(name, parse, tmp_path, monkeypatch):
+    """All but the network: data, loss, optimizer, schedule and callbacks."""
+    monkeypatch.setattr(training.run, "build_model", small_network)
+    monkeypatch.setattr(run_report, "_figures", lambda run: [])
+    recipe = in_small(parse(name), depth=18)
+    if recipe.teacher is not None:
+        path = trained(recipe.replace(teacher=None), tmp_path / "teacher.keras")
+        recipe = recipe.replace(teacher=path)
+    result = training.train(recipe, tmp_path / "run", verbose=0)
+    assert result["epochs"] == 1 and result["val_crossentropy"] > 0
+
+
 def trained(recipe, path):
     """Saves a network as a recipe in small has it; returns the path."""
     plain = recipe.replace(
@@ -141,9 +161,7 @@ def trained(recipe, path):
     return str(path)
 
 
-@pytest.mark.parametrize(
-    "name", ["fixres_384", "bit_small_data", "laptop_head"]
-)
+@pytest.mark.parametrize("name", FINE_TUNING)
 def test_a_recipe_of_fine_tuning_trains(name, parse, tmp_path):
     depth = 50 if name == "fixres_384" else 18  # It names a norm of 50.
     recipe = in_small(parse(name), depth=depth)
