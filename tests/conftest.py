@@ -150,6 +150,7 @@ surgery/test_variant.py::test_computes_what_our_network_of_the_variant_does[C
 test_accelerator.py
 test_changed.py
 test_docs.py::test_links
+test_docs.py::test_python_blocks_run[README
 test_docs.py::test_python_blocks_run[docs/distillation_guide
 test_docs.py::test_python_blocks_run[docs/evaluate
 test_docs.py::test_python_blocks_run[docs/models

@@ -148,7 +148,7 @@ FILES = {
     ),
     "a folder": (
         lambda path: {"teacher": str(path)},
-        "`teacher` must be a saved .keras model: .*Received: the folder teacher=",
+        "`teacher` must be a saved .keras .*Received: the folder teacher=",
     ),
     "text": (
         lambda path: {"teacher": text(path, "t.keras")},
