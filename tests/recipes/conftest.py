@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import pytest
+from absl import flags
 
 ROOT = Path(__file__).parents[2]
 # What TensorFlow and XLA print on their own, whatever one asks for.
@@ -18,7 +19,19 @@ def load_script():
     """A function that imports a module of recipes/, whose flags are global."""
     before = dict(os.environ)
     sys.path.insert(0, str(ROOT / "recipes"))
-    yield importlib.import_module
+
+    def load(name):
+        # Scripts are processes of their own, with flags of the same names:
+        # those that were there first stay.
+        before = {name: flags.FLAGS[name] for name in flags.FLAGS}
+        for flag in before.values():
+            flag.allow_override = True
+        module = importlib.import_module(name)
+        for one, flag in before.items():
+            flags.FLAGS[one] = flag
+        return module
+
+    yield load
     sys.path.remove(str(ROOT / "recipes"))
     os.environ.clear()
     os.environ.update(before)
