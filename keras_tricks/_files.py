@@ -51,19 +51,22 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> Path:
             f"Received: path={str(path)!r}"
         )
     remove_partial(path.parent, path.name)
-    temporary = _partial(path)
     # Not through a link, should somebody have guessed the name.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    handle = os.open(temporary, flags, 0o666)
-    try:
-        _lock(handle)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        replace_durably(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return path
+    while True:
+        temporary = _partial(path)
+        handle = os.open(temporary, flags, 0o666)
+        try:
+            with os.fdopen(handle, "wb") as file, _holding(temporary) as kept:
+                if not kept:
+                    continue
+                file.write(content)
+                file.close()
+                replace_durably(temporary, path)
+                return path
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def read_regular(path: str | os.PathLike) -> bytes:
@@ -95,25 +98,36 @@ def temporary_folder(target: Path, mode: int = 0o777) -> Iterator[Path]:
         The folder.
     """
     remove_partial(target.parent, target.name)
-    folder = _partial(target)
-    folder.mkdir(mode)
-    try:
-        with holding(folder):
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    while True:
+        folder = _partial(target)
+        folder.mkdir(mode)
+        with _holding(folder) as kept:
+            if not kept:
+                continue
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            return
 
 
 @contextlib.contextmanager
-def holding(path: Path) -> Iterator[None]:
-    """Say to other processes that a file or folder is still in use."""
+def _holding(path):
+    """Say to other processes that a new file or folder is in use.
+
+    Yields whether it is there: before, another process may have taken it for
+    what a dead one left.
+    """
     if os.name == "nt":  # There, nobody can remove it.
-        yield
+        yield True
         return
-    handle = os.open(path, os.O_RDONLY)
     try:
-        _lock(handle)
-        yield
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        yield _lock(handle) is not False and os.path.lexists(path)
     finally:
         os.close(handle)
 
@@ -135,11 +149,14 @@ def remove_partial(folder: str | Path, name: str = "") -> None:
             continue
         # What cannot be removed does no harm.
         with contextlib.suppress(OSError):
-            if entry.is_dir(follow_symlinks=False):
-                if not _is_held(entry.path):
-                    shutil.rmtree(entry.path)
-            elif entry.is_symlink() or not _is_held(entry.path):
+            if entry.is_symlink():
                 os.unlink(entry.path)
+                continue
+            with _unless_held(entry.path) as free:
+                if free and entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path)
+                elif free:
+                    os.unlink(entry.path)
 
 
 def _partial(path):
@@ -153,24 +170,30 @@ def _shortened(name):
 
 
 def _lock(handle):
-    """Lock an open file until it is closed; say whether that was possible."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: what is open cannot be removed.
-        return True
+    """Lock an open file until it is closed.
+
+    Returns whether it is locked now; `None` where no file can be.
+    """
+    import fcntl
+
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:
+        return None
     return True
 
 
-def _is_held(path):
-    if os.name == "nt":
-        return False
+@contextlib.contextmanager
+def _unless_held(path):
+    """Hold what nobody holds, while it is removed; yield whether that is so."""
+    if os.name == "nt":  # What is open cannot be removed.
+        yield True
+        return
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        return not _lock(handle)
+        yield bool(_lock(handle))
     finally:
         os.close(handle)
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_what_a_dead_process_left_is_removed_and_what_is_in_use_is_not(
         path.write_text("half")
     left[1].mkdir()
     (left[1] / "model.keras").write_text("half")
-    with _files.holding(left[0]), _files.holding(left[1]):
+    with _files._holding(left[0]), _files._holding(left[1]):
         _files.remove_partial(tmp_path)
     assert [path.exists() for path in left] == [True, True, False]
     _files.write_atomically(tmp_path / "a.json", "1")
@@ -52,6 +53,21 @@ def test_what_a_dead_process_left_is_removed_and_what_is_in_use_is_not(
         "a.json",
         "a.json.partial",
     ]
+
+
+def test_writers_of_one_file_do_not_take_each_others(tmp_path):
+    path = tmp_path / "result.json"
+
+    def write(text):
+        for _ in range(100):
+            _files.write_atomically(path, text)
+            with _files.temporary_folder(path) as folder:
+                (folder / "part").write_text(text)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(write, "abcd"))
+    assert path.read_text() in {*"abcd"}
+    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
 
 
 def test_planted_links_are_not_followed(tmp_path):
