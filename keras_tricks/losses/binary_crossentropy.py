@@ -69,7 +69,9 @@ def label_smoothed_binary_crossentropy(
         - [Wightman et al., 2021](https://arxiv.org/abs/2110.00476), section
           3.2
     """
-    _check(label_smoothing, convention, target_threshold, class_reduction)
+    check_options(
+        label_smoothing, convention, target_threshold, class_reduction
+    )
     balance = ClassBalance(class_weights)
     labels = ops.convert_to_tensor(labels)
     logits = ops.convert_to_tensor(logits)
@@ -87,7 +89,9 @@ def label_smoothed_binary_crossentropy(
     return _targets.nan_where(found, loss)
 
 
-def _check(label_smoothing, convention, target_threshold, class_reduction):
+def check_options(
+    label_smoothing, convention, target_threshold, class_reduction
+):
     """Return smoothing and threshold, checked together with the rest."""
     _checks.check_choice("convention", convention, CONVENTIONS)
     _checks.check_choice("class_reduction", class_reduction, CLASS_REDUCTIONS)
@@ -209,7 +213,7 @@ class LabelSmoothedBinaryCrossentropy(_targets.LogitsLoss):
         dtype: DType = None,
     ):
         super().__init__(reduction, name, dtype, ignore_label)
-        self.label_smoothing, self.target_threshold = _check(
+        self.label_smoothing, self.target_threshold = check_options(
             label_smoothing, convention, target_threshold, class_reduction
         )
         self.convention = convention

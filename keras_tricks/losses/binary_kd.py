@@ -4,10 +4,10 @@ from keras import ops
 from keras_tricks import _checks
 from keras_tricks._types import DType, Tensor
 from keras_tricks.losses import _targets
-from keras_tricks.losses._teacher_loss import TeacherLoss
+from keras_tricks.losses._teacher_loss import TeacherLoss, add_terms
 from keras_tricks.losses.binary_crossentropy import (
     CLASS_REDUCTIONS,
-    CONVENTIONS,
+    check_options,
     label_smoothed_binary_crossentropy,
 )
 from keras_tricks.losses.class_weights import ClassBalance
@@ -151,25 +151,12 @@ class LabelSmoothedBinaryKD(TeacherLoss):
         name: str = "label_smoothed_binary_kd",
         dtype: DType = None,
     ):
-        super().__init__(reduction=reduction, name=name, dtype=dtype)
-        self.temperature = check_soft_term(temperature, form)
-        if hard_weight is not None:
-            hard_weight = _checks.check_real("hard_weight", hard_weight, 0, 1)
-        self.hard_weight, self.form = hard_weight, form
-        self.label_smoothing = _checks.check_real(
-            "label_smoothing", label_smoothing, 0, 1, open_high=True
+        super().__init__(temperature, hard_weight, form, reduction, name, dtype)
+        self.label_smoothing, self.target_threshold = check_options(
+            label_smoothing, convention, target_threshold, class_reduction
         )
-        self.convention = _checks.check_choice(
-            "convention", convention, CONVENTIONS
-        )
-        if target_threshold is not None:
-            target_threshold = _checks.check_real(
-                "target_threshold", target_threshold, 0, 1, open_high=True
-            )
-        self.target_threshold = target_threshold
-        self.class_reduction = _checks.check_choice(
-            "class_reduction", class_reduction, CLASS_REDUCTIONS
-        )
+        self.convention = convention
+        self.class_reduction = class_reduction
         self.balance = ClassBalance()
 
     def check(self, y_true: Tensor, y_pred: Tensor) -> list:
@@ -202,9 +189,7 @@ class LabelSmoothedBinaryKD(TeacherLoss):
             self.form,
             self.class_reduction,
         )
-        if self.hard_weight is None:
-            return hard + soft
-        return self.hard_weight * hard + (1.0 - self.hard_weight) * soft
+        return add_terms(hard, soft, self.hard_weight)
 
     def _hard(self, labels, logits):
         return label_smoothed_binary_crossentropy(
@@ -242,12 +227,9 @@ class LabelSmoothedBinaryKD(TeacherLoss):
         return {
             **super().get_config(),
             "label_smoothing": self.label_smoothing,
-            "temperature": self.temperature,
-            "hard_weight": self.hard_weight,
             "convention": self.convention,
             "target_threshold": self.target_threshold,
             "class_reduction": self.class_reduction,
-            "form": self.form,
         }
 
 

@@ -6,7 +6,7 @@ from keras import ops
 from keras_tricks import _backend, _checks
 from keras_tricks._types import DType, Tensor
 from keras_tricks.losses import _targets
-from keras_tricks.losses._teacher_loss import TeacherLoss
+from keras_tricks.losses._teacher_loss import TeacherLoss, add_terms
 from keras_tricks.losses.class_weights import ClassBalance
 from keras_tricks.losses.distillation import (
     check_soft_term,
@@ -184,9 +184,7 @@ def _both_terms(
     labels, teacher_logits = targets[..., :classes], targets[..., classes:]
     hard = hard_term(labels, logits, "dense", *smoothing)
     soft = soft_term(teacher_logits, logits, temperature, form)
-    if hard_weight is None:
-        return hard + soft
-    return hard_weight * hard + (1.0 - hard_weight) * soft
+    return add_terms(hard, soft, hard_weight)
 
 
 @keras.saving.register_keras_serializable("keras_tricks")
@@ -255,16 +253,11 @@ class LabelSmoothedKD(TeacherLoss):
         logit_adjustment: float = 0.0,
         class_priors: Sequence[float] | None = None,
     ):
-        super().__init__(reduction=reduction, name=name, dtype=dtype)
+        super().__init__(temperature, hard_weight, form, reduction, name, dtype)
         self.balance = ClassBalance(
             class_weights, logit_adjustment, class_priors
         )
         self.label_smoothing = _check_smoothing(label_smoothing, convention)
-        self.temperature = check_soft_term(temperature, form)
-        self.form = form
-        if hard_weight is not None:
-            hard_weight = _checks.check_real("hard_weight", hard_weight, 0, 1)
-        self.hard_weight = hard_weight
         self.convention = convention
 
     def check(self, y_true: Tensor, y_pred: Tensor) -> list:
@@ -317,9 +310,6 @@ class LabelSmoothedKD(TeacherLoss):
         return {
             **super().get_config(),
             "label_smoothing": self.label_smoothing,
-            "temperature": self.temperature,
-            "hard_weight": self.hard_weight,
             "convention": self.convention,
-            "form": self.form,
             **self.balance.get_config(),
         }
