@@ -176,16 +176,15 @@ def main(argv):
         content = {**facts, "preprocessing": seen, **result.to_dict()}
         text = json.dumps(content, indent=2)
         write_atomically(folder / "evaluation.json", text + "\n")
-        write = write_evaluation_report
+        target = folder / "evaluation.html", result
+        shown = {
+            "facts": {**facts, **seen},
+            "title": f"{classifier.model.name} on {images.source}",
+        }
         if images.multi_label:
-            write = write_multi_label_report
-        report = write(
-            folder / "evaluation.html",
-            result,
-            images,
-            {**facts, **seen},
-            title=f"{classifier.model.name} on {images.source}",
-        )
+            report = write_multi_label_report(*target, **shown)
+        else:
+            report = write_evaluation_report(*target, images, **shown)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         one_line.stop(error)
     show = print_classes if images.multi_label else print_table

@@ -3,9 +3,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_tricks._files import write_atomically
 from keras_tricks.report import evaluation_figures as figures
-from keras_tricks.report import page
+from keras_tricks.report.evaluation_page import (
+    percent,
+    write_evaluation_page,
+)
 
 _MISTAKES = 24
 _ROWS = 50
@@ -51,11 +53,14 @@ def write_evaluation_report(
     'evaluation.html'
     """
     rows = evaluation.per_class()
-    html = page.render(
+    return write_evaluation_page(
+        path,
         "evaluation_report.html",
+        evaluation,
+        _tiles(evaluation),
+        [_row(evaluation, result) for result in rows[:_ROWS]],
+        facts,
         title=title,
-        subtitle=_subtitle(evaluation),
-        tiles=_tiles(evaluation),
         figures=_figures(evaluation),
         confusion=_confusion(evaluation),
         mistakes=[
@@ -64,22 +69,9 @@ def write_evaluation_report(
             if images is not None
         ],
         wrong=len(evaluation.mistakes()),
-        rows=[_row(evaluation, result) for result in rows[:_ROWS]],
         top_5=evaluation.num_classes > 5,
         classes=len(rows),
-        bad=evaluation.bad,
-        facts=[(name, page.show(v)) for name, v in (facts or {}).items()],
     )
-    return write_atomically(path, html)
-
-
-def _subtitle(evaluation):
-    count = f"{len(evaluation):,} images"
-    return f"{count} · {evaluation.num_classes:,} classes"
-
-
-def _percent(value, decimals=2):
-    return f"{100 * value:.{decimals}f} %"
 
 
 def _interval(share):
@@ -91,16 +83,16 @@ def _tiles(evaluation):
     for k in (1, 5):
         if evaluation.num_classes > k:
             share = evaluation.accuracy(k)
-            tiles.append((f"Top-{k}", _percent(share.value), _interval(share)))
-    recall = _percent(evaluation.balanced_accuracy)
+            tiles.append((f"Top-{k}", percent(share.value), _interval(share)))
+    recall = percent(evaluation.balanced_accuracy)
     tiles.append(("Balanced accuracy", recall, "mean recall of the classes"))
     error = evaluation.calibration_error()
     confidence = float(evaluation.confidences.mean())
     tiles.append(
         (
             "Calibration error",
-            _percent(error),
-            f"15 bins; mean confidence {_percent(confidence, 1)}",
+            percent(error),
+            f"15 bins; mean confidence {percent(confidence, 1)}",
         )
     )
     crossentropy = f"{evaluation.crossentropy:.4f}"
@@ -109,13 +101,7 @@ def _tiles(evaluation):
         speed = len(evaluation) / evaluation.seconds
         speed = f"{speed:,.0f}" if speed >= 10 else f"{speed:.1f}"
         tiles.append(("Images per second", speed, "reading included"))
-    if evaluation.bad:
-        count = f"{len(evaluation.bad):,}"
-        tiles.append(("Unreadable images", count, "left out, see below"))
-    return [
-        {"label": label, "value": value, "note": note}
-        for label, value, note in tiles
-    ]
+    return tiles
 
 
 def _figures(evaluation):
@@ -131,7 +117,7 @@ def _figures(evaluation):
             "accuracy.",
             "source": figures.reliability_figure(count, confidence, right),
             "alt": f"Accuracy against confidence in {len(count)} bins; the "
-            f"mean confidence is {_percent(gap, 1)} {word} the accuracy.",
+            f"mean confidence is {percent(gap, 1)} {word} the accuracy.",
         },
         {
             "title": "Confidence",
@@ -178,9 +164,9 @@ def _mistake(evaluation, images, position):
         "source": figures.thumbnail(image),
         "name": PurePath(evaluation.names[position]).name,
         "label": evaluation.class_name(evaluation.labels[position]),
-        "label_share": _percent(label_share, 1),
+        "label_share": percent(label_share, 1),
         "taken_for": evaluation.class_name(evaluation.predicted[position]),
-        "share": _percent(float(evaluation.confidences[position]), 1),
+        "share": percent(float(evaluation.confidences[position]), 1),
         "small": max(image.shape) <= 64,
     }
 
@@ -194,7 +180,7 @@ def _row(evaluation, result):
         "index": result.index,
         "name": evaluation.class_name(result.index),
         "count": result.top_1.count,
-        "top_1": _percent(result.top_1.value, 1),
-        "top_5": _percent(result.top_5.value, 1),
+        "top_1": percent(result.top_1.value, 1),
+        "top_5": percent(result.top_5.value, 1),
         "confused": confused,
     }

@@ -1,12 +1,13 @@
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_tricks._files import write_atomically
 from keras_tricks.data.sources.class_names import describe_classes
-from keras_tricks.report import page
+from keras_tricks.report.evaluation_page import (
+    percent,
+    write_evaluation_page,
+)
 from keras_tricks.report.figures import COLORS, as_percent, as_svg
 
 _ROWS = 100
@@ -17,7 +18,6 @@ _CURVES = 6
 def write_multi_label_report(
     path: str | Path,
     evaluation: Any,
-    images: Any = None,
     facts: dict | None = None,
     title: str = "Evaluation",
 ) -> Path:
@@ -26,7 +26,6 @@ def write_multi_label_report(
     Args:
         path: File to write; its folder must exist.
         evaluation: A `keras_tricks.evaluation.MultiLabelEvaluation`.
-        images: Taken as `write_evaluation_report` takes it, and not shown.
         facts: What else to show, a dict of name to value.
         title: Heading of the page.
 
@@ -51,55 +50,42 @@ def write_multi_label_report(
     """
     results = evaluation.per_class()
     empty = [evaluation.class_name(i) for i in evaluation.empty_classes]
-    html = page.render(
+    return write_evaluation_page(
+        path,
         "multi_label_report.html",
+        evaluation,
+        _tiles(evaluation),
+        [_row(evaluation, result) for result in results[:_ROWS]],
+        facts,
         title=title,
-        subtitle=f"{len(evaluation):,} images · "
-        f"{evaluation.num_classes:,} classes",
-        tiles=_tiles(evaluation),
         figures=[_curves(evaluation, results), _bars(evaluation, results)],
-        rows=[_row(evaluation, result) for result in results[:_ROWS]],
         classes=len(results),
         empty=describe_classes(empty) if empty else "",
         threshold=f"{evaluation.threshold:g}",
-        bad=evaluation.bad,
-        facts=[(name, page.show(v)) for name, v in (facts or {}).items()],
     )
-    return write_atomically(path, html)
-
-
-def _percent(value, decimals=2):
-    return "–" if math.isnan(value) else f"{100 * value:.{decimals}f} %"
 
 
 def _tiles(evaluation):
     chance = np.asarray(evaluation.labels).mean()
     at = f"at {evaluation.threshold:g}"
-    tiles = [
+    return [
         (
             "mAP",
-            _percent(evaluation.mean_average_precision),
+            percent(evaluation.mean_average_precision),
             "mean over classes of the average precision",
         ),
         (
             "Micro AP",
-            _percent(evaluation.micro_average_precision),
-            f"all answers together; by chance {_percent(chance, 1)}",
+            percent(evaluation.micro_average_precision),
+            f"all answers together; by chance {percent(chance, 1)}",
         ),
-        ("F1", _percent(evaluation.macro_f1), f"mean of the classes, {at}"),
-        ("Micro F1", _percent(evaluation.micro_f1), f"all answers, {at}"),
+        ("F1", percent(evaluation.macro_f1), f"mean of the classes, {at}"),
+        ("Micro F1", percent(evaluation.micro_f1), f"all answers, {at}"),
         (
             "Cross-entropy",
             f"{evaluation.crossentropy:.4f}",
             "of each answer, in nats",
         ),
-    ]
-    if evaluation.bad:
-        count = f"{len(evaluation.bad):,}"
-        tiles.append(("Unreadable images", count, "left out, see below"))
-    return [
-        {"label": label, "value": value, "note": note}
-        for label, value, note in tiles
     ]
 
 
@@ -114,12 +100,12 @@ def _curves(evaluation, results):
         precision, recall = evaluation.curve()
         axes.step(
             recall, precision, where="pre", color=COLORS[7], linewidth=2,
-            label=f"all: {_percent(evaluation.micro_average_precision, 1)}",
+            label=f"all: {percent(evaluation.micro_average_precision, 1)}",
         )  # fmt: skip
         for color, result in zip(COLORS[1:], chosen, strict=False):
             precision, recall = evaluation.curve(result.index)
             name = evaluation.class_name(result.index)
-            share = _percent(result.average_precision, 1)
+            share = percent(result.average_precision, 1)
             axes.step(
                 recall, precision, where="pre", color=color, linewidth=1.2,
                 label=f"{name:.24}: {share}",
@@ -172,8 +158,8 @@ def _row(evaluation, result):
         "index": result.index,
         "name": evaluation.class_name(result.index),
         "images": f"{result.images:,}",
-        "ap": _percent(result.average_precision, 1),
-        "f1": _percent(result.f1, 1),
-        "precision": _percent(result.precision, 1),
-        "recall": _percent(result.recall, 1),
+        "ap": percent(result.average_precision, 1),
+        "f1": percent(result.f1, 1),
+        "precision": percent(result.precision, 1),
+        "recall": percent(result.recall, 1),
     }

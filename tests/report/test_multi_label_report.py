@@ -61,7 +61,7 @@ def test_the_page_shows_them(read_page, tmp_path):
         bad=("cut.png: cut & off",),
     )
     path = write_multi_label_report(
-        tmp_path / "e.html", result, None, {"model": "m.keras"}, "A title"
+        tmp_path / "e.html", result, {"model": "m.keras"}, "A title"
     )
     page = read_page(path)
     page.assert_self_contained()
