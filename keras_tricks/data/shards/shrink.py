@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_tricks._checks import check_int
 from keras_tricks._text import printable
-from keras_tricks.data.transforms.crops import import_pillow, resize_short_side
+from keras_tricks.data.transforms.crops import import_pillow, resize_to_cover
 from keras_tricks.data.transforms.decode import decode_image
 from keras_tricks.data.transforms.preprocessing import MOST_SIDE
 
@@ -38,7 +38,7 @@ class Shrink:
         short -> S, long -> floor(S * long / short)
 
     It is decoded as `decode_image` does it, so that it is upright and of 8
-    bits, resized by `resize_short_side` with an antialiased bicubic filter,
+    bits, resized by `resize_to_cover` with an antialiased bicubic filter,
     and coded with halved colors (4:2:0), gray in one channel. EXIF, profiles,
     transparency and further pictures are left out: what is read is upright.
 
@@ -83,7 +83,7 @@ class Shrink:
         image = decode_image(data, name)
         if min(image.shape[:2]) <= self.max_side:
             return data
-        small = resize_short_side(image, self.max_side, _FILTER)
+        small = resize_to_cover(image, self.max_side, _FILTER)
         if max(small.shape) > MOST_SIDE:
             raise ValueError(
                 f"{printable(name)}: a JPEG has at most {MOST_SIDE} pixels a "

@@ -14,9 +14,6 @@ from keras_tricks.data.transforms.colors import jitter_colors as jitter_colors
 from keras_tricks.data.transforms.crops import INTERPOLATIONS as INTERPOLATIONS
 from keras_tricks.data.transforms.crops import center_crop as center_crop
 from keras_tricks.data.transforms.crops import (
-    resize_short_side as resize_short_side,
-)
-from keras_tricks.data.transforms.crops import (
     resize_to_cover as resize_to_cover,
 )
 from keras_tricks.data.transforms.crops import ten_crop as ten_crop

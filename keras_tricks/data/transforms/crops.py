@@ -4,7 +4,7 @@ import importlib
 
 import numpy as np
 
-from keras_tricks._checks import check_choice, check_int
+from keras_tricks._checks import check_choice
 from keras_tricks._image_size import ImageSize, check_size, sides_of
 
 # Names of Pillow's filters; all but `nearest` are antialiased.
@@ -23,35 +23,6 @@ FILLS = {3: FILL, 1: (117,)}
 """That color by the number of channels: of one its luma."""
 
 
-def resize_short_side(
-    image: np.ndarray, short_side: int, interpolation: str = "bilinear"
-) -> np.ndarray:
-    """Resize an image so that its short side has a given length.
-
-    Formula: `short -> S, long -> floor(S * long / short)`.
-
-    Args:
-        image: uint8, shape `(H, W, 3)` or `(H, W, 1)`.
-        short_side: S in pixels.
-        interpolation: See `Preprocessing`.
-
-    Returns:
-        uint8, of the same number of channels; the same array if the size is
-        right already.
-
-    Raises:
-        ValueError: If an argument is not as described, or the result would
-            be larger than Pillow allows an image to be.
-        ImportError: If Pillow is missing.
-
-    Example:
-    >>> resize_short_side(np.zeros((30, 47, 3), "uint8"), 16).shape
-    (16, 25, 3)
-    """
-    check_int("short_side", short_side, 1)
-    return resize_to_cover(image, short_side, interpolation)
-
-
 def resize_to_cover(
     image: np.ndarray, size: ImageSize, interpolation: str = "bilinear"
 ) -> np.ndarray:
@@ -63,7 +34,7 @@ def resize_to_cover(
         w H <= h W:  H -> h,  W -> floor(h W / H)
         otherwise:   W -> w,  H -> floor(w H / W)
 
-    A square of side S is covered by `resize_short_side(image, S)`.
+    With one side S, the short side of the result is S.
 
     Args:
         image: uint8, shape `(H, W, 3)` or `(H, W, 1)`.

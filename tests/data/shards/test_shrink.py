@@ -17,7 +17,7 @@ from keras_tricks.data import (
 from keras_tricks.data.shards import shrink as shrinking
 from keras_tricks.data.shards.shrink import Shrink
 from keras_tricks.data.transforms import decode_image
-from keras_tricks.data.transforms.crops import resize_short_side
+from keras_tricks.data.transforms.crops import resize_to_cover
 from keras_tricks.report import verdicts
 
 from .test_write import FORMATS, contents, files_in, open_shards
@@ -163,7 +163,7 @@ def test_the_check_of_data_says_it(root, tmp_path):
 def test_the_short_side_is_exact_and_pixels_are_near(size):
     image = pixels(*size)
     small = decode_image(Shrink(16, 95)(saved(Image.fromarray(image))))
-    expected = resize_short_side(image, 16, "bicubic")
+    expected = resize_to_cover(image, 16, "bicubic")
     assert small.shape == expected.shape and min(small.shape[:2]) == 16
     assert np.abs(small.astype(int) - expected).mean() < 3
 
@@ -183,7 +183,7 @@ def test_the_orientation_is_applied_and_left_out():
     stored = Image.open(io.BytesIO(Shrink(16, 95)(data)))
     assert stored.size == (16, 24)  # Upright: LARGE turned by a quarter.
     assert not stored.getexif() and "icc_profile" not in stored.info
-    upright = resize_short_side(decode_image(data), 16, "bicubic")
+    upright = resize_to_cover(decode_image(data), 16, "bicubic")
     assert np.abs(np.asarray(stored).astype(int) - upright).mean() < 3
     small = saved(Image.fromarray(pixels(*SMALL)), "jpeg", exif=exif)
     assert Shrink(16)(small) is small
@@ -211,7 +211,7 @@ def test_every_kind_becomes_what_decoding_makes_of_it(kind):
     stored = Shrink(16, 95)(data)
     with Image.open(io.BytesIO(stored)) as found:
         assert (found.format, found.mode) == ("JPEG", expected)
-    before = resize_short_side(decode_image(data), 16, "bicubic")
+    before = resize_to_cover(decode_image(data), 16, "bicubic")
     assert np.abs(decode_image(stored).astype(int) - before).mean() < 3
 
 

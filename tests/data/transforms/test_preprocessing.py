@@ -11,7 +11,7 @@ from PIL import Image
 from keras_tricks.data import Preprocessing
 from keras_tricks.data.transforms import (
     center_crop,
-    resize_short_side,
+    resize_to_cover,
     ten_crop,
 )
 from keras_tricks.data.transforms.crops import to_channels
@@ -58,7 +58,7 @@ def resize_axis(image, size, interpolation):
 def test_resizing_is_antialiased(interpolation, shape):
     # Smooth, so that bicubic does not leave 0 ... 255.
     image = noise(*shape) // 4 + 90
-    out = resize_short_side(image, 16, interpolation)
+    out = resize_to_cover(image, 16, interpolation)
     height, width = out.shape[:2]
     # Pillow rounds to whole pixels after each of its two passes.
     expected = resize_axis(image.astype("float64"), height, interpolation)
@@ -72,7 +72,7 @@ def test_resizing_is_antialiased(interpolation, shape):
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 50))
 def test_sizes_and_offsets_are_those_of_torchvision(height, width, size):
     image = noise(height, width, 1)
-    out = resize_short_side(image, size)
+    out = resize_to_cover(image, size)
     short, long = sorted((height, width))
     sides = size, int(size * long / short)
     assert sorted(out.shape[:2]) == sorted(sides)
@@ -206,5 +206,5 @@ def test_wrong_images_are_refused(image):
 def test_a_thread_of_pixels_does_not_take_all_memory():
     image = noise(1, 5000, 3)
     with pytest.raises(ValueError, match="must not become larger than"):
-        resize_short_side(image, 256)
-    assert math.prod(resize_short_side(image, 16).shape) == 16**2 * 5000 * 3
+        resize_to_cover(image, 256)
+    assert math.prod(resize_to_cover(image, 16).shape) == 16**2 * 5000 * 3
