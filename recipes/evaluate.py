@@ -88,64 +88,66 @@ def describe(classifier, images):
     }
 
 
-def print_table(result, facts, worst):
-    """Print the figures, and the classes that fare worst."""
-    rows = [(name, facts[name]) for name in ("model", "images", "view")]
-    if facts["ends in"] != "logits":
-        rows.append(("note", "the network ends in a softmax: it is used as is"))
-    for k in (1, 5):
-        if result.num_classes > k:
-            rows.append((f"top-{k}", result.accuracy(k)))
+def of_one_class(result, worst):
+    """Return names and values of figures, and lines of the worst classes."""
+    rows = [
+        (f"top-{k}", result.accuracy(k))
+        for k in (1, 5)
+        if result.num_classes > k
+    ]
     recall = f"{100 * result.balanced_accuracy:.2f} %, mean recall of classes"
-    rows.append(("balanced accuracy", recall))
-    rows.append(("cross-entropy", f"{result.crossentropy:.4f}"))
     error = f"{100 * result.calibration_error():.2f} %, 15 bins"
-    rows.append(("calibration error", error))
-    count = f"{len(result)} in {result.seconds:.1f} s"
-    rows.append(("classified", count))
-    if result.bad:
-        rows.append(("unreadable", f"{len(result.bad)}, left out"))
-    print("\n".join(f"{name:<19}{value}" for name, value in rows))
-    if worst:
-        print("\nThe worst classes:")
+    rows += [("balanced accuracy", recall), ("calibration error", error)]
+    lines = []
     for row in result.per_class()[:worst]:
         share = f"{row.top_1.hits} of {row.top_1.count}"
         line = f"  {result.class_name(row.index):<28.28}{share:>12}"
         if row.confused_with is not None:
             other = result.class_name(row.confused_with)
             line += f", {row.confusions} taken for {other}"
-        print(line)
-    for line in result.bad[:5]:
-        print(f"Unreadable: {line}", file=sys.stderr)
+        lines.append(line)
+    return rows, lines
 
 
-def print_classes(result, facts, worst):
-    """Print the same for images of several classes."""
+def of_several_classes(result, worst):
+    """Return the same for images of several classes."""
 
     def percent(value):
         return f"{100 * value:.2f} %"
 
-    rows = [(name, facts[name]) for name in ("model", "images", "view")]
-    rows += [
+    rows = [
         ("mAP", f"{percent(result.mean_average_precision)}, mean of classes"),
         ("micro AP", percent(result.micro_average_precision)),
         (f"F1 at {result.threshold:g}", f"{percent(result.macro_f1)}, mean"),
         ("micro F1", percent(result.micro_f1)),
-        ("cross-entropy", f"{result.crossentropy:.4f}"),
-        ("classified", f"{len(result)} in {result.seconds:.1f} s"),
     ]
     empty = [result.class_name(index) for index in result.empty_classes]
     if empty:
         rows.append(("without images", describe_classes(empty)))
+    lines = []
+    for row in result.per_class()[:worst]:
+        value = f"AP {percent(row.average_precision)}"
+        name = result.class_name(row.index)
+        lines.append(f"  {name:<28.28}{value:>12}, {row.images} images")
+    return rows, lines
+
+
+def print_table(result, facts, worst, figures):
+    """Print the figures, and the classes that fare worst."""
+    rows = [(name, facts[name]) for name in ("model", "images", "view")]
+    if facts["ends in"] != "logits":
+        rows.append(("note", "the network ends in a softmax: it is used as is"))
+    own, lines = figures(result, worst)
+    rows += [
+        *own,
+        ("cross-entropy", f"{result.crossentropy:.4f}"),
+        ("classified", f"{len(result)} in {result.seconds:.1f} s"),
+    ]
     if result.bad:
         rows.append(("unreadable", f"{len(result.bad)}, left out"))
     print("\n".join(f"{name:<19}{value}" for name, value in rows))
     if worst:
-        print("\nThe worst classes:")
-    for row in result.per_class()[:worst]:
-        value = f"AP {percent(row.average_precision)}"
-        name = result.class_name(row.index)
-        print(f"  {name:<28.28}{value:>12}, {row.images} images")
+        print("\n".join(["\nThe worst classes:", *lines]))
     for line in result.bad[:5]:
         print(f"Unreadable: {line}", file=sys.stderr)
 
@@ -187,8 +189,8 @@ def main(argv):
             report = write_evaluation_report(*target, images, **shown)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         one_line.stop(error)
-    show = print_classes if images.multi_label else print_table
-    show(result, facts, _WORST.value)
+    figures = of_several_classes if images.multi_label else of_one_class
+    print_table(result, facts, _WORST.value, figures)
     print(f"Report: {report}")
 
 
