@@ -40,26 +40,26 @@ def log_of(folder, shard):
 
 def start(folder, shard):
     """Start one of two processes; its output goes into a file."""
-    log = open(log_of(folder, shard), "w")
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "recipes/ablate.py",
-            "--design=pairs",
-            "--tricks=cosine,mixup",
-            "--seeds=2",
-            "--epochs=3",
-            "--width=4",
-            "--train_samples=512",
-            "--batch_size=32",
-            f"--shard={shard}/2",
-            f"--folder={folder}",
-        ],
-        cwd=_ROOT,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    with open(log_of(folder, shard), "w") as log:
+        return subprocess.Popen(
+            [
+                sys.executable,
+                "recipes/ablate.py",
+                "--design=pairs",
+                "--tricks=cosine,mixup",
+                "--seeds=2",
+                "--epochs=3",
+                "--width=4",
+                "--train_samples=512",
+                "--batch_size=32",
+                f"--shard={shard}/2",
+                f"--folder={folder}",
+            ],
+            cwd=_ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
 
 
 def table(folder):
